@@ -1,1 +1,2 @@
-//! ouzel
+//! A programmable I/O ring.
+pub mod backend;

@@ -1,0 +1,145 @@
+//! Operations: what an entry asks for, after the engine has checked and resolved it.
+//!
+//! A backend never sees an entry. It is given an operation whose descriptors are live table indices, whose buffers
+//! lie inside memory the submitter may name and whose modifiers have a meaning, so that every backend answers bad
+//! input alike: it is never asked. This module only describes; it touches no memory.
+
+use ouzel_ring::modifiers::{
+    AllocateFlags, LinkFlags, MessageFlags, OpenFlags, PollEvents, RemoveFlags, RenameFlags, ShutdownHow,
+    StatFlags, SyncMode, Whence,
+};
+
+/// Bytes of the submitter's that an operation reads or fills.
+///
+/// The engine has checked that they lie in a region it was told of. They stay valid and are not moved until the
+/// operation is reported; who pushed the entry promised that (see `SECURITY.md`). Layout of a `struct iovec`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Span {
+    /// The first byte. Dangling, but not null, when the length is 0.
+    pub pointer: *mut u8,
+    /// How many bytes.
+    pub length: usize,
+}
+
+// SAFETY: a span is an address and a length; whoever dereferences it argues for that.
+unsafe impl Send for Span {}
+
+impl Span {
+    /// No bytes.
+    pub const EMPTY: Span = Span { pointer: core::ptr::NonNull::dangling().as_ptr(), length: 0 };
+}
+
+/// The buffers of a READ or WRITE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Buffers {
+    /// One buffer.
+    One(Span),
+    /// An array of `count` spans at `spans`, which stays valid until the operation is reported.
+    Many {
+        /// The first span.
+        spans: *const Span,
+        /// How many, at most [`MAX_PIECES`](ouzel_ring::modifiers::MAX_PIECES).
+        count: usize,
+    },
+}
+
+// SAFETY: as for `Span`.
+unsafe impl Send for Buffers {}
+
+/// A path: `length` bytes of which the last, and no other, is NUL. It stays valid until the operation is reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// The first byte.
+    pub pointer: *const u8,
+    /// Bytes, the NUL included: 1 to [`MAX_PATH`](ouzel_ring::modifiers::MAX_PATH).
+    pub length: usize,
+}
+
+// SAFETY: as for `Span`.
+unsafe impl Send for Path {}
+
+/// Where a relative path starts: an index of the descriptor table, or the working directory.
+pub type Directory = Option<u32>;
+
+/// Where a transfer starts: an offset, or the descriptor's current position.
+pub type Position = Option<u64>;
+
+/// One operation. Fields named `file`, `socket`, `source`, `target` and `directory` are indices of the descriptor
+/// table; `into` is an index that the engine has reserved and the backend fills if the operation succeeds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs)] // The fields are the arguments of the verb's page in docs/abi.md.
+pub enum Operation {
+    /// READ. Result: bytes read; 0 at the end.
+    Read { file: u32, buffers: Buffers, position: Position },
+    /// WRITE. Result: bytes written.
+    Write { file: u32, buffers: Buffers, position: Position },
+    /// POLL. Result: the events that are ready.
+    Poll { file: u32, events: PollEvents, multishot: bool },
+    /// OPEN. Never waits for a peer.
+    Open { directory: Directory, path: Path, flags: OpenFlags, mode: u32, into: u32 },
+    /// CLOSE. The index is free again when this is reported.
+    Close { file: u32 },
+    /// SEEK. Result: the new position.
+    Seek { file: u32, offset: i64, whence: Whence },
+    /// STAT of a path, or of `directory` itself if there is none. `record` is 256 bytes.
+    Stat { directory: Directory, path: Option<Path>, record: Span, flags: StatFlags },
+    /// SYNC. `offset` and `length` (0: to the end) are for [`SyncMode::Range`] only.
+    Sync { file: u32, mode: SyncMode, offset: u64, length: u64 },
+    /// TRUNCATE.
+    Truncate { file: u32, length: u64 },
+    /// ALLOCATE.
+    Allocate { file: u32, offset: u64, length: u64, flags: AllocateFlags },
+    /// MKDIR.
+    Mkdir { directory: Directory, path: Path, mode: u32 },
+    /// REMOVE.
+    Remove { directory: Directory, path: Path, flags: RemoveFlags },
+    /// RENAME.
+    Rename { from: Directory, old: Path, to: Directory, new: Path, flags: RenameFlags },
+    /// LINK.
+    Link { from: Directory, old: Path, to: Directory, new: Path, flags: LinkFlags },
+    /// SYMLINK: `target` is stored as it is.
+    Symlink { target: Path, directory: Directory, path: Path },
+    /// READDIR. Result: bytes of records; 0 at the end.
+    Readdir { file: u32, buffer: Span },
+    /// COPY. Result: bytes copied; 0 at the end of the source.
+    Copy { source: u32, from: Position, target: u32, to: Position, length: u64 },
+    /// PIPE: the end to read from, the end to write to.
+    Pipe { into: [u32; 2] },
+    /// SOCKET, with the numbers of `socket(2)`.
+    Socket { domain: i32, kind: i32, protocol: i32, into: u32 },
+    /// BIND to the `struct sockaddr` in `address`.
+    Bind { socket: u32, address: Span },
+    /// LISTEN.
+    Listen { socket: u32, backlog: u32 },
+    /// ACCEPT. The peer's address goes to `address` if there is one; extra: the address's full length. When
+    /// `multishot`, `into` is unused and each report's result is a handle for [`Backend::attach`](crate::Backend::attach).
+    Accept { socket: u32, address: Option<Span>, into: u32, multishot: bool },
+    /// CONNECT to the `struct sockaddr` in `address`.
+    Connect { socket: u32, address: Span },
+    /// SEND. Never raises a signal. Result: bytes sent.
+    Send { socket: u32, buffer: Span, flags: MessageFlags },
+    /// RECV. Result: bytes received; 0 when the peer has stopped sending.
+    Recv { socket: u32, buffer: Span, flags: MessageFlags },
+    /// SHUTDOWN.
+    Shutdown { socket: u32, how: ShutdownHow },
+}
+
+impl Operation {
+    /// The indices this operation reserves, in the order of its results; empty for most.
+    #[inline]
+    pub fn opens(&self) -> &[u32] {
+        match self {
+            Operation::Open { into, .. } | Operation::Socket { into, .. } => core::slice::from_ref(into),
+            Operation::Accept { into, multishot: false, .. } => core::slice::from_ref(into),
+            Operation::Pipe { into } => into,
+            _ => &[],
+        }
+    }
+
+    /// Whether this is an operation of which one start gives many reports.
+    #[inline]
+    pub fn is_multishot(&self) -> bool {
+        matches!(self, Operation::Poll { multishot: true, .. } | Operation::Accept { multishot: true, .. })
+    }
+}

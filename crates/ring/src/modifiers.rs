@@ -1,0 +1,194 @@
+//! Modifiers: the small numbers and flag sets that verbs take in arguments 3 and 4.
+//!
+//! They are Ouzel's own, so that a program means the same on every system; where Linux has a number for the same
+//! thing and no reason speaks against it, the value is Linux's.
+
+use bitflags::bitflags;
+
+/// The offset argument of READ, WRITE and COPY that means "the descriptor's current position".
+pub const CURRENT_POSITION: u64 = u64::MAX;
+
+/// The most pieces of a vectored transfer (`IOV_MAX`).
+pub const MAX_PIECES: u64 = 1024;
+
+/// The most bytes of one path, its terminating NUL included (`PATH_MAX`).
+pub const MAX_PATH: u64 = 4096;
+
+/// The most bytes one READ, WRITE, SEND, RECV or COPY moves (`MAX_RW_COUNT`: 2 GiB less a page); a longer request is
+/// shortened to it.
+pub const MAX_TRANSFER: u64 = 0x7fff_f000;
+
+/// The most bytes of a socket address (`sizeof(struct sockaddr_storage)`).
+pub const MAX_ADDRESS: u64 = 128;
+
+/// Bytes of the record that STAT fills: the layout of Linux's `struct statx`.
+pub const STAT_RECORD: u64 = 256;
+
+bitflags! {
+    /// Argument 4 of READ and WRITE.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub struct TransferFlags: u64 {
+        /// The payload is an array of [`Piece`](crate::Piece), the magnitude their number.
+        const VECTORED = 1 << 0;
+    }
+
+    /// Argument 3 of OPEN.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub struct OpenFlags: u64 {
+        /// Bytes may be read.
+        const READ = 1 << 0;
+        /// Bytes may be written.
+        const WRITE = 1 << 1;
+        /// Every write goes to the end.
+        const APPEND = 1 << 2;
+        /// The file is made if it does not exist, with the permissions in argument 4.
+        const CREATE = 1 << 3;
+        /// With CREATE: an existing file is EEXIST.
+        const EXCLUSIVE = 1 << 4;
+        /// The file is emptied.
+        const TRUNCATE = 1 << 5;
+        /// Anything but a directory is ENOTDIR.
+        const DIRECTORY = 1 << 6;
+        /// A symbolic link in the last place is ELOOP.
+        const NOFOLLOW = 1 << 7;
+        /// The descriptor names the file and opens nothing (`O_PATH`).
+        const PATH = 1 << 8;
+        /// Transfers go past the page cache (`O_DIRECT`).
+        const DIRECT = 1 << 9;
+    }
+
+    /// Argument 4 of STAT.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub struct StatFlags: u64 {
+        /// A symbolic link in the last place is described itself.
+        const NOFOLLOW = 1 << 0;
+    }
+
+    /// Argument 3 of REMOVE.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub struct RemoveFlags: u64 {
+        /// The name is an empty directory's.
+        const DIRECTORY = 1 << 0;
+    }
+
+    /// Argument 3 of RENAME.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub struct RenameFlags: u64 {
+        /// An existing target is EEXIST.
+        const NOREPLACE = 1 << 0;
+        /// The two names change places.
+        const EXCHANGE = 1 << 1;
+    }
+
+    /// Argument 3 of LINK.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub struct LinkFlags: u64 {
+        /// A symbolic link as the first path is followed.
+        const FOLLOW = 1 << 0;
+    }
+
+    /// Argument 4 of ALLOCATE.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub struct AllocateFlags: u64 {
+        /// The file's length stays.
+        const KEEP_SIZE = 1 << 0;
+        /// The range is released and reads as zeros; only with KEEP_SIZE.
+        const PUNCH_HOLE = 1 << 1;
+    }
+
+    /// Argument 1 of POLL, and the low half of its result. The values are those of `poll(2)`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub struct PollEvents: u64 {
+        /// Bytes or a connection can be read.
+        const IN = 0x1;
+        /// Urgent data can be read.
+        const PRIORITY = 0x2;
+        /// Bytes can be written.
+        const OUT = 0x4;
+        /// An error is pending (always reported).
+        const ERROR = 0x8;
+        /// The other side is gone (always reported).
+        const HANGUP = 0x10;
+        /// The other side has stopped sending.
+        const READ_HANGUP = 0x2000;
+    }
+
+    /// Argument 3 of SEND and RECV. The values are those of `send(2)` and `recv(2)`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub struct MessageFlags: u64 {
+        /// Urgent data.
+        const OUT_OF_BAND = 0x1;
+        /// RECV: the data stays in the queue.
+        const PEEK = 0x2;
+        /// RECV: wait until the buffer is full.
+        const WAIT_ALL = 0x100;
+        /// SEND: more data follows.
+        const MORE = 0x8000;
+    }
+}
+
+macro_rules! modes {
+    ($($(#[doc = $doc:literal])* $name:ident { $($(#[doc = $variant_doc:literal])* $variant:ident = $value:literal,)* })*) => {
+        $($(#[doc = $doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u64)]
+        pub enum $name { $($(#[doc = $variant_doc])* $variant = $value,)* }
+
+        impl $name {
+            /// The mode an argument holds; `None` if it has no meaning.
+            pub const fn from_number(number: u64) -> Option<$name> {
+                match number { $($value => Some($name::$variant),)* _ => None }
+            }
+        })*
+    };
+}
+
+modes! {
+    /// Argument 4 of SEEK.
+    Whence {
+        /// From the start of the file.
+        Start = 0,
+        /// From the current position.
+        Current = 1,
+        /// From the end of the file.
+        End = 2,
+    }
+
+    /// Argument 4 of SYNC.
+    SyncMode {
+        /// Data and all metadata (`fsync(2)`).
+        Full = 0,
+        /// Data and the metadata needed to read it (`fdatasync(2)`).
+        Data = 1,
+        /// The pages of a range, written and waited for; no metadata, no disk cache (`sync_file_range(2)`).
+        Range = 2,
+    }
+
+    /// Argument 3 of SHUTDOWN.
+    ShutdownHow {
+        /// No more receiving.
+        Receive = 0,
+        /// No more sending.
+        Send = 1,
+        /// Neither.
+        Both = 2,
+    }
+
+    /// Argument 3 of CANCEL.
+    CancelBy {
+        /// Entries whose user data is argument 1.
+        Data = 0,
+        /// Entries whose subject is the descriptor in argument 0.
+        Descriptor = 1,
+        /// Every entry.
+        All = 2,
+    }
+
+    /// Argument 3 of SLEEP and DEADLINE.
+    TimeBase {
+        /// Nanoseconds from dispatch.
+        Relative = 0,
+        /// Nanoseconds of the engine's monotonic clock.
+        Absolute = 1,
+    }
+}

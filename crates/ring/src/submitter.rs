@@ -1,0 +1,219 @@
+//! The submitter's end: it writes entries and reads completions.
+//!
+//! Its own indices are private; the engine's are read from shared memory once per use and believed only if the
+//! distance they imply is possible. A lie breaks the ring for good and never panics.
+
+use core::fmt;
+
+use crate::memory::Memory;
+use crate::order::{OBSERVE_COMPLETIONS, OBSERVE_FREE_ENTRIES, PUBLISH_ENTRIES, RETURN_COMPLETIONS};
+use crate::sync::Ordering;
+use crate::{Completion, Entry, Geometry, State};
+
+/// The end of a ring that submits. See the [crate documentation](crate) for an example.
+pub struct SubmitterEnd {
+    memory: Memory,
+    /// Next slot to write; entries in `published..tail` are not visible to the engine yet.
+    tail: u32,
+    published: u32,
+    /// The engine's head as last seen.
+    head_seen: u32,
+    /// Next completion to read.
+    head: u32,
+    /// The engine's completion tail as last seen.
+    tail_seen: u32,
+    broken: bool,
+}
+
+impl SubmitterEnd {
+    /// The submitter's end of `memory`, whose four indices all stand at `origin`.
+    ///
+    /// A ring has one submitter end. The indices of zeroed memory stand at 0.
+    pub fn new(memory: Memory, origin: u32) -> SubmitterEnd {
+        let line = memory.submitter();
+        line.entries.store(origin, Ordering::Relaxed);
+        line.completions.store(origin, Ordering::Relaxed);
+        line.state.store(State::Running as u32, Ordering::Relaxed);
+        SubmitterEnd {
+            memory,
+            tail: origin,
+            published: origin,
+            head_seen: origin,
+            head: origin,
+            tail_seen: origin,
+            broken: false,
+        }
+    }
+
+    /// The sizes of the queues.
+    pub fn geometry(&self) -> Geometry {
+        self.memory.geometry()
+    }
+
+    /// Writes `entry` into the next slot; the engine sees it after [`publish`](SubmitterEnd::publish).
+    ///
+    /// Errors: [`PushError::Full`] if every slot holds an entry that the engine has not taken, [`PushError::Broken`]
+    /// if the engine's index is impossible.
+    #[inline]
+    pub fn push(&mut self, entry: &Entry) -> Result<(), PushError> {
+        let entries = self.memory.geometry().entries();
+        if self.tail.wrapping_sub(self.head_seen) >= entries && self.refresh_entries()? == 0 {
+            return Err(PushError::Full);
+        }
+        self.memory.store_entry(self.tail, entry);
+        self.tail = self.tail.wrapping_add(1);
+        Ok(())
+    }
+
+    /// Makes every pushed entry visible to the engine. Returns how many were not before.
+    #[inline]
+    pub fn publish(&mut self) -> u32 {
+        let fresh = self.tail.wrapping_sub(self.published);
+        if fresh > 0 {
+            self.memory.submitter().entries.store(self.tail, PUBLISH_ENTRIES);
+            self.published = self.tail;
+        }
+        fresh
+    }
+
+    /// Forgets the entries pushed since the last [`publish`](SubmitterEnd::publish). Returns how many.
+    pub fn retract(&mut self) -> u32 {
+        let fresh = self.tail.wrapping_sub(self.published);
+        self.tail = self.published;
+        fresh
+    }
+
+    /// How many entries can be pushed now.
+    pub fn room(&mut self) -> Result<u32, Broken> {
+        self.refresh_entries()
+    }
+
+    /// How many published entries the engine has not taken yet.
+    pub fn queued(&mut self) -> Result<u32, Broken> {
+        self.refresh_entries()?;
+        Ok(self.published.wrapping_sub(self.head_seen))
+    }
+
+    /// Takes the oldest unread completion, if there is one.
+    #[inline]
+    pub fn pop(&mut self) -> Result<Option<Completion>, Broken> {
+        if self.head == self.tail_seen && self.unread()? == 0 {
+            return Ok(None);
+        }
+        let completion = self.memory.load_completion(self.head);
+        self.head = self.head.wrapping_add(1);
+        self.memory.submitter().completions.store(self.head, RETURN_COMPLETIONS);
+        Ok(Some(completion))
+    }
+
+    /// How many completions can be read now.
+    #[inline]
+    pub fn unread(&mut self) -> Result<u32, Broken> {
+        if self.broken {
+            return Err(Broken);
+        }
+        let tail = self.memory.engine().completions.load(OBSERVE_COMPLETIONS);
+        let unread = tail.wrapping_sub(self.head);
+        // The engine's tail only moves forward: it may not fall behind what was seen, nor run a lap ahead.
+        if unread > self.memory.geometry().completions() || unread < self.tail_seen.wrapping_sub(self.head) {
+            self.broken = true;
+            return Err(Broken);
+        }
+        self.tail_seen = tail;
+        Ok(unread)
+    }
+
+    /// The value of a register as the engine last published it; `None` if there is no such register.
+    pub fn register(&self, register: usize) -> Option<u64> {
+        self.memory.register(register).map(|word| word.load(Ordering::Relaxed))
+    }
+
+    /// Sets a register for chains admitted later. Returns false if there is no such register or only the engine may
+    /// write registers (split placement).
+    pub fn set_register(&mut self, register: usize, value: u64) -> bool {
+        match self.memory.register(register) {
+            Some(word) if !self.memory.is_split() => {
+                word.store(value, Ordering::Relaxed);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// What the engine says of itself.
+    pub fn engine_state(&self) -> State {
+        State::from_number(self.memory.engine().state.load(Ordering::Relaxed))
+    }
+
+    #[inline]
+    fn refresh_entries(&mut self) -> Result<u32, Broken> {
+        if self.broken {
+            return Err(Broken);
+        }
+        let head = self.memory.engine().entries.load(OBSERVE_FREE_ENTRIES);
+        let held = self.tail.wrapping_sub(head);
+        // The engine's head lies between what was seen and what was published.
+        let moved = head.wrapping_sub(self.head_seen);
+        if moved > self.published.wrapping_sub(self.head_seen) {
+            self.broken = true;
+            return Err(Broken);
+        }
+        self.head_seen = head;
+        Ok(self.memory.geometry().entries() - held)
+    }
+}
+
+impl fmt::Debug for SubmitterEnd {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("SubmitterEnd")
+            .field("tail", &self.tail)
+            .field("published", &self.published)
+            .field("head", &self.head)
+            .field("broken", &self.broken)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The other side wrote something impossible; the ring cannot be used any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Broken;
+
+impl fmt::Display for Broken {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(
+            "the other side of the ring wrote an impossible index: tear the ring down and make a new one",
+        )
+    }
+}
+
+impl core::error::Error for Broken {}
+
+/// Why an entry could not be pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PushError {
+    /// Every slot is taken: enter, and push again when the engine has taken some.
+    Full,
+    /// The ring is broken.
+    Broken,
+}
+
+impl From<Broken> for PushError {
+    fn from(_: Broken) -> PushError {
+        PushError::Broken
+    }
+}
+
+impl fmt::Display for PushError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PushError::Full => {
+                formatter.write_str("the submission queue is full: enter, then push again, or make it larger")
+            }
+            PushError::Broken => Broken.fmt(formatter),
+        }
+    }
+}
+
+impl core::error::Error for PushError {}
