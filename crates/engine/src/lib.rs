@@ -4,9 +4,25 @@
 extern crate alloc;
 
 mod backend;
+mod cancel;
 mod claim;
+mod conclude;
+mod decode;
+mod descriptors;
+mod dispatch;
+mod engine;
+mod intake;
 mod operation;
+mod packet;
+mod regions;
+mod slab;
+mod timers;
+mod trace;
 
 pub use backend::{Backend, Counters, Edge, Outcome, Place, Report, Started, Step, Token, Way};
+pub use cancel::Target;
 pub use claim::{Claim, Claimant};
+pub use engine::{Engine, EnterError, Entered, Gauges, Limits, MAX_RUN};
 pub use operation::{Buffers, Directory, Operation, Path, Position, Span};
+pub use regions::MAX_REGIONS;
+pub use trace::{Event, EventKind, MAX_EVENTS};

@@ -1,0 +1,131 @@
+//! Cancel: by user data, by descriptor, or all.
+//!
+//! A cancel marks chains and asks the backend; it completes nothing that is running. What it reaches is decided in
+//! one pass over the packets in flight, so nothing can slip past it.
+
+use ouzel_ring::modifiers::CancelBy;
+use ouzel_ring::{Descriptor, Errno, Verb};
+
+use crate::packet::{Ended, GivenUp, Stage};
+use crate::slab::NONE;
+use crate::trace::EventKind;
+use crate::{Backend, Engine, Token};
+
+/// Which entries a cancel is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Those with this user data.
+    Data(u64),
+    /// Those whose subject is this descriptor.
+    Descriptor(Descriptor),
+    /// All.
+    All,
+}
+
+impl Target {
+    pub(crate) fn from_arguments(arguments: &[u64; 5]) -> Result<Target, Errno> {
+        match CancelBy::from_number(arguments[3]).ok_or(Errno::EINVAL)? {
+            CancelBy::Data => Ok(Target::Data(arguments[1])),
+            CancelBy::Descriptor => {
+                Descriptor::from_number(arguments[0]).map(Target::Descriptor).ok_or(Errno::EBADF)
+            }
+            CancelBy::All => Ok(Target::All),
+        }
+    }
+}
+
+impl<B: Backend> Engine<B> {
+    /// Cancels what `target` names, but nothing of chain `own`. Returns how many entries it reached: those named
+    /// that have not completed and whose chain had not ended.
+    pub(crate) fn cancel_but(&mut self, target: Target, own: Option<u32>) -> u32 {
+        let reached = (0..self.packets.capacity()).filter(|slot| self.reaches(*slot, target, own)).count();
+        for slot in 0..self.packets.capacity() {
+            if reached > 0 && self.reaches(slot, target, own) {
+                self.give_up(self.packets[slot].chain, GivenUp::Cancelled);
+            }
+        }
+        reached as u32
+    }
+
+    fn reaches(&self, slot: u32, target: Target, own: Option<u32>) -> bool {
+        if !self.packets.is_live(slot) {
+            return false;
+        }
+        let packet = &self.packets[slot];
+        let over = matches!(packet.stage, Stage::Reported(_)) || packet.stored > 0;
+        if over
+            || packet.is_finally()
+            || Some(packet.chain) == own
+            || self.chains[packet.chain].ended.is_some()
+        {
+            return false;
+        }
+        match target {
+            Target::All => true,
+            Target::Data(data) => packet.entry.data == data,
+            Target::Descriptor(descriptor) => self.names(slot, descriptor),
+        }
+    }
+
+    /// Whether the subject of the entry in `slot` is `descriptor`. What a register will hold when a member's turn
+    /// comes is not known before; then the register as it is now decides.
+    fn names(&self, slot: u32, descriptor: Descriptor) -> bool {
+        let packet = &self.packets[slot];
+        let subject = match packet.flags().loaded_from(0) {
+            None => Some(packet.entry.arguments[0]),
+            Some(register) => self.chains[packet.chain].registers.load(register),
+        };
+        let engine_s_own = matches!(
+            Verb::from_number(packet.entry.op),
+            None | Some(
+                Verb::Nop
+                    | Verb::Sleep
+                    | Verb::Get
+                    | Verb::Deadline
+                    | Verb::Cancel
+                    | Verb::Socket
+                    | Verb::Pipe
+            )
+        );
+        !engine_s_own && subject == Some(descriptor.number())
+    }
+
+    /// Ends the ordinary part of `chain`: its running members are asked to stop, those behind them will not run.
+    pub(crate) fn give_up(&mut self, chain: u32, why: GivenUp) {
+        if self.chains[chain].ended.is_some() {
+            return;
+        }
+        self.chains[chain].ended = Some(Ended::GivenUp);
+        let current = self.chains[chain].current;
+        if current != NONE
+            && matches!(self.packets[current].stage, Stage::Waiting | Stage::Parked | Stage::Stalled)
+            && !self.packets[current].is_finally()
+        {
+            // Its turn has come (or is about to), and nobody else is at it.
+            self.packets[current].given_up = Some(why);
+        }
+        let mut slot = current;
+        while slot != NONE {
+            let packet = &self.packets[slot];
+            let next = packet.next;
+            if packet.stage == Stage::Started && !packet.is_finally() {
+                self.give_up_packet(slot, why);
+            }
+            slot = next;
+        }
+        self.queue(chain);
+    }
+
+    /// Asks the backend to give up a started packet.
+    pub(crate) fn give_up_packet(&mut self, slot: u32, why: GivenUp) {
+        let packet = &mut self.packets[slot];
+        if packet.given_up.is_none() {
+            packet.given_up = Some(why);
+            let data = packet.entry.data;
+            let token = Token { slot, generation: self.packets.generation(slot) };
+            self.record(data, EventKind::GivenUp);
+            self.backend.cancel(token);
+            self.unsubmitted = true;
+        }
+    }
+}

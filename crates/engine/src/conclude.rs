@@ -1,0 +1,254 @@
+//! Conclude: reports come in, completions go out, timers fire.
+
+use ouzel_ring::{CompletionFlags, EntryFlags, Errno, REGISTERS, Verb};
+
+use crate::packet::{Ended, GivenUp, Stage};
+use crate::slab::NONE;
+use crate::trace::EventKind;
+use crate::{Backend, Engine, Outcome, Report};
+
+/// A result of a multishot that waits for a completion slot.
+pub(crate) struct Stored {
+    pub(crate) slot: u32,
+    pub(crate) outcome: Outcome,
+    /// It is the operation's last, for which a slot is kept.
+    pub(crate) last: bool,
+}
+
+impl<B: Backend> Engine<B> {
+    /// Takes every report the backend has. Returns how many.
+    pub(crate) fn collect(&mut self) -> u32 {
+        let mut count = 0;
+        // When the store is full the rest stays in the backend, which holds it back in turn.
+        while self.stored.len() < self.packets.capacity() as usize {
+            let Some(report) = self.backend.next() else { break };
+            count += 1;
+            self.take_report(report);
+        }
+        if count > 0 {
+            while let Some(chain) = self.stalled.pop_front() {
+                self.queue(chain);
+            }
+        }
+        count
+    }
+
+    fn take_report(&mut self, report: Report) {
+        let slot = report.token.slot;
+        if !self.packets.is_current(slot, report.token.generation)
+            || !matches!(self.packets[slot].stage, Stage::Started)
+        {
+            debug_assert!(false, "a report for an operation that is not started");
+            return;
+        }
+        if report.more {
+            return self.take_result(slot, report.outcome);
+        }
+        self.started -= 1;
+        self.silent -= self.packets[slot].flags().contains(EntryFlags::SILENT) as u32;
+        let outcome = self.settle(slot, report.outcome);
+        if self.packets[slot].stored > 0 {
+            self.packets[slot].stage = Stage::Parked;
+            self.stored.push_back(Stored { slot, outcome, last: true });
+            return;
+        }
+        if outcome == Outcome::NotRun {
+            let data = self.packets[slot].entry.data;
+            self.record(data, EventKind::NotRun);
+        }
+        self.packets[slot].stage = Stage::Reported(outcome);
+        let chain = self.packets[slot].chain;
+        if self.chains[chain].current == slot {
+            self.queue(chain);
+        }
+    }
+
+    /// One result of a multishot that goes on: posted if there is a slot to spare, else stored. When that was the
+    /// last slot to spare, the operation is given up.
+    fn take_result(&mut self, slot: u32, outcome: Outcome) {
+        if self.packets[slot].stored > 0 || !self.has_spare_slot() {
+            self.packets[slot].stored += 1;
+            self.stored.push_back(Stored { slot, outcome, last: false });
+        } else {
+            self.post_result(slot, outcome);
+        }
+        if !self.has_spare_slot() {
+            self.give_up_packet(slot, GivenUp::NoRoom);
+        }
+    }
+
+    fn has_spare_slot(&mut self) -> bool {
+        // A look at the submitter's head; if that is impossible, the next enter says so.
+        self.free_credits() >= 2 || (self.queues.unread().is_ok() && self.free_credits() >= 2)
+    }
+
+    fn post_result(&mut self, slot: u32, outcome: Outcome) {
+        let entry = self.packets[slot].entry;
+        let Outcome::Done { mut error, mut result, extra } = outcome else { return };
+        if error.is_ok() && entry.op == Verb::Accept as u32 {
+            match self.descriptors.reserve() {
+                Ok(index) => {
+                    self.backend.attach(result, index);
+                    self.descriptors.install(index);
+                    result = self.descriptors.descriptor(index);
+                }
+                Err(full) => {
+                    self.backend.discard(result);
+                    (error, result) = (full, 0);
+                }
+            }
+        }
+        self.record(entry.data, EventKind::Completed { error, result, skipped: false });
+        self.post(&entry, error, result, CompletionFlags::MORE.bits(), extra);
+    }
+
+    /// Delivers stored results while there are slots to spare for them.
+    pub(crate) fn deliver_stored(&mut self) {
+        while let Some(front) = self.stored.front() {
+            if !front.last && !self.has_spare_slot() {
+                break;
+            }
+            let Some(Stored { slot, outcome, last }) = self.stored.pop_front() else { break };
+            if last {
+                self.packets[slot].stored = 0;
+                self.packets[slot].stage = Stage::Reported(outcome);
+                let chain = self.packets[slot].chain;
+                self.queue(chain);
+            } else {
+                self.post_result(slot, outcome);
+            }
+        }
+    }
+
+    /// Lets go of what stored results hold: nobody will read them.
+    pub(crate) fn drop_stored(&mut self) {
+        while let Some(stored) = self.stored.pop_front() {
+            let accepts = self.packets[stored.slot].entry.op == Verb::Accept as u32;
+            if let Outcome::Done { error: Errno::OK, result, .. } = stored.outcome
+                && accepts
+                && !stored.last
+            {
+                self.backend.discard(result);
+            }
+        }
+    }
+
+    /// The operation in `slot` is over: what it named is free of it, what it opened is open, what it closed is gone.
+    /// Returns the outcome as the submitter sees it.
+    pub(crate) fn settle(&mut self, slot: u32, outcome: Outcome) -> Outcome {
+        let packet = &mut self.packets[slot];
+        let (uses, opens, closes) = (packet.uses, packet.opens, packet.closes);
+        packet.uses = [NONE; 2];
+        let given_up = packet.given_up;
+        for index in uses {
+            if index != NONE {
+                self.descriptors.end_use(index);
+            }
+        }
+        let succeeded = matches!(outcome, Outcome::Done { error: Errno::OK, .. });
+        for index in opens {
+            if index != NONE {
+                if succeeded { self.descriptors.install(index) } else { self.descriptors.retire(index) }
+            }
+        }
+        if closes {
+            // Whatever else a CLOSE reports, the object is gone; only one that never ran leaves it open.
+            match outcome {
+                Outcome::NotRun | Outcome::Done { error: Errno::ECANCELED, .. } => {
+                    self.descriptors.abandon_close(uses[0]);
+                }
+                Outcome::Done { .. } => self.descriptors.retire(uses[0]),
+            }
+        }
+        match outcome {
+            Outcome::Done { error: Errno::OK, result, extra } => {
+                let result = if opens[0] == NONE { result } else { self.descriptors.descriptor(opens[0]) };
+                Outcome::Done { error: Errno::OK, result, extra }
+            }
+            Outcome::Done { error: Errno::ECANCELED, result, extra } => {
+                Outcome::Done { error: given_up.map_or(Errno::ECANCELED, GivenUp::errno), result, extra }
+            }
+            other => other,
+        }
+    }
+
+    /// The member in `slot`, whose turn it is, is over: saves its result, posts its completion and gives the turn to
+    /// the next. Returns true.
+    pub(crate) fn conclude(
+        &mut self,
+        chain: u32,
+        slot: u32,
+        error: Errno,
+        result: u64,
+        extra: u32,
+        skipped: bool,
+    ) -> bool {
+        self.timers.clear(slot);
+        let packet = &self.packets[slot];
+        let (entry, flags, next, opens) = (packet.entry, packet.flags(), packet.next, packet.opens);
+        if error.is_ok() {
+            if let Some(register) = flags.saved_into() {
+                self.save(chain, register, result);
+                if opens[1] != NONE && register + 1 < REGISTERS {
+                    let second = self.descriptors.descriptor(opens[1]);
+                    self.save(chain, register + 1, second);
+                }
+            }
+        } else if !skipped
+            && !flags.contains(EntryFlags::FINALLY)
+            && flags.contains(EntryFlags::LINK)
+            && self.chains[chain].ended.is_none()
+        {
+            self.chains[chain].ended = Some(Ended::Broken);
+        }
+        self.chains[chain].current = next;
+        self.packets.free(slot);
+        self.record(entry.data, EventKind::Completed { error, result, skipped });
+        if !(error.is_ok() && flags.contains(EntryFlags::SILENT)) {
+            self.post(&entry, error, result, 0, extra);
+        }
+        true
+    }
+
+    fn save(&mut self, chain: u32, register: usize, value: u64) {
+        self.chains[chain].registers.save(register, value);
+        if !self.chains[chain].local {
+            self.queues.save_register(register, value);
+        }
+    }
+
+    pub(crate) fn finish_chain(&mut self, chain: u32) {
+        self.timers.clear(self.packets.capacity() + chain);
+        if self.chains[chain].drain {
+            self.draining = false;
+        }
+        self.chains.free(chain);
+    }
+
+    /// Fires every timer whose instant has come.
+    pub(crate) fn fire_timers(&mut self) {
+        if self.timers.next().is_none() {
+            return;
+        }
+        let now = self.backend.now();
+        while let Some(owner) = self.timers.fire(now) {
+            if owner >= self.packets.capacity() {
+                self.give_up(owner - self.packets.capacity(), GivenUp::TimedOut);
+                continue;
+            }
+            let packet = &mut self.packets[owner];
+            let outcome = match packet.stage {
+                Stage::Parked if packet.wakes => Outcome::success(0),
+                Stage::Parked | Stage::Stalled => Outcome::failure(Errno::ETIMEDOUT),
+                Stage::Started => {
+                    self.give_up_packet(owner, GivenUp::TimedOut);
+                    continue;
+                }
+                Stage::Waiting | Stage::Reported(_) => continue,
+            };
+            packet.stage = Stage::Reported(outcome);
+            let chain = packet.chain;
+            self.queue(chain);
+        }
+    }
+}

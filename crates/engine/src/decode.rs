@@ -1,0 +1,329 @@
+//! Decoding: from an entry's numbers to a checked [`Operation`].
+//!
+//! Every rule about arguments that does not need an operating system is applied here, once, so that all backends
+//! refuse the same input with the same error. Nothing is started and nothing reserved.
+
+use ouzel_ring::modifiers::{
+    AllocateFlags, CURRENT_POSITION, LinkFlags, MAX_ADDRESS, MAX_PIECES, MAX_TRANSFER, MessageFlags,
+    OpenFlags, PollEvents, RemoveFlags, RenameFlags, STAT_RECORD, ShutdownHow, StatFlags, SyncMode,
+    TransferFlags, Whence,
+};
+use ouzel_ring::{EntryFlags, Errno, Verb};
+
+use crate::descriptors::{Descriptors, Look};
+use crate::regions::{Regions, Scratch};
+use crate::slab::NONE;
+use crate::{Buffers, Directory, Operation, Position};
+
+/// The arguments of `verb` that are payload addresses and so may not be loaded from registers, as a bit mask.
+pub(crate) const fn payload_arguments(verb: Verb) -> u8 {
+    match verb {
+        Verb::Read
+        | Verb::Write
+        | Verb::Open
+        | Verb::Mkdir
+        | Verb::Remove
+        | Verb::Rename
+        | Verb::Link
+        | Verb::Symlink
+        | Verb::Readdir
+        | Verb::Bind
+        | Verb::Accept
+        | Verb::Connect
+        | Verb::Send
+        | Verb::Recv => 0b00010,
+        Verb::Stat => 0b01010,
+        _ => 0,
+    }
+}
+
+/// What decoding looks things up in.
+pub(crate) struct Context<'a> {
+    pub(crate) descriptors: &'a Descriptors,
+    pub(crate) regions: &'a Regions,
+    pub(crate) look: Look,
+}
+
+impl Context<'_> {
+    fn file(&self, number: u64) -> Result<u32, Errno> {
+        self.descriptors.look_up(number, self.look)
+    }
+
+    fn directory(&self, number: u64) -> Result<Directory, Errno> {
+        if number == 0 { Ok(None) } else { self.file(number).map(Some) }
+    }
+}
+
+/// The operation that `verb` with these (loaded) arguments asks for.
+///
+/// Indices that the operation will open are left as [`NONE`]; the caller reserves them.
+pub(crate) fn decode(
+    verb: Verb,
+    flags: EntryFlags,
+    arguments: &[u64; 5],
+    context: &Context<'_>,
+    scratch: &mut Scratch,
+) -> Result<Operation, Errno> {
+    let &[subject, payload, magnitude, modifier, auxiliary] = arguments;
+    let regions = context.regions;
+    let multishot = flags.contains(EntryFlags::MULTISHOT);
+    if multishot && !matches!(verb, Verb::Poll | Verb::Accept) {
+        return Err(Errno::EINVAL);
+    }
+    Ok(match verb {
+        Verb::Read | Verb::Write => {
+            let file = context.file(subject)?;
+            let position = position(modifier)?;
+            let buffers = buffers(payload, magnitude, auxiliary, regions, scratch)?;
+            if verb == Verb::Read {
+                Operation::Read { file, buffers, position }
+            } else {
+                Operation::Write { file, buffers, position }
+            }
+        }
+        Verb::Poll => Operation::Poll {
+            file: context.file(subject)?,
+            events: PollEvents::from_bits(payload).ok_or(Errno::EINVAL)?,
+            multishot,
+        },
+        Verb::Open => {
+            let flags = open_flags(modifier)?;
+            Operation::Open {
+                directory: context.directory(subject)?,
+                path: regions.path(payload, magnitude, scratch)?,
+                flags,
+                mode: mode(auxiliary)?,
+                into: NONE,
+            }
+        }
+        Verb::Close => Operation::Close { file: context.file(subject)? },
+        Verb::Seek => Operation::Seek {
+            file: context.file(subject)?,
+            offset: modifier as i64,
+            whence: Whence::from_number(auxiliary).ok_or(Errno::EINVAL)?,
+        },
+        Verb::Stat => Operation::Stat {
+            directory: context.directory(subject)?,
+            path: if magnitude == 0 { None } else { Some(regions.path(payload, magnitude, scratch)?) },
+            record: regions.span(modifier, STAT_RECORD)?,
+            flags: StatFlags::from_bits(auxiliary).ok_or(Errno::EINVAL)?,
+        },
+        Verb::Sync => {
+            let mode = SyncMode::from_number(auxiliary).ok_or(Errno::EINVAL)?;
+            let file = context.file(subject)?;
+            range(modifier, magnitude)?;
+            Operation::Sync { file, mode, offset: modifier, length: magnitude }
+        }
+        Verb::Truncate => {
+            range(0, magnitude)?;
+            Operation::Truncate { file: context.file(subject)?, length: magnitude }
+        }
+        Verb::Allocate => {
+            let flags = AllocateFlags::from_bits(auxiliary).ok_or(Errno::EINVAL)?;
+            if flags == AllocateFlags::PUNCH_HOLE || magnitude == 0 || modifier > i64::MAX as u64 {
+                return Err(Errno::EINVAL);
+            }
+            if modifier.checked_add(magnitude).is_none_or(|end| end > i64::MAX as u64) {
+                return Err(Errno::EFBIG);
+            }
+            Operation::Allocate { file: context.file(subject)?, offset: modifier, length: magnitude, flags }
+        }
+        Verb::Mkdir => Operation::Mkdir {
+            directory: context.directory(subject)?,
+            path: regions.path(payload, magnitude, scratch)?,
+            mode: mode(modifier)?,
+        },
+        Verb::Remove => Operation::Remove {
+            directory: context.directory(subject)?,
+            path: regions.path(payload, magnitude, scratch)?,
+            flags: RemoveFlags::from_bits(modifier).ok_or(Errno::EINVAL)?,
+        },
+        Verb::Rename => {
+            let flags = RenameFlags::from_bits(modifier).ok_or(Errno::EINVAL)?;
+            if flags == RenameFlags::all() {
+                return Err(Errno::EINVAL);
+            }
+            let (from, to) = (context.directory(subject)?, context.directory(auxiliary)?);
+            let [old, new] = regions.two_paths(payload, magnitude, scratch)?;
+            Operation::Rename { from, old, to, new, flags }
+        }
+        Verb::Link => {
+            let flags = LinkFlags::from_bits(modifier).ok_or(Errno::EINVAL)?;
+            let (from, to) = (context.directory(subject)?, context.directory(auxiliary)?);
+            let [old, new] = regions.two_paths(payload, magnitude, scratch)?;
+            Operation::Link { from, old, to, new, flags }
+        }
+        Verb::Symlink => {
+            let directory = context.directory(auxiliary)?;
+            let [target, path] = regions.two_paths(payload, magnitude, scratch)?;
+            Operation::Symlink { target, directory, path }
+        }
+        Verb::Readdir => {
+            let file = context.file(subject)?;
+            let buffer = regions.span(payload, magnitude)?;
+            Operation::Readdir { file, buffer: shorten(buffer) }
+        }
+        Verb::Copy => Operation::Copy {
+            source: context.file(subject)?,
+            from: position(modifier)?,
+            target: context.file(auxiliary)?,
+            to: position(payload)?,
+            length: magnitude.min(MAX_TRANSFER),
+        },
+        Verb::Pipe => match flags.saved_into() {
+            // The second end goes into the next register, so there must be one.
+            Some(register) if register + 1 < ouzel_ring::REGISTERS => Operation::Pipe { into: [NONE; 2] },
+            _ => return Err(Errno::EINVAL),
+        },
+        Verb::Socket => Operation::Socket {
+            domain: number(subject)?,
+            // The bits that `socket(2)` takes beside the type (close-on-exec, non-blocking) are not the caller's.
+            kind: number(payload)
+                .and_then(|kind| if kind & !0xf == 0 { Ok(kind) } else { Err(Errno::EINVAL) })?,
+            protocol: number(magnitude)?,
+            into: NONE,
+        },
+        Verb::Bind | Verb::Connect => {
+            let socket = context.file(subject)?;
+            if magnitude > MAX_ADDRESS {
+                return Err(Errno::EINVAL);
+            }
+            let address = regions.span(payload, magnitude)?;
+            if verb == Verb::Bind {
+                Operation::Bind { socket, address }
+            } else {
+                Operation::Connect { socket, address }
+            }
+        }
+        Verb::Listen => Operation::Listen {
+            socket: context.file(subject)?,
+            backlog: magnitude.min(i32::MAX as u64) as u32,
+        },
+        Verb::Accept => {
+            let socket = context.file(subject)?;
+            if magnitude > MAX_ADDRESS || (multishot && magnitude > 0) {
+                return Err(Errno::EINVAL);
+            }
+            let address = if magnitude == 0 { None } else { Some(regions.span(payload, magnitude)?) };
+            Operation::Accept { socket, address, into: NONE, multishot }
+        }
+        Verb::Send | Verb::Recv => {
+            let socket = context.file(subject)?;
+            let flags = MessageFlags::from_bits(modifier).ok_or(Errno::EINVAL)?;
+            let refused = if verb == Verb::Send {
+                MessageFlags::PEEK.union(MessageFlags::WAIT_ALL)
+            } else {
+                MessageFlags::MORE
+            };
+            if flags.intersects(refused) {
+                return Err(Errno::EINVAL);
+            }
+            let buffer = shorten(regions.span(payload, magnitude)?);
+            if verb == Verb::Send {
+                Operation::Send { socket, buffer, flags }
+            } else {
+                Operation::Recv { socket, buffer, flags }
+            }
+        }
+        Verb::Shutdown => Operation::Shutdown {
+            socket: context.file(subject)?,
+            how: ShutdownHow::from_number(modifier).ok_or(Errno::EINVAL)?,
+        },
+        // The engine's own verbs never come here.
+        Verb::Nop | Verb::Cancel | Verb::Sleep | Verb::Get | Verb::Deadline => return Err(Errno::ENOSYS),
+    })
+}
+
+/// The indices an operation names (not those it opens), [`NONE`] where there are fewer than two.
+#[inline]
+pub(crate) fn uses(operation: &Operation) -> [u32; 2] {
+    let one = |index: Directory| [index.unwrap_or(NONE), NONE];
+    match *operation {
+        Operation::Read { file, .. }
+        | Operation::Write { file, .. }
+        | Operation::Poll { file, .. }
+        | Operation::Close { file }
+        | Operation::Seek { file, .. }
+        | Operation::Sync { file, .. }
+        | Operation::Truncate { file, .. }
+        | Operation::Allocate { file, .. }
+        | Operation::Readdir { file, .. } => [file, NONE],
+        Operation::Bind { socket, .. }
+        | Operation::Listen { socket, .. }
+        | Operation::Accept { socket, .. }
+        | Operation::Connect { socket, .. }
+        | Operation::Send { socket, .. }
+        | Operation::Recv { socket, .. }
+        | Operation::Shutdown { socket, .. } => [socket, NONE],
+        Operation::Open { directory, .. }
+        | Operation::Stat { directory, .. }
+        | Operation::Mkdir { directory, .. }
+        | Operation::Remove { directory, .. }
+        | Operation::Symlink { directory, .. } => one(directory),
+        Operation::Rename { from, to, .. } | Operation::Link { from, to, .. } => {
+            [from.unwrap_or(NONE), to.unwrap_or(NONE)]
+        }
+        Operation::Copy { source, target, .. } => [source, target],
+        Operation::Pipe { .. } | Operation::Socket { .. } => [NONE, NONE],
+    }
+}
+
+fn position(offset: u64) -> Result<Position, Errno> {
+    match offset {
+        CURRENT_POSITION => Ok(None),
+        offset if offset > i64::MAX as u64 => Err(Errno::EINVAL),
+        offset => Ok(Some(offset)),
+    }
+}
+
+fn range(offset: u64, length: u64) -> Result<(), Errno> {
+    match offset.checked_add(length) {
+        Some(end) if end <= i64::MAX as u64 => Ok(()),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn buffers(
+    payload: u64,
+    magnitude: u64,
+    flags: u64,
+    regions: &Regions,
+    scratch: &mut Scratch,
+) -> Result<Buffers, Errno> {
+    let flags = TransferFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
+    if !flags.contains(TransferFlags::VECTORED) {
+        return regions.span(payload, magnitude).map(|span| Buffers::One(shorten(span)));
+    }
+    if magnitude > MAX_PIECES {
+        return Err(Errno::EINVAL);
+    }
+    let (spans, count) = regions.pieces(payload, magnitude, scratch)?;
+    Ok(Buffers::Many { spans, count })
+}
+
+fn shorten(span: crate::Span) -> crate::Span {
+    crate::Span { length: span.length.min(MAX_TRANSFER as usize), ..span }
+}
+
+fn open_flags(bits: u64) -> Result<OpenFlags, Errno> {
+    let flags = OpenFlags::from_bits(bits).ok_or(Errno::EINVAL)?;
+    let accesses = OpenFlags::READ | OpenFlags::WRITE | OpenFlags::PATH;
+    let needs_write =
+        flags.intersects(OpenFlags::APPEND | OpenFlags::TRUNCATE) && !flags.contains(OpenFlags::WRITE);
+    let needs_create = flags.contains(OpenFlags::EXCLUSIVE) && !flags.contains(OpenFlags::CREATE);
+    let path_only = OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NOFOLLOW;
+    let not_a_path = flags.contains(OpenFlags::PATH) && !path_only.contains(flags);
+    let makes_a_directory = flags.contains(OpenFlags::CREATE | OpenFlags::DIRECTORY);
+    if !flags.intersects(accesses) || needs_write || needs_create || not_a_path || makes_a_directory {
+        return Err(Errno::EINVAL);
+    }
+    Ok(flags)
+}
+
+fn mode(bits: u64) -> Result<u32, Errno> {
+    if bits <= 0o7777 { Ok(bits as u32) } else { Err(Errno::EINVAL) }
+}
+
+fn number(argument: u64) -> Result<i32, Errno> {
+    i32::try_from(argument).map_err(|_| Errno::EINVAL)
+}

@@ -1,0 +1,402 @@
+//! The engine: what it holds, how it is entered, and what its owner may ask of it.
+//!
+//! [`Engine::enter`] is the crossing. It takes entries in (`intake`), moves chains on (`dispatch`, `conclude`) and
+//! lets the backend sleep, over and over, until the caller has what it waits for. Everything the engine needs is
+//! allocated when it is made.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ptr::NonNull;
+
+use ouzel_ring::{Broken, Descriptor, EngineEnd, Entry, Errno, State};
+
+use crate::cancel::Target;
+use crate::conclude::Stored;
+use crate::descriptors::{Descriptors, Look};
+use crate::packet::{Chain, Packet};
+use crate::regions::Regions;
+use crate::slab::Slab;
+use crate::timers::Timers;
+use crate::trace::{Event, EventKind, Trace};
+use crate::{Backend, Counters, Step};
+
+/// The most steps the engine offers a backend as one run.
+pub const MAX_RUN: usize = 64;
+
+/// Limits of one engine. All memory for them is taken when the engine is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Descriptors open at once, 1 to 2^20. The backend's table must be as large.
+    pub descriptors: u32,
+    /// Entries in one chain; the queues may allow fewer.
+    pub chain: u32,
+    /// Payloads may name region 0, the submitter's own address space.
+    pub in_process: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { descriptors: 1024, chain: 1024, in_process: false }
+    }
+}
+
+/// What a call to [`Engine::enter`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Entered {
+    /// Entries taken from the submission queue.
+    pub taken: u32,
+    /// Entries left at its tail because the end of their chain is not there yet.
+    pub incomplete: u32,
+    /// Completions the submitter can read.
+    pub readable: u32,
+}
+
+/// Why a call to [`Engine::enter`] failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EnterError {
+    /// The submitter wrote an impossible index (EIO). The ring can only be torn down.
+    Broken,
+    /// The engine has been torn down.
+    Closed,
+    /// The backend cannot make progress any more.
+    Backend(Errno),
+}
+
+impl From<Broken> for EnterError {
+    fn from(_: Broken) -> EnterError {
+        EnterError::Broken
+    }
+}
+
+impl fmt::Display for EnterError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EnterError::Broken => Broken.fmt(formatter),
+            EnterError::Closed => formatter.write_str("the ring has been torn down: make a new one"),
+            EnterError::Backend(errno) => {
+                write!(
+                    formatter,
+                    "the backend failed while waiting: {errno}; tear the ring down and make a new one"
+                )
+            }
+        }
+    }
+}
+
+impl core::error::Error for EnterError {}
+
+/// What is alive in an engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gauges {
+    /// Entries admitted and not completed.
+    pub packets: u32,
+    /// Chains admitted and not over.
+    pub chains: u32,
+    /// Operations the backend has.
+    pub started: u32,
+    /// Descriptors that are open, or being opened or closed.
+    pub descriptors: u32,
+    /// Results of multishots that wait for a completion slot.
+    pub stored: u32,
+}
+
+/// An entry copied out of shared memory whose chain is not admitted yet.
+pub(crate) struct Staged {
+    pub(crate) entry: Entry,
+    /// A CANCEL that was taken past a blocked head.
+    pub(crate) taken: bool,
+}
+
+/// Executes the entries of one ring over a backend.
+pub struct Engine<B> {
+    pub(crate) queues: EngineEnd,
+    pub(crate) backend: B,
+    pub(crate) packets: Slab<Packet>,
+    pub(crate) chains: Slab<Chain>,
+    pub(crate) descriptors: Descriptors,
+    pub(crate) regions: Regions,
+    /// Owners `0..packets` are packets, those above are chains.
+    pub(crate) timers: Timers,
+    pub(crate) staged: VecDeque<Staged>,
+    /// Entries of an over-long chain are being refused up to its end.
+    pub(crate) refusing: bool,
+    /// A chain with DRAIN is live.
+    pub(crate) draining: bool,
+    /// Chains that can move on.
+    pub(crate) work: VecDeque<u32>,
+    /// Chains whose turn found the backend full.
+    pub(crate) stalled: VecDeque<u32>,
+    /// Results of multishots without a completion slot.
+    pub(crate) stored: VecDeque<Stored>,
+    pub(crate) steps: Vec<Step>,
+    /// Operations the backend has not reported for the last time.
+    pub(crate) started: u32,
+    /// Those of them whose success posts no completion.
+    pub(crate) silent: u32,
+    /// Something was started since the backend last submitted.
+    pub(crate) unsubmitted: bool,
+    pub(crate) chain_limit: u32,
+    pub(crate) closing: bool,
+    pub(crate) trace: Trace,
+}
+
+impl<B: Backend> Engine<B> {
+    /// An engine for the ring whose engine end is `queues`.
+    pub fn new(queues: EngineEnd, backend: B, limits: Limits) -> Engine<B> {
+        let geometry = queues.geometry();
+        let slots = geometry.completions();
+        let chain_limit = limits.chain.clamp(1, geometry.entries().min(slots - 1));
+        let longest_run = backend.longest_run().clamp(1, MAX_RUN);
+        Engine {
+            queues,
+            backend,
+            packets: Slab::new(slots, Packet::new),
+            chains: Slab::new(slots, Chain::new),
+            descriptors: Descriptors::new(limits.descriptors.clamp(1, 1 << 20)),
+            regions: Regions::new(limits.in_process),
+            timers: Timers::new(2 * slots),
+            staged: VecDeque::with_capacity(geometry.entries() as usize),
+            refusing: false,
+            draining: false,
+            work: VecDeque::with_capacity(slots as usize),
+            stalled: VecDeque::with_capacity(slots as usize),
+            stored: VecDeque::with_capacity(slots as usize),
+            steps: Vec::with_capacity(longest_run),
+            started: 0,
+            silent: 0,
+            unsubmitted: false,
+            chain_limit,
+            closing: false,
+            trace: Trace::default(),
+        }
+    }
+
+    /// Takes up to `submit` entries (whole chains only), then waits until `wait` completions are readable, `timeout`
+    /// nanoseconds have passed, or nothing in flight could produce one. With `wait` 0 it does not wait.
+    ///
+    /// Nothing is locked while it waits. Who embeds the engine where two threads could call this at once answers the
+    /// second with EBUSY; in Rust the exclusive borrow rules it out.
+    pub fn enter(&mut self, submit: u32, wait: u32, timeout: Option<u64>) -> Result<Entered, EnterError> {
+        let deadline = match timeout {
+            Some(nanoseconds) if wait > 0 => self.backend.now().checked_add(nanoseconds),
+            _ => None,
+        };
+        let mut entered = Entered::default();
+        loop {
+            loop {
+                self.deliver_stored();
+                self.work_off();
+                entered.taken += self.take_in(submit.saturating_sub(entered.taken))?;
+                if self.work.is_empty() {
+                    break;
+                }
+            }
+            entered.readable = self.queues.unread()?;
+            let timers = self.timers.next();
+            let now = if deadline.is_some() || timers.is_some() { self.backend.now() } else { 0 };
+            let until = match (deadline, timers) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+            let enough = entered.readable >= wait
+                || self.chains.live() == 0
+                || deadline.is_some_and(|deadline| now >= deadline)
+                || (self.started == 0 && until.is_none());
+            if !enough {
+                self.sleep(self.reports_wanted(wait - entered.readable), until)?;
+                self.collect();
+                self.fire_timers();
+                continue;
+            }
+            // What was started must not lie about; and who does not wait still gets what is there.
+            let look = self.unsubmitted || (self.started > 0 && entered.readable < wait.max(1));
+            if look {
+                self.sleep(0, None)?;
+                self.collect();
+            }
+            self.fire_timers();
+            if self.work.is_empty() {
+                break;
+            }
+        }
+        entered.readable = self.queues.unread()?;
+        entered.incomplete = self.incomplete();
+        Ok(entered)
+    }
+
+    /// How many reports the backend should gather before it wakes the engine.
+    fn reports_wanted(&self, completions: u32) -> u32 {
+        // A silent operation's report is none of the completions waited for, so nothing can be said in advance.
+        let wanted = if self.silent > 0 { 1 } else { completions };
+        wanted.min(self.started).max(1)
+    }
+
+    fn sleep(&mut self, want: u32, until: Option<u64>) -> Result<(), EnterError> {
+        self.unsubmitted = false;
+        self.backend.wait(want, until).map_err(EnterError::Backend)
+    }
+
+    /// Moves every chain on that can.
+    pub(crate) fn work_off(&mut self) {
+        while let Some(chain) = self.work.pop_front() {
+            self.chains[chain].queued = false;
+            self.advance(chain);
+        }
+    }
+
+    pub(crate) fn queue(&mut self, chain: u32) {
+        if !self.chains[chain].queued {
+            self.chains[chain].queued = true;
+            self.work.push_back(chain);
+        }
+    }
+
+    /// Asks every entry that `target` names to be given up, as the verb CANCEL does, and returns how many that
+    /// reached. Their completions come with the next [`enter`](Engine::enter).
+    pub fn cancel(&mut self, target: Target) -> u32 {
+        let reached = self.cancel_but(target, None);
+        self.work_off();
+        reached
+    }
+
+    /// Takes no more entries: those waiting in the queue and those in flight are cancelled. FINALLY entries still
+    /// run. Go on entering and reading completions until [`gauges`](Engine::gauges) show nothing in flight.
+    pub fn begin_teardown(&mut self) {
+        if !self.closing {
+            self.closing = true;
+            self.queues.set_state(State::Closing);
+            self.cancel(Target::All);
+        }
+    }
+
+    /// Whether every entry has completed and nothing waits to be taken. Meaningful after
+    /// [`begin_teardown`](Engine::begin_teardown).
+    pub fn is_idle(&mut self) -> bool {
+        self.chains.live() == 0
+            && self.stored.is_empty()
+            && (self.queues.is_broken()
+                || (self.staged.is_empty()
+                    && !matches!(self.queues.available(), Ok(available) if available > 0)))
+    }
+
+    /// Says that the engine is gone and gives the backend back.
+    pub fn close(mut self) -> B {
+        self.drop_stored();
+        self.queues.set_state(State::Closed);
+        self.backend
+    }
+
+    /// What is alive now.
+    pub fn gauges(&self) -> Gauges {
+        Gauges {
+            packets: self.packets.live(),
+            chains: self.chains.live(),
+            started: self.started,
+            descriptors: self.descriptors.in_use(),
+            stored: self.stored.len() as u32,
+        }
+    }
+
+    /// The limits in force: the chain limit is the one that the queues leave.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            descriptors: self.descriptors.capacity(),
+            chain: self.chain_limit,
+            in_process: self.regions.in_process,
+        }
+    }
+
+    /// The backend.
+    pub fn backend(&self) -> &B {
+        &self.backend
+    }
+
+    /// The backend, to be asked for what the engine knows nothing of.
+    pub fn backend_mut(&mut self) -> &mut B {
+        &mut self.backend
+    }
+
+    /// What the backend has cost so far.
+    pub fn counters(&self) -> Counters {
+        self.backend.counters()
+    }
+
+    /// Reserves an index for an object that comes from outside; follow it by
+    /// [`install`](Engine::install_descriptor) or [`abandon`](Engine::abandon_descriptor). EMFILE if the table is full.
+    pub fn reserve_descriptor(&mut self) -> Result<u32, Errno> {
+        self.descriptors.reserve()
+    }
+
+    /// The object is in the backend's table at `index`; returns its descriptor.
+    pub fn install_descriptor(&mut self, index: u32) -> Option<Descriptor> {
+        self.descriptors.install(index);
+        Descriptor::from_number(self.descriptors.descriptor(index))
+    }
+
+    /// There will be no object at `index`.
+    pub fn abandon_descriptor(&mut self, index: u32) {
+        self.descriptors.retire(index);
+    }
+
+    /// The index of an open descriptor that no operation uses: EBADF, or EBUSY. Follow it by
+    /// [`abandon_descriptor`](Engine::abandon_descriptor) once the object is out of the backend's table.
+    pub fn idle_descriptor(&self, descriptor: Descriptor) -> Result<u32, Errno> {
+        let index = self.descriptors.look_up(descriptor.number(), Look::Now)?;
+        if self.descriptors.uses(index) > 0 { Err(Errno::EBUSY) } else { Ok(index) }
+    }
+
+    /// The descriptors that are open.
+    pub fn open_descriptors(&self) -> impl Iterator<Item = Descriptor> + '_ {
+        self.descriptors
+            .open()
+            .filter_map(|index| Descriptor::from_number(self.descriptors.descriptor(index)))
+    }
+
+    /// Adds memory that payloads may name, and returns its region number. ENOSPC after 65,535 regions.
+    ///
+    /// # Safety
+    ///
+    /// The bytes must be readable and writable until the region is removed and every operation started before that
+    /// has completed (past a torn-down engine's bound: for ever).
+    pub unsafe fn add_region(&mut self, base: NonNull<u8>, length: usize) -> Result<u16, Errno> {
+        // SAFETY: the contract is the caller's.
+        unsafe { self.regions.add(base, length) }
+    }
+
+    /// Removes a region: entries dispatched from now on cannot name it. EINVAL if there is none of this number.
+    pub fn remove_region(&mut self, region: u16) -> Result<(), Errno> {
+        self.regions.remove(region)
+    }
+
+    /// Starts recording events, forgetting earlier ones.
+    pub fn start_trace(&mut self) {
+        self.trace = Trace { events: Some(Vec::new()), dropped: 0 };
+    }
+
+    /// Stops recording. Returns the events, oldest first, and how many more there were than
+    /// [`MAX_EVENTS`](crate::MAX_EVENTS).
+    pub fn stop_trace(&mut self) -> (Vec<Event>, u64) {
+        let trace = core::mem::take(&mut self.trace);
+        (trace.events.unwrap_or_default(), trace.dropped)
+    }
+
+    #[inline]
+    pub(crate) fn record(&mut self, data: u64, kind: EventKind) {
+        if self.trace.is_on() {
+            let event = Event { data, at: self.backend.now(), counters: self.backend.counters(), kind };
+            self.trace.push(event);
+        }
+    }
+}
+
+impl<B: Backend> fmt::Debug for Engine<B> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Engine")
+            .field("queues", &self.queues)
+            .field("gauges", &self.gauges())
+            .finish_non_exhaustive()
+    }
+}

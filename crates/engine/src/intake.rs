@@ -1,0 +1,275 @@
+//! Intake: from entries in the submission queue to chains in flight.
+//!
+//! A chain is admitted whole or not at all, and only when a completion slot can be kept for each of its entries and
+//! one more stays back for CANCEL. What cannot be admitted stays in the queue: that is the back-pressure. Entries
+//! are copied once; those whose chain cannot be admitted yet are held here, private, until it can.
+
+use ouzel_ring::{Completion, Entry, EntryFlags, Errno, Verb};
+
+use crate::engine::{EnterError, Staged};
+use crate::packet::{Chain, Registers};
+use crate::slab::NONE;
+use crate::{Backend, Engine};
+
+/// What the staged entries begin with.
+enum Head {
+    /// A whole chain of this length.
+    Chain(u32),
+    /// The first entries of a chain whose end is not there.
+    Incomplete,
+    /// A chain that is too long.
+    TooLong,
+}
+
+impl<B: Backend> Engine<B> {
+    /// Admits as many whole chains as it can of the first `budget` entries. Returns how many entries it took.
+    pub(crate) fn take_in(&mut self, budget: u32) -> Result<u32, EnterError> {
+        let mut taken = 0;
+        if budget == 0 && !self.closing {
+            return Ok(0);
+        }
+        self.queues.available()?;
+        self.queues.unread()?;
+        let budget = if self.closing { u32::MAX } else { budget };
+        while taken < budget {
+            if self.staged.is_empty() {
+                let Some(entry) = self.queues.copy_next() else { break };
+                if self.admit_alone(&entry) {
+                    taken += 1;
+                    continue;
+                }
+                self.staged.push_back(Staged { entry, taken: false });
+            }
+            let step = if self.closing {
+                self.refuse_head(Errno::ECANCELED)
+            } else if self.refusing {
+                self.refuse_head(Errno::E2BIG)
+            } else {
+                self.admit_head(budget - taken)
+            };
+            match step {
+                Some(count) => taken += count,
+                None => {
+                    self.take_cancels(budget - taken);
+                    break;
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    /// How many entries at the tail wait for the rest of their chain.
+    pub(crate) fn incomplete(&self) -> u32 {
+        let tail = self.staged.iter().rev().take_while(|staged| is_chained(&staged.entry)).count();
+        tail as u32
+    }
+
+    /// Completion slots that are promised to nobody.
+    #[inline]
+    pub(crate) fn free_credits(&self) -> u32 {
+        self.queues.room_seen().saturating_sub(self.packets.live())
+    }
+
+    /// The common case, without staging: an entry that is a chain of its own.
+    #[inline]
+    fn admit_alone(&mut self, entry: &Entry) -> bool {
+        if self.draining || self.closing || self.refusing || self.free_credits() < 2 {
+            return false;
+        }
+        if entry.flags == 0
+            && entry.op == Verb::Nop as u32
+            && entry.timeout == Entry::NEVER
+            && !self.trace.is_on()
+        {
+            self.queues.release(1);
+            self.post(entry, Errno::OK, 0, 0, 0);
+            return true;
+        }
+        let flags = EntryFlags::from_bits_retain(entry.flags);
+        let plain = EntryFlags::LOADS | EntryFlags::SAVE | EntryFlags::LOCAL;
+        if !plain.contains(flags) {
+            return false;
+        }
+        self.queues.release(1);
+        let chain = self.begin_chain(flags);
+        let packet = self.begin_packet(*entry, chain);
+        self.chains[chain].current = packet;
+        self.queue(chain);
+        true
+    }
+
+    /// Looks at the staged entries, copying more as needed, within `budget`.
+    fn head(&mut self, budget: u32) -> Head {
+        let mut length = 0;
+        loop {
+            if length == self.staged.len() as u32 {
+                if length >= budget {
+                    return Head::Incomplete;
+                }
+                match self.queues.copy_next() {
+                    Some(entry) => self.staged.push_back(Staged { entry, taken: false }),
+                    None => return Head::Incomplete,
+                }
+            } else if length >= budget {
+                return Head::Incomplete;
+            }
+            let chained = is_chained(&self.staged[length as usize].entry);
+            length += 1;
+            if !chained {
+                return Head::Chain(length);
+            }
+            if length >= self.chain_limit {
+                return Head::TooLong;
+            }
+        }
+    }
+
+    /// Admits the chain at the head. Returns how many entries it took, or `None` if the head is blocked.
+    fn admit_head(&mut self, budget: u32) -> Option<u32> {
+        if self.staged.front()?.taken {
+            self.staged.pop_front();
+            self.queues.release(1);
+            return Some(1);
+        }
+        let length = match self.head(budget) {
+            Head::Chain(length) => length,
+            Head::Incomplete => return None,
+            Head::TooLong => {
+                self.refusing = true;
+                return Some(0);
+            }
+        };
+        let first = &self.staged[0].entry;
+        let flags = EntryFlags::from_bits_retain(first.flags);
+        let kept_back = if is_lone_cancel(first) { 0 } else { 1 };
+        let held_up = self.draining || (flags.contains(EntryFlags::DRAIN) && self.chains.live() > 0);
+        if held_up || self.free_credits() < length + kept_back {
+            return None;
+        }
+        if !self.is_well_formed(length) {
+            for _ in 0..length {
+                self.refuse_head(Errno::EINVAL);
+            }
+            return Some(length);
+        }
+        let chain = self.begin_chain(flags);
+        let mut last = NONE;
+        for _ in 0..length {
+            if let Some(staged) = self.staged.pop_front() {
+                let packet = self.begin_packet(staged.entry, chain);
+                if last == NONE {
+                    self.chains[chain].current = packet;
+                } else {
+                    self.packets[last].next = packet;
+                }
+                last = packet;
+            }
+        }
+        self.queues.release(length);
+        self.queue(chain);
+        Some(length)
+    }
+
+    /// Whether the first `length` staged entries obey the rules for a chain's shape.
+    fn is_well_formed(&self, length: u32) -> bool {
+        let mut finally = false;
+        self.staged.iter().take(length as usize).enumerate().all(|(place, staged)| {
+            let flags = EntryFlags::from_bits_retain(staged.entry.flags);
+            let ordinary_after_finally = finally && !flags.contains(EntryFlags::FINALLY);
+            finally |= flags.contains(EntryFlags::FINALLY);
+            let leader_only = EntryFlags::LOCAL | EntryFlags::DRAIN;
+            let alone = EntryFlags::CHAINED | EntryFlags::FINALLY | EntryFlags::SILENT | EntryFlags::SAVE;
+            let bad_multishot = flags.contains(EntryFlags::MULTISHOT) && flags.intersects(alone);
+            !(flags.has_unknown()
+                || flags.contains(EntryFlags::CHAINED)
+                || ordinary_after_finally
+                || (place > 0 && flags.intersects(leader_only))
+                || bad_multishot)
+        })
+    }
+
+    /// Completes the entry at the head with `error`, without running it. `None` if there is no slot for that.
+    fn refuse_head(&mut self, error: Errno) -> Option<u32> {
+        if self.free_credits() < 1 {
+            return None;
+        }
+        let staged = self.staged.pop_front()?;
+        self.queues.release(1);
+        if !staged.taken {
+            self.post(&staged.entry, error, 0, 0, 0);
+        }
+        if self.refusing && !is_chained(&staged.entry) {
+            self.refusing = false;
+        }
+        Some(1)
+    }
+
+    /// Takes lone CANCELs past a blocked head, one for each slot that is free.
+    fn take_cancels(&mut self, budget: u32) {
+        while (self.staged.len() as u32) < budget {
+            match self.queues.copy_next() {
+                Some(entry) => self.staged.push_back(Staged { entry, taken: false }),
+                None => break,
+            }
+        }
+        let mut behind_link = false;
+        for place in 0..self.staged.len().min(budget as usize) {
+            let staged = &mut self.staged[place];
+            let starts_chain = !behind_link;
+            behind_link = is_chained(&staged.entry);
+            if !starts_chain || staged.taken || !is_lone_cancel(&staged.entry) || self.refusing && place == 0
+            {
+                continue;
+            }
+            if self.queues.room_seen() <= self.packets.live() {
+                break;
+            }
+            staged.taken = true;
+            let entry = staged.entry;
+            let chain = self.begin_chain(EntryFlags::from_bits_retain(entry.flags));
+            let packet = self.begin_packet(entry, chain);
+            self.chains[chain].current = packet;
+            self.queue(chain);
+        }
+    }
+
+    fn begin_chain(&mut self, flags: EntryFlags) -> u32 {
+        // There are as many chain slots as completion slots, and a chain holds one at least.
+        let Some(slot) = self.chains.take() else { unreachable!("more chains than completion credits") };
+        let local = flags.contains(EntryFlags::LOCAL);
+        let registers =
+            if local { Registers::UNDEFINED } else { Registers::snapshot(self.queues.registers()) };
+        let drain = flags.contains(EntryFlags::DRAIN);
+        self.draining |= drain;
+        self.chains[slot] = Chain { registers, local, drain, ..Chain::new() };
+        slot
+    }
+
+    fn begin_packet(&mut self, entry: Entry, chain: u32) -> u32 {
+        // There are as many packet slots as completion slots, and each was checked to have one.
+        let Some(slot) = self.packets.take() else { unreachable!("more packets than completion credits") };
+        self.packets[slot].begin(entry, chain);
+        slot
+    }
+
+    /// Posts a completion for which a slot is kept.
+    #[inline]
+    pub(crate) fn post(&mut self, entry: &Entry, error: Errno, result: u64, flags: u32, extra: u32) {
+        let completion =
+            Completion { op: entry.op, error: error.raw(), data: entry.data, result, flags, extra };
+        let posted = self.queues.post(&completion);
+        // Only a submitter that moved its head backwards could take the slot away, and that breaks the ring.
+        debug_assert!(posted.is_ok() || self.queues.is_broken(), "a completion without a credit");
+    }
+}
+
+#[inline]
+fn is_chained(entry: &Entry) -> bool {
+    entry.flags & EntryFlags::CHAINED.bits() != 0
+}
+
+fn is_lone_cancel(entry: &Entry) -> bool {
+    let flags = EntryFlags::from_bits_retain(entry.flags);
+    let plain = EntryFlags::LOADS | EntryFlags::SAVE | EntryFlags::LOCAL | EntryFlags::SILENT;
+    entry.op == Verb::Cancel as u32 && plain.contains(flags)
+}

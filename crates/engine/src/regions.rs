@@ -1,0 +1,245 @@
+//! Regions: the memory that payloads may name, and the only place where the engine looks into it.
+//!
+//! The table is private to the engine. Region 0 is the submitter's own address space, allowed only where submitter
+//! and engine share one; its addresses are trusted because pushing an entry that names them is unsafe. Any other
+//! region is a range that its owner has promised; whatever lies in it may change at any moment, so what is parsed
+//! (paths, piece lists) is copied out first.
+
+use alloc::vec::Vec;
+use core::ptr::NonNull;
+
+use ouzel_ring::modifiers::MAX_PATH;
+use ouzel_ring::{Errno, Payload, Piece};
+
+use crate::{Path, Span};
+
+/// The most regions a ring may have, region 0 included.
+pub const MAX_REGIONS: usize = 1 << 16;
+
+#[derive(Clone, Copy)]
+struct Region {
+    base: NonNull<u8>,
+    length: usize,
+}
+
+/// What a packet keeps alive beside its operation: copied paths and resolved piece lists.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+}
+
+/// The regions of one ring.
+pub(crate) struct Regions {
+    /// Region 0 may be named.
+    pub(crate) in_process: bool,
+    regions: Vec<Option<Region>>,
+}
+
+// SAFETY: the table holds addresses; the memory behind them is promised by whoever adds a region.
+unsafe impl Send for Regions {}
+
+impl Regions {
+    pub(crate) fn new(in_process: bool) -> Regions {
+        Regions { in_process, regions: Vec::new() }
+    }
+
+    /// Adds `length` bytes at `base` as a new region.
+    ///
+    /// # Safety
+    ///
+    /// The bytes must be readable and writable, by this process and on its behalf, until the region is removed and
+    /// no started operation names it.
+    pub(crate) unsafe fn add(&mut self, base: NonNull<u8>, length: usize) -> Result<u16, Errno> {
+        let region = Some(Region { base, length });
+        if let Some(free) = self.regions.iter().position(Option::is_none) {
+            self.regions[free] = region;
+            return Ok(free as u16 + 1);
+        }
+        if self.regions.len() + 1 >= MAX_REGIONS {
+            return Err(Errno::ENOSPC);
+        }
+        self.regions.push(region);
+        Ok(self.regions.len() as u16)
+    }
+
+    /// Forgets a region. EINVAL if there is none of this number.
+    pub(crate) fn remove(&mut self, region: u16) -> Result<(), Errno> {
+        match self.regions.get_mut((region as usize).wrapping_sub(1)) {
+            Some(place @ Some(_)) => {
+                *place = None;
+                Ok(())
+            }
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// `length` bytes at `payload`. EFAULT if they do not lie in one region.
+    #[inline]
+    pub(crate) fn span(&self, payload: u64, length: u64) -> Result<Span, Errno> {
+        let payload = Payload::from_number(payload);
+        let offset = payload.offset();
+        let end = offset.checked_add(length).ok_or(Errno::EFAULT)?;
+        if payload.region() == 0 {
+            if !self.in_process {
+                return Err(Errno::EFAULT);
+            }
+            if length == 0 {
+                return Ok(Span::EMPTY);
+            }
+            if offset == 0 || end > Payload::MAX_OFFSET + 1 {
+                return Err(Errno::EFAULT);
+            }
+            let pointer = core::ptr::with_exposed_provenance_mut(offset as usize);
+            return Ok(Span { pointer, length: length as usize });
+        }
+        let region =
+            self.regions.get(payload.region() as usize - 1).copied().flatten().ok_or(Errno::EFAULT)?;
+        if end > region.length as u64 {
+            return Err(Errno::EFAULT);
+        }
+        // SAFETY: `offset` is at most the region's length.
+        let pointer = unsafe { region.base.add(offset as usize) };
+        Ok(Span { pointer: pointer.as_ptr(), length: length as usize })
+    }
+
+    /// The single path in `length` bytes at `payload`.
+    pub(crate) fn path(&self, payload: u64, length: u64, scratch: &mut Scratch) -> Result<Path, Errno> {
+        if length > MAX_PATH {
+            return Err(Errno::ENAMETOOLONG);
+        }
+        let bytes = self.text(payload, length, scratch)?;
+        split_paths::<1>(bytes).map(|[path]| path)
+    }
+
+    /// The two paths in `length` bytes at `payload`.
+    pub(crate) fn two_paths(
+        &self,
+        payload: u64,
+        length: u64,
+        scratch: &mut Scratch,
+    ) -> Result<[Path; 2], Errno> {
+        if length > 2 * MAX_PATH {
+            return Err(Errno::ENAMETOOLONG);
+        }
+        split_paths::<2>(self.text(payload, length, scratch)?)
+    }
+
+    /// Bytes that will be parsed: in place in region 0, copied from any other.
+    fn text<'a>(&self, payload: u64, length: u64, scratch: &'a mut Scratch) -> Result<&'a [u8], Errno> {
+        let span = self.span(payload, length)?;
+        // SAFETY: in region 0 the pusher of the entry promised bytes that nobody writes until the completion, which
+        // outlives the use made of this slice. In another region the bytes may change under us, so they are read
+        // here only by a copy of their own below.
+        unsafe {
+            if Payload::from_number(payload).region() == 0 {
+                Ok(core::slice::from_raw_parts(span.pointer, span.length))
+            } else {
+                copy_out(span, &mut scratch.bytes);
+                Ok(&scratch.bytes)
+            }
+        }
+    }
+
+    /// The spans of `count` pieces at `payload`, kept in `scratch`, and the sum of their lengths.
+    pub(crate) fn pieces(
+        &self,
+        payload: u64,
+        count: u64,
+        scratch: &mut Scratch,
+    ) -> Result<(*const Span, usize), Errno> {
+        let list = self.span(payload, count.checked_mul(size_of::<Piece>() as u64).ok_or(Errno::EFAULT)?)?;
+        // SAFETY: as in `text`; copied before it is looked at.
+        unsafe { copy_out(list, &mut scratch.bytes) };
+        scratch.spans.clear();
+        let mut total = 0u64;
+        for piece in scratch.bytes.chunks_exact(size_of::<Piece>()) {
+            let (payload, length) = piece.split_at(8);
+            let payload = u64::from_ne_bytes(payload.try_into().map_err(|_| Errno::EFAULT)?);
+            let length = u64::from_ne_bytes(length.try_into().map_err(|_| Errno::EFAULT)?);
+            total = total.checked_add(length).ok_or(Errno::EINVAL)?;
+            scratch.spans.push(self.span(payload, length)?);
+        }
+        if total > i64::MAX as u64 {
+            return Err(Errno::EINVAL);
+        }
+        Ok((scratch.spans.as_ptr(), scratch.spans.len()))
+    }
+}
+
+/// Replaces `into` by the bytes of `span`, reading each once.
+///
+/// # Safety
+///
+/// The bytes of `span` must be readable.
+unsafe fn copy_out(span: Span, into: &mut Vec<u8>) {
+    into.clear();
+    into.reserve(span.length);
+    for at in 0..span.length {
+        // SAFETY: readable by the contract. Volatile, so that a byte another side changes is read once and is no
+        // undefined behaviour beyond being whichever value it had.
+        into.push(unsafe { span.pointer.add(at).read_volatile() });
+    }
+}
+
+/// Splits `bytes` into exactly `N` paths, each ended by its NUL.
+fn split_paths<const N: usize>(bytes: &[u8]) -> Result<[Path; N], Errno> {
+    let nuls = bytes.iter().filter(|byte| **byte == 0).count();
+    if nuls != N || bytes.last() != Some(&0) {
+        return Err(Errno::EINVAL);
+    }
+    let mut paths = [Path { pointer: bytes.as_ptr(), length: 0 }; N];
+    for (path, part) in paths.iter_mut().zip(bytes.split_inclusive(|byte| *byte == 0)) {
+        if part.len() == 1 {
+            return Err(Errno::ENOENT);
+        }
+        if part.len() as u64 > MAX_PATH {
+            return Err(Errno::ENAMETOOLONG);
+        }
+        *path = Path { pointer: part.as_ptr(), length: part.len() };
+    }
+    Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lengths<const N: usize>(bytes: &[u8]) -> Result<[usize; N], Errno> {
+        split_paths::<N>(bytes).map(|paths| paths.map(|path| path.length))
+    }
+
+    #[test]
+    fn paths_end_in_exactly_one_nul() {
+        assert_eq!(lengths(b"a\0"), Ok([2]));
+        assert_eq!(lengths::<1>(b""), Err(Errno::EINVAL));
+        assert_eq!(lengths::<1>(b"a"), Err(Errno::EINVAL));
+        assert_eq!(lengths::<1>(b"a\0b\0"), Err(Errno::EINVAL));
+        assert_eq!(lengths::<1>(b"\0"), Err(Errno::ENOENT));
+        assert_eq!(lengths(b"a\0bc\0"), Ok([2, 3]));
+        assert_eq!(lengths::<2>(b"a\0"), Err(Errno::EINVAL));
+        assert_eq!(lengths::<2>(b"a\0\0"), Err(Errno::ENOENT));
+        assert_eq!(lengths::<2>(b"a\0b\0c\0"), Err(Errno::EINVAL));
+    }
+
+    #[test]
+    fn spans_stay_inside_their_region() {
+        let mut regions = Regions::new(false);
+        let mut bytes = [0u8; 16];
+        // SAFETY: `bytes` outlives the table.
+        let region = unsafe { regions.add(NonNull::from(&mut bytes).cast(), 16) }.unwrap();
+        let at = |offset| Payload::new(region, offset).unwrap().number();
+        assert_eq!(regions.span(at(0), 16).map(|span| span.length), Ok(16));
+        assert_eq!(regions.span(at(16), 0).map(|span| span.length), Ok(0));
+        assert_eq!(regions.span(at(16), 1), Err(Errno::EFAULT));
+        assert_eq!(regions.span(at(17), 0), Err(Errno::EFAULT));
+        assert_eq!(regions.span(at(1), 16), Err(Errno::EFAULT));
+        assert_eq!(regions.span(at(1), u64::MAX), Err(Errno::EFAULT));
+        assert_eq!(regions.span(0x1000, 1), Err(Errno::EFAULT), "region 0 is for one process");
+        assert_eq!(regions.span(Payload::new(region + 1, 0).unwrap().number(), 0), Err(Errno::EFAULT));
+        assert_eq!(regions.remove(region), Ok(()));
+        assert_eq!(regions.remove(region), Err(Errno::EINVAL));
+        assert_eq!(regions.remove(0), Err(Errno::EINVAL));
+        assert_eq!(regions.span(at(0), 1), Err(Errno::EFAULT));
+    }
+}

@@ -1,0 +1,76 @@
+//! The trace: what happened to each entry, for `explain`. Off unless asked for; it never changes what happens.
+
+use alloc::vec::Vec;
+
+use ouzel_ring::{Errno, Verb};
+
+use crate::{Counters, Way};
+
+/// The most events a trace holds; later ones are dropped and counted.
+pub const MAX_EVENTS: usize = 1 << 16;
+
+/// One thing that happened to one entry.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Event {
+    /// The entry's user data.
+    pub data: u64,
+    /// The engine's clock, in nanoseconds.
+    pub at: u64,
+    /// What the backend had cost when it happened.
+    pub counters: Counters,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// What happened to an entry.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// It was handed to the backend, or executed by the engine.
+    Started {
+        /// The verb.
+        verb: Verb,
+        /// Where and why there.
+        way: Way,
+        /// Its place in the run it travelled in, from 0.
+        step: u32,
+        /// How many travelled together.
+        run: u32,
+    },
+    /// It had been taken as part of a run that broke before it, and has not run.
+    NotRun,
+    /// The backend was asked to give it up.
+    GivenUp,
+    /// Its completion was posted, or, being a silent success, was not.
+    Completed {
+        /// The error, or success.
+        error: Errno,
+        /// The result.
+        result: u64,
+        /// It was not run at all.
+        skipped: bool,
+    },
+}
+
+#[derive(Default)]
+pub(crate) struct Trace {
+    pub(crate) events: Option<Vec<Event>>,
+    pub(crate) dropped: u64,
+}
+
+impl Trace {
+    #[inline]
+    pub(crate) fn is_on(&self) -> bool {
+        self.events.is_some()
+    }
+
+    pub(crate) fn push(&mut self, event: Event) {
+        if let Some(events) = &mut self.events {
+            if events.len() < MAX_EVENTS {
+                events.push(event);
+            } else {
+                self.dropped += 1;
+            }
+        }
+    }
+}
