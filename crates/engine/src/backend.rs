@@ -252,3 +252,45 @@ pub trait Backend {
     /// What it has cost so far.
     fn counters(&self) -> Counters;
 }
+
+impl<B: Backend + ?Sized> Backend for alloc::boxed::Box<B> {
+    fn now(&self) -> u64 {
+        (**self).now()
+    }
+
+    fn longest_run(&self) -> usize {
+        (**self).longest_run()
+    }
+
+    fn follows(&self, previous: &Operation, edge: Edge, next: &Operation) -> bool {
+        (**self).follows(previous, edge, next)
+    }
+
+    fn start(&mut self, steps: &[Step]) -> Started {
+        (**self).start(steps)
+    }
+
+    fn cancel(&mut self, token: Token) {
+        (**self).cancel(token);
+    }
+
+    fn wait(&mut self, want: u32, until: Option<u64>) -> Result<(), Errno> {
+        (**self).wait(want, until)
+    }
+
+    fn next(&mut self) -> Option<Report> {
+        (**self).next()
+    }
+
+    fn attach(&mut self, handle: u64, index: u32) {
+        (**self).attach(handle, index);
+    }
+
+    fn discard(&mut self, handle: u64) {
+        (**self).discard(handle);
+    }
+
+    fn counters(&self) -> Counters {
+        (**self).counters()
+    }
+}

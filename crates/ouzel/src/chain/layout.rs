@@ -1,0 +1,138 @@
+//! Layout: from a chain's steps to entries with registers.
+//!
+//! FINALLY steps go to the end. Registers are given out by one scan: a result takes a register when its step runs
+//! and gives it back after its last use. A register that held another result is given again only where a stale value
+//! cannot be mistaken for the new one: not if the new result's step may fail and be followed all the same.
+
+use ouzel_ring::{EntryFlags, REGISTERS, Verb};
+
+use super::{Chain, Need};
+use crate::BuildError;
+
+/// The order of a chain's steps and the flags of each entry.
+#[derive(Default)]
+pub(crate) struct Layout {
+    /// (step, flags), in the order of execution.
+    pub(crate) entries: Vec<(u16, EntryFlags)>,
+    /// For each step: when it runs, the last use of its two results, and their register.
+    places: Vec<Place>,
+}
+
+#[derive(Clone, Copy)]
+struct Place {
+    position: u16,
+    last_use: [Option<u16>; 2],
+    used_finally: bool,
+    register: Option<u8>,
+}
+
+impl Layout {
+    pub(crate) fn new(chain: &Chain) -> Result<Layout, BuildError> {
+        let mut layout = Layout::default();
+        layout.lay_out(chain)?;
+        Ok(layout)
+    }
+
+    /// Lays `chain` out, reusing this value's memory.
+    pub(crate) fn lay_out(&mut self, chain: &Chain) -> Result<(), BuildError> {
+        if let Some(error) = &chain.error {
+            return Err(error.clone());
+        }
+        if chain.steps.is_empty() {
+            return Err(BuildError::Empty);
+        }
+        self.order(chain);
+        self.find_uses(chain)?;
+        self.assign(chain)
+    }
+
+    fn order(&mut self, chain: &Chain) {
+        self.entries.clear();
+        self.places.clear();
+        let nowhere = Place { position: 0, last_use: [None; 2], used_finally: false, register: None };
+        self.places.resize(chain.steps.len(), nowhere);
+        for finally in [false, true] {
+            for (number, step) in chain.steps.iter().enumerate() {
+                if step.finally == finally {
+                    self.places[number].position = self.entries.len() as u16;
+                    let mut flags = if finally { EntryFlags::FINALLY } else { EntryFlags::empty() };
+                    flags |= if step.hardlink { EntryFlags::HARDLINK } else { EntryFlags::LINK };
+                    self.entries.push((number as u16, flags));
+                }
+            }
+        }
+        if let Some((_, flags)) = self.entries.first_mut() {
+            *flags |= EntryFlags::LOCAL;
+        }
+        if let Some((_, flags)) = self.entries.last_mut() {
+            *flags -= EntryFlags::CHAINED;
+        }
+    }
+
+    fn find_uses(&mut self, chain: &Chain) -> Result<(), BuildError> {
+        for position in 0..self.entries.len() {
+            let number = self.entries[position].0 as usize;
+            let step = &chain.steps[number];
+            for Need { step: of, second } in step.needs.iter().flatten() {
+                let place = self.places.get_mut(*of as usize).filter(|place| (place.position as usize) < position);
+                let Some(place) = place else {
+                    let verb = verb(chain, number);
+                    return Err(BuildError::Undefined { step: number, verb, of: *of as usize });
+                };
+                place.last_use[*second as usize] = Some(position as u16);
+                place.used_finally |= step.finally;
+            }
+        }
+        Ok(())
+    }
+
+    fn assign(&mut self, chain: &Chain) -> Result<(), BuildError> {
+        let any_hardlink = chain.steps.iter().any(|step| step.hardlink);
+        // Bit masks of registers that no result holds, and of those that none has held.
+        let mut free = (1u8 << REGISTERS) - 1;
+        let mut fresh = free;
+        // The position after which each register is free.
+        let mut busy_until = [0u16; REGISTERS];
+        for position in 0..self.entries.len() {
+            let number = self.entries[position].0 as usize;
+            for (argument, need) in chain.steps[number].needs.iter().enumerate() {
+                if let Some(Need { step, second }) = need
+                    && let Some(register) = self.places[*step as usize].register
+                {
+                    let flags = EntryFlags::load(argument, register as usize + *second as usize);
+                    self.entries[position].1 |= flags.unwrap_or_default();
+                }
+            }
+            for (register, until) in busy_until.iter().enumerate() {
+                if *until as usize <= position && fresh & (1 << register) == 0 {
+                    free |= 1 << register;
+                }
+            }
+            let place = self.places[number];
+            let pipe = chain.steps[number].entry.op == Verb::Pipe as u32;
+            if !pipe && place.last_use[0].is_none() {
+                continue;
+            }
+            let usable = if any_hardlink || place.used_finally { fresh } else { free };
+            let width = if pipe { 2 } else { 1 };
+            let mask = (1u8 << width) - 1;
+            let register = (0..=REGISTERS - width).find(|register| usable >> register & mask == mask);
+            let Some(register) = register else {
+                return Err(BuildError::TooManyLive { step: number, verb: verb(chain, number) });
+            };
+            for half in 0..width {
+                let bit = 1 << (register + half);
+                free &= !bit;
+                fresh &= !bit;
+                busy_until[register + half] = place.last_use[half].unwrap_or(position as u16);
+            }
+            self.places[number].register = Some(register as u8);
+            self.entries[position].1 |= EntryFlags::save(register).unwrap_or_default();
+        }
+        Ok(())
+    }
+}
+
+fn verb(chain: &Chain, step: usize) -> Verb {
+    Verb::from_number(chain.steps[step].entry.op).unwrap_or(Verb::Nop)
+}
