@@ -19,7 +19,8 @@ pub(crate) struct Line {
     pub(crate) completions: AtomicU32,
     /// The side's [`State`](crate::State).
     pub(crate) state: AtomicU32,
-    reserved: [u32; 13],
+    /// Cells too, though nobody reads them: the other side may write them while this side holds a `&Line`.
+    reserved: [AtomicU32; 13],
 }
 
 /// The control block of the contiguous placement.
@@ -138,7 +139,7 @@ impl Memory {
 
     #[inline]
     pub(crate) fn engine(&self) -> &Line {
-        // SAFETY: valid by the constructor's contract; a Line is nothing but atomics and reserved words nobody reads.
+        // SAFETY: valid by the constructor's contract; a Line is nothing but atomics.
         unsafe { self.engine.as_ref() }
     }
 

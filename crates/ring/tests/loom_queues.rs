@@ -29,7 +29,13 @@ fn model(preemptions: Option<usize>, body: impl Fn() + Sync + Send + 'static) {
 }
 
 fn entry(item: u64) -> Entry {
-    Entry::new(Verb::Write).data(item).timeout(item + 10).arguments([item, item + 1, item + 2, item + 3, item + 4])
+    Entry::new(Verb::Write).data(item).timeout(item + 10).arguments([
+        item,
+        item + 1,
+        item + 2,
+        item + 3,
+        item + 4,
+    ])
 }
 
 fn completion(item: u64) -> Completion {
