@@ -14,7 +14,7 @@ pub struct Block {
 
 impl Block {
     pub fn new(length: usize) -> Block {
-        let layout = Layout::from_size_align(length, 64).unwrap();
+        let layout = Layout::from_size_align(length, 64).expect("a block's size is small");
         assert!(length > 0);
         // SAFETY: the layout is not empty.
         let base = unsafe { alloc_zeroed(layout) };
@@ -68,7 +68,7 @@ pub enum Word {
 
 impl Region {
     pub fn new(entries: u64, completions: u64, split: bool) -> Region {
-        let geometry = Geometry::new(entries, completions).unwrap();
+        let geometry = Geometry::new(entries, completions).expect("a test asks for a valid geometry");
         let blocks = if split {
             vec![Block::new(geometry.split_engine_size()), Block::new(geometry.split_submitter_size())]
         } else {
@@ -98,7 +98,7 @@ impl Region {
             },
             _ => unreachable!("a region has one block or two"),
         };
-        result.unwrap()
+        result.expect("the blocks are as large as the geometry asks for")
     }
 
     pub fn ends(&self, origin: u32) -> (SubmitterEnd, EngineEnd) {
@@ -136,23 +136,61 @@ impl Region {
         if self.is_split() { self.blocks[line].word(offset) } else { self.blocks[0].word(line * 64 + offset) }
     }
 
+    /// The start and length of each part.
+    #[allow(dead_code)]
+    pub fn extents(&self) -> Vec<(usize, usize)> {
+        self.blocks.iter().map(|block| (block.base().addr().get(), block.length())).collect()
+    }
+
+    /// Where the entry with this index lies: its block and the offset in it.
+    fn entry_place(&self, index: u32) -> (&Block, usize) {
+        let slot = (index % self.geometry.entries()) as usize;
+        if self.is_split() {
+            (&self.blocks[1], 64 + slot * 64)
+        } else {
+            (&self.blocks[0], self.geometry.contiguous_entries() + slot * 64)
+        }
+    }
+
+    /// Where the completion with this index lies: its block and the offset in it.
+    fn completion_place(&self, index: u32) -> (&Block, usize) {
+        let slot = (index % self.geometry.completions()) as usize;
+        let start = if self.is_split() { 128 } else { self.geometry.contiguous_completions() };
+        (&self.blocks[0], start + slot * 32)
+    }
+
+    /// The address of the slot of the entry with this index.
+    #[allow(dead_code)]
+    pub fn entry_address(&self, index: u32) -> usize {
+        let (block, offset) = self.entry_place(index);
+        block.base().addr().get() + offset
+    }
+
+    /// The address of the slot of the completion with this index.
+    #[allow(dead_code)]
+    pub fn completion_address(&self, index: u32) -> usize {
+        let (block, offset) = self.completion_place(index);
+        block.base().addr().get() + offset
+    }
+
+    /// The address of a register.
+    #[allow(dead_code)]
+    pub fn register_address(&self, register: usize) -> usize {
+        let start = if self.is_split() { 64 } else { 128 };
+        self.blocks[0].base().addr().get() + start + register * 8
+    }
+
     /// The eight words in the slot of the entry with this index.
     #[allow(dead_code)]
     pub fn entry_words(&self, index: u32) -> [u64; 8] {
-        let slot = (index % self.geometry.entries()) as usize;
-        let (block, start) = if self.is_split() { (1, 64) } else { (0, self.geometry.contiguous_entries()) };
-        core::array::from_fn(|at| {
-            self.blocks[block].double_word(start + slot * 64 + at * 8).load(Ordering::Relaxed)
-        })
+        let (block, offset) = self.entry_place(index);
+        core::array::from_fn(|at| block.double_word(offset + at * 8).load(Ordering::Relaxed))
     }
 
     /// The four words in the slot of the completion with this index.
     #[allow(dead_code)]
     pub fn completion_words(&self, index: u32) -> [u64; 4] {
-        let slot = (index % self.geometry.completions()) as usize;
-        let start = if self.is_split() { 128 } else { self.geometry.contiguous_completions() };
-        core::array::from_fn(|at| {
-            self.blocks[0].double_word(start + slot * 32 + at * 8).load(Ordering::Relaxed)
-        })
+        let (block, offset) = self.completion_place(index);
+        core::array::from_fn(|at| block.double_word(offset + at * 8).load(Ordering::Relaxed))
     }
 }
