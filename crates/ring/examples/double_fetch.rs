@@ -91,7 +91,7 @@ fn record(split: bool) {
     let mut call = |name, loads, action: Action<'_>| recorder.call(&mut ends, name, loads, action);
     let at = |steps: u32| ORIGIN.wrapping_add(steps);
 
-    call("push_into_known_room", Loads::Nothing, &mut |submitter, _| submitter.push(&entry).unwrap());
+    call("push_into_known_room", Loads::Nothing, &mut |submitter, _| assert!(submitter.push(&entry).is_ok()));
     call("publish", Loads::Nothing, &mut |submitter, _| assert_eq!(submitter.publish(), 1));
     call("copy_next_without_available", Loads::Nothing, &mut |_, engine| {
         assert!(engine.copy_next().is_none())
@@ -104,7 +104,7 @@ fn record(split: bool) {
     call("room", Loads::Index(Word::Shead), &mut |submitter, _| assert_eq!(submitter.room(), Ok(4)));
     call("queued", Loads::Index(Word::Shead), &mut |submitter, _| assert_eq!(submitter.queued(), Ok(0)));
     for _ in 0..ENTRIES {
-        call("push", Loads::Nothing, &mut |submitter, _| submitter.push(&entry).unwrap());
+        call("push", Loads::Nothing, &mut |submitter, _| assert!(submitter.push(&entry).is_ok()));
     }
     call("push_into_full_queue", Loads::Index(Word::Shead), &mut |submitter, _| {
         assert!(submitter.push(&entry).is_err());
@@ -115,7 +115,7 @@ fn record(split: bool) {
         assert_eq!(submitter.pop(), Ok(None));
     });
     for _ in 0..COMPLETIONS {
-        call("post_into_known_room", Loads::Nothing, &mut |_, engine| engine.post(&done).unwrap());
+        call("post_into_known_room", Loads::Nothing, &mut |_, engine| assert!(engine.post(&done).is_ok()));
     }
     call("post_into_full_queue", Loads::Index(Word::Chead), &mut |_, engine| {
         assert!(engine.post(&done).is_err());

@@ -101,7 +101,8 @@ impl Memory {
     /// # Safety
     ///
     /// As for [`Memory::contiguous`], for both parts; but the submitter's mapping of the engine part and the
-    /// engine's mapping of the submitter part may be read-only.
+    /// engine's mapping of the submitter part may be read-only where the target's acquire loads do not write (they
+    /// do not on x86-64, AArch64 and RISC-V; Rust promises it for relaxed loads only).
     pub unsafe fn split(
         engine: NonNull<u8>,
         engine_length: usize,
