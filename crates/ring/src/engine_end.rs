@@ -72,10 +72,10 @@ impl EngineEnd {
     }
 
     /// Copies the next entry out of shared memory: each is returned once. `None` when all that
-    /// [`available`](EngineEnd::available) last counted are copied.
+    /// [`available`](EngineEnd::available) last counted are copied, or the ring is broken.
     #[inline]
     pub fn copy_next(&mut self) -> Option<Entry> {
-        if self.copied == self.tail_seen {
+        if self.broken || self.copied == self.tail_seen {
             return None;
         }
         let entry = self.memory.load_entry(self.copied);
@@ -115,13 +115,17 @@ impl EngineEnd {
         Ok(unread)
     }
 
-    /// Completion slots free for certain: the submitter's head is not looked at again.
+    /// Completion slots free for certain: the submitter's head is not looked at again. A broken ring has none.
     #[inline]
     pub fn room_seen(&self) -> u32 {
+        if self.broken {
+            return 0;
+        }
         self.memory.geometry().completions() - self.tail.wrapping_sub(self.head_seen)
     }
 
-    /// Posts a completion. Returns it if every slot is unread (the engine's credits keep that from happening).
+    /// Posts a completion. Returns it if every slot is unread (the engine's credits keep that from happening) or the
+    /// ring is broken.
     #[inline]
     pub fn post(&mut self, completion: &Completion) -> Result<(), Completion> {
         if self.room_seen() == 0 && (self.unread().is_err() || self.room_seen() == 0) {

@@ -19,7 +19,8 @@ pub(crate) struct Line {
     pub(crate) completions: AtomicU32,
     /// The side's [`State`](crate::State).
     pub(crate) state: AtomicU32,
-    reserved: [u32; 13],
+    /// Cells too, though nobody reads them: the other side may write them while this side holds a `&Line`.
+    reserved: [AtomicU32; 13],
 }
 
 /// The control block of the contiguous placement.
@@ -100,7 +101,8 @@ impl Memory {
     /// # Safety
     ///
     /// As for [`Memory::contiguous`], for both parts; but the submitter's mapping of the engine part and the
-    /// engine's mapping of the submitter part may be read-only.
+    /// engine's mapping of the submitter part may be read-only where the target's acquire loads do not write (they
+    /// do not on x86-64, AArch64 and RISC-V; Rust promises it for relaxed loads only).
     pub unsafe fn split(
         engine: NonNull<u8>,
         engine_length: usize,
@@ -138,7 +140,7 @@ impl Memory {
 
     #[inline]
     pub(crate) fn engine(&self) -> &Line {
-        // SAFETY: valid by the constructor's contract; a Line is nothing but atomics and reserved words nobody reads.
+        // SAFETY: valid by the constructor's contract; a Line is nothing but atomics.
         unsafe { self.engine.as_ref() }
     }
 

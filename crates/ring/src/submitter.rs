@@ -53,9 +53,12 @@ impl SubmitterEnd {
     /// Writes `entry` into the next slot; the engine sees it after [`publish`](SubmitterEnd::publish).
     ///
     /// Errors: [`PushError::Full`] if every slot holds an entry that the engine has not taken, [`PushError::Broken`]
-    /// if the engine's index is impossible.
+    /// if the engine's index is impossible or once was.
     #[inline]
     pub fn push(&mut self, entry: &Entry) -> Result<(), PushError> {
+        if self.broken {
+            return Err(PushError::Broken);
+        }
         let entries = self.memory.geometry().entries();
         if self.tail.wrapping_sub(self.head_seen) >= entries && self.refresh_entries()? == 0 {
             return Err(PushError::Full);
@@ -97,6 +100,9 @@ impl SubmitterEnd {
     /// Takes the oldest unread completion, if there is one.
     #[inline]
     pub fn pop(&mut self) -> Result<Option<Completion>, Broken> {
+        if self.broken {
+            return Err(Broken);
+        }
         if self.head == self.tail_seen && self.unread()? == 0 {
             return Ok(None);
         }
@@ -116,8 +122,7 @@ impl SubmitterEnd {
         let unread = tail.wrapping_sub(self.head);
         // The engine's tail only moves forward: it may not fall behind what was seen, nor run a lap ahead.
         if unread > self.memory.geometry().completions() || unread < self.tail_seen.wrapping_sub(self.head) {
-            self.broken = true;
-            return Err(Broken);
+            return Err(self.break_ring());
         }
         self.tail_seen = tail;
         Ok(unread)
@@ -145,6 +150,11 @@ impl SubmitterEnd {
         State::from_number(self.memory.engine().state.load(Ordering::Relaxed))
     }
 
+    /// Whether the engine has been caught lying.
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
+
     #[inline]
     fn refresh_entries(&mut self) -> Result<u32, Broken> {
         if self.broken {
@@ -155,11 +165,17 @@ impl SubmitterEnd {
         // The engine's head lies between what was seen and what was published.
         let moved = head.wrapping_sub(self.head_seen);
         if moved > self.published.wrapping_sub(self.head_seen) {
-            self.broken = true;
-            return Err(Broken);
+            return Err(self.break_ring());
         }
         self.head_seen = head;
         Ok(self.memory.geometry().entries() - held)
+    }
+
+    #[cold]
+    fn break_ring(&mut self) -> Broken {
+        self.broken = true;
+        self.memory.submitter().state.store(State::Broken as u32, Ordering::Relaxed);
+        Broken
     }
 }
 
