@@ -228,7 +228,11 @@ pub(super) fn check(statements: &[Statement], problems: &mut Problems<'_>, name:
         }
     }
     if statements.iter().all(|statement| matches!(statement.action, Action::Print(_))) {
-        checker.problems.push(Problem::new(Span::default(), "the program has no operation", "nothing to run"));
+        checker.problems.push(Problem::new(
+            Span::default(),
+            "the program has no operation",
+            "nothing to run",
+        ));
     }
     checker.warn_of_leaks();
     let Checker { parameters, results, .. } = checker;
@@ -270,7 +274,8 @@ impl Checker<'_, '_> {
                 let message = "`hard` has no meaning behind `finally`: one failing does not stop the next";
                 self.report(Problem::new(statement.span, message, "leave `hard` out"));
             } else if step.hard && !followed && !broken {
-                let message = "`hard` lets the next ordinary statement run whatever happens, and none follows";
+                let message =
+                    "`hard` lets the next ordinary statement run whatever happens, and none follows";
                 let problem = Problem::new(statement.span, message, "the last ordinary statement")
                     .help("`try` in front of a statement makes its failure not count");
                 self.report(problem);
@@ -296,7 +301,8 @@ impl Checker<'_, '_> {
             let Some(slot) = slot else { return Err(Reported) };
             if let Some(closed) = closed {
                 let message = format!("`{}` is used after it was closed", name.text);
-                let problem = Problem::new(name.span, message, "closed already").related(closed.span, "closed here");
+                let problem =
+                    Problem::new(name.span, message, "closed already").related(closed.span, "closed here");
                 return Err(self.report(problem));
             }
             return Ok((slot, kind));
@@ -357,8 +363,8 @@ impl Checker<'_, '_> {
     fn define(&mut self, statement: &Statement, step: &Step<Written>, index: usize) -> Result<(), Reported> {
         let kinds = produced(&step.operation);
         let must_be_named = kinds.iter().any(|kind| kind.is_open());
-        let wrong_count = statement.targets.len() > kinds.len()
-            || (must_be_named && statement.targets.len() < kinds.len());
+        let wrong_count =
+            statement.targets.len() > kinds.len() || (must_be_named && statement.targets.len() < kinds.len());
         let verb = step.operation.verb();
         let mut outcome = Ok(());
         if wrong_count {
@@ -410,7 +416,8 @@ impl Checker<'_, '_> {
         }
         let silent = self.names.get(&name.text).filter(|found| found.silent).map(|found| found.span);
         if let Some(span) = silent {
-            let message = format!("`{}` is printed, but its statement is `silent` and reports nothing", name.text);
+            let message =
+                format!("`{}` is printed, but its statement is `silent` and reports nothing", name.text);
             self.report(Problem::new(name.span, message, "never reported").related(span, "silent"));
             return None;
         }
@@ -467,9 +474,10 @@ fn misfit(kind: Kind, role: FileRole) -> Option<&'static str> {
                 || (opened(OpenFlags::READ) && !opened(OpenFlags::DIRECTORY)),
             "something opened to `read`",
         ),
-        FileRole::Target => {
-            (matches!(kind, Kind::WriteEnd | Kind::Socket) || opened(OpenFlags::WRITE), "something opened to `write`")
-        }
+        FileRole::Target => (
+            matches!(kind, Kind::WriteEnd | Kind::Socket) || opened(OpenFlags::WRITE),
+            "something opened to `write`",
+        ),
         FileRole::Regular => (is_file && !opened(OpenFlags::PATH), "an open file"),
         FileRole::Directory => (is_file && !opened(OpenFlags::WRITE), "a directory"),
         FileRole::Socket => (kind == Kind::Socket, "a socket"),

@@ -204,7 +204,9 @@ impl Lexer<'_> {
             'x' => {
                 let digits: String = self.rest().chars().take(2).collect();
                 match u8::from_str_radix(&digits, 16) {
-                    Ok(byte) if digits.bytes().all(|digit| digit.is_ascii_hexdigit()) && digits.len() == 2 => {
+                    Ok(byte)
+                        if digits.bytes().all(|digit| digit.is_ascii_hexdigit()) && digits.len() == 2 =>
+                    {
                         self.at += 2;
                         byte
                     }

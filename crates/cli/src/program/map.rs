@@ -192,11 +192,9 @@ impl<P: Phase> Operation<P> {
             Operation::Connect { socket, address } => {
                 Operation::Connect { socket: m.file(socket, File::Socket)?, address: m.address(address)? }
             }
-            Operation::Send { socket, data, flags } => Operation::Send {
-                socket: m.file(socket, File::Socket)?,
-                data: m.data(data)?,
-                flags: *flags,
-            },
+            Operation::Send { socket, data, flags } => {
+                Operation::Send { socket: m.file(socket, File::Socket)?, data: m.data(data)?, flags: *flags }
+            }
             Operation::Recv { socket, size, flags } => Operation::Recv {
                 socket: m.file(socket, File::Socket)?,
                 size: m.number(size, Number::Buffer)?,

@@ -13,7 +13,8 @@ use super::{MAX_STATEMENTS, Span};
 pub(super) type Parsed<T> = Result<T, Box<Problem>>;
 
 /// Words that structure statements and so cannot be names, beside the verbs.
-const STRUCTURE: &[&str] = &["at", "in", "to", "as", "by", "end", "mode", "finally", "try", "hard", "silent", "timeout"];
+const STRUCTURE: &[&str] =
+    &["at", "in", "to", "as", "by", "end", "mode", "finally", "try", "hard", "silent", "timeout"];
 
 pub(super) fn is_reserved(word: &str) -> bool {
     STRUCTURE.contains(&word) || VERBS.iter().any(|(verb, _)| *verb == word)

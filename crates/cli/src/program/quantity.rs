@@ -40,7 +40,9 @@ pub enum QuantityError {
         base: u32,
     },
     /// A unit that does not exist.
-    #[error("unknown unit `{0}`: sizes take K, M, G or T (powers of 1024), durations ns, us, ms, s, min or h")]
+    #[error(
+        "unknown unit `{0}`: sizes take K, M, G or T (powers of 1024), durations ns, us, ms, s, min or h"
+    )]
     Unit(String),
     /// The value exceeds 64 bits.
     #[error("the number does not fit into 64 bits")]

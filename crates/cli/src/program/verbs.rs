@@ -54,9 +54,7 @@ type Number = Located<Amount<Name>>;
 pub(super) fn operation(verb: &str, c: &mut Cursor<'_>) -> Parsed<Operation<Written>> {
     Ok(match verb {
         "nop" => Operation::Nop,
-        "read" => {
-            Operation::Read { file: c.name("a file")?, size: c.number("a size")?, offset: offset(c)? }
-        }
+        "read" => Operation::Read { file: c.name("a file")?, size: c.number("a size")?, offset: offset(c)? },
         "write" => Operation::Write { file: c.name("a file")?, data: c.data()?, offset: offset(c)? },
         "poll" => poll(c)?,
         "open" => open(c)?,
