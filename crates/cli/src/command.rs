@@ -201,7 +201,8 @@ pub fn settle(program: &Program, arguments: &RunArguments) -> Result<Values, Com
     }
     for parameter in &program.parameters {
         let (name, line) = (&parameter.name, parameter.line);
-        if !values.contains_key(name) && !(each && name == "path") {
+        let given = values.contains_key(name) || (each && name == "path");
+        if !given {
             let also = if name == "path" { " or --each FILES" } else { "" };
             return usage(format!(
                 "${name} (line {line}) has no value: give one with --set {name}=VALUE{also}"

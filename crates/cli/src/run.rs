@@ -263,23 +263,25 @@ impl Runner<'_> {
     /// What `get` and `print` show, for the steps that succeeded: first every `get`, then every `print`, in order.
     fn outputs(&mut self, input: Option<&str>, ended: &Ended, results: &HashMap<usize, u64>) {
         let program = self.program;
-        let gets = program.steps.iter().enumerate().filter_map(|(index, step)| match step.operation {
-            Operation::Get { value } => Some((index, value, None)),
-            _ => None,
-        });
-        let prints = program.prints.iter().filter_map(|slot| {
+        for (index, step) in program.steps.iter().enumerate() {
+            if let Operation::Get { value } = step.operation {
+                self.output(input, results.get(&index), value, None);
+            }
+        }
+        for slot in &program.prints {
             let buffer =
                 ended.buffers.iter().find(|(owner, _)| owner == slot).map(|(_, bytes)| bytes.as_slice());
-            Some((program.result(*slot)?.step, *slot, Some(buffer)))
-        });
-        let shown: Vec<(usize, Slot, Option<Option<&[u8]>>)> = gets.chain(prints).collect();
-        for (step, slot, print) in shown {
-            let (Some(info), Some(result)) = (program.result(slot), results.get(&step)) else { continue };
-            let output = render(input, &info.name, info.kind, *result, print.flatten());
-            (self.observe)(Event::Output(&output));
-            if self.options.collect {
-                self.summary.outputs.push(output);
-            }
+            let step = program.result(*slot).map(|info| info.step);
+            self.output(input, step.and_then(|step| results.get(&step)), *slot, buffer);
+        }
+    }
+
+    fn output(&mut self, input: Option<&str>, result: Option<&u64>, slot: Slot, buffer: Option<&[u8]>) {
+        let (Some(info), Some(result)) = (self.program.result(slot), result) else { return };
+        let output = render(input, &info.name, info.kind, *result, buffer);
+        (self.observe)(Event::Output(&output));
+        if self.options.collect {
+            self.summary.outputs.push(output);
         }
     }
 

@@ -253,7 +253,7 @@ impl Checker<'_, '_> {
         let steps: Vec<(&Statement, &Step<Written>)> = statements
             .iter()
             .filter_map(|statement| match &statement.action {
-                Action::Step(step) => Some((statement, step)),
+                Action::Step(step) => Some((statement, step.as_ref())),
                 _ => None,
             })
             .collect();

@@ -105,7 +105,7 @@ fn statement(cursor: &mut Cursor<'_>, line: usize) -> Parsed<Statement> {
     let mut step = Step { operation, hard: false, finally, tolerated, silent: false, timeout: None, line };
     modifiers(cursor, &mut step)?;
     cursor.finish()?;
-    Ok(Statement { targets, action: Action::Step(step), span: start.to(cursor.last()), verb_span })
+    Ok(Statement { targets, action: Action::Step(Box::new(step)), span: start.to(cursor.last()), verb_span })
 }
 
 fn targets(cursor: &mut Cursor<'_>) -> Parsed<Vec<Name>> {

@@ -323,6 +323,13 @@ pub struct Step<P: Phase> {
     pub line: usize,
 }
 
+impl<P: Phase> Step<P> {
+    /// Whether the next ordinary step runs even if this one fails.
+    pub fn lets_next_run(&self) -> bool {
+        self.hard || self.tolerated
+    }
+}
+
 /// A statement as written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Statement {
@@ -340,7 +347,7 @@ pub struct Statement {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// A step of the chain.
-    Step(Step<Written>),
+    Step(Box<Step<Written>>),
     /// Output of the command itself when the chain is over.
     Print(Name),
     /// The statement could not be read; its targets exist, so that their uses are not reported as well.

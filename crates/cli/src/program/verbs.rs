@@ -49,6 +49,7 @@ pub(super) const VERBS: &[(&str, &str)] = &[
 ];
 
 type Number = Located<Amount<Name>>;
+type Place = (Located<Template>, Option<Name>);
 
 /// Reads the operands of `verb`, which has been passed.
 pub(super) fn operation(verb: &str, c: &mut Cursor<'_>) -> Parsed<Operation<Written>> {
@@ -87,7 +88,7 @@ pub(super) fn operation(verb: &str, c: &mut Cursor<'_>) -> Parsed<Operation<Writ
         }
         "rename" => rename(c)?,
         "link" => {
-            let (from, from_directory, to, to_directory) = two_paths(c, "as")?;
+            let ((from, from_directory), (to, to_directory)) = two_paths(c, "as")?;
             let flags = if c.accept("follow") { LinkFlags::FOLLOW } else { LinkFlags::empty() };
             Operation::Link { from, from_directory, to, to_directory, flags }
         }
@@ -229,15 +230,14 @@ fn mode_and_directory(c: &mut Cursor<'_>) -> Parsed<(Option<u64>, Option<Name>)>
     }
 }
 
-fn two_paths(
-    c: &mut Cursor<'_>,
-    between: &str,
-) -> Parsed<(Located<Template>, Option<Name>, Located<Template>, Option<Name>)> {
-    let from = c.text("a path")?;
-    let from_directory = directory(c)?;
+fn place(c: &mut Cursor<'_>) -> Parsed<Place> {
+    Ok((c.text("a path")?, directory(c)?))
+}
+
+fn two_paths(c: &mut Cursor<'_>, between: &str) -> Parsed<(Place, Place)> {
+    let from = place(c)?;
     c.require(between)?;
-    let to = c.text("a path")?;
-    Ok((from, from_directory, to, directory(c)?))
+    Ok((from, place(c)?))
 }
 
 fn poll(c: &mut Cursor<'_>) -> Parsed<Operation<Written>> {
@@ -360,7 +360,7 @@ fn allocate(c: &mut Cursor<'_>) -> Parsed<Operation<Written>> {
 }
 
 fn rename(c: &mut Cursor<'_>) -> Parsed<Operation<Written>> {
-    let (from, from_directory, to, to_directory) = two_paths(c, "to")?;
+    let ((from, from_directory), (to, to_directory)) = two_paths(c, "to")?;
     let start = c.here();
     let words = [("noreplace", RenameFlags::NOREPLACE), ("exchange", RenameFlags::EXCHANGE)];
     let flags = words_of(c, &words)?;
