@@ -1,5 +1,8 @@
 //! Programs as text: what is understood, what is refused and where, and that nothing makes the parser panic.
 
+// Helpers of tests, not only tests, may unwrap: a panic is their way to fail.
+#![allow(clippy::unwrap_used)]
+
 use std::path::PathBuf;
 
 use ouzel_cli::program::{
@@ -365,6 +368,14 @@ fn limits_are_errors() {
     let long = "é".repeat(30_000);
     let error = parse(long.as_bytes(), "x").unwrap_err();
     assert!(format!("{:?}", miette::Report::new(error)).len() < 2000);
+    // Nor is one beside the line that is wrong, and nothing that is quoted drives the terminal.
+    let error = parse(format!("# {long}\nbogus").as_bytes(), "x").unwrap_err();
+    assert!(format!("{:?}", miette::Report::new(error)).len() < 2000);
+    let error = parse("bogus # \u{1b}[2J\u{9b}2J".as_bytes(), "x").unwrap_err();
+    let debug = miette::NarratableReportHandler::new();
+    let mut quoted = String::new();
+    debug.render_report(&mut quoted, &error).unwrap();
+    assert!(quoted.contains("bogus # ?[2J¿2J") && !quoted.contains('\u{1b}'), "{quoted}");
 }
 
 #[test]

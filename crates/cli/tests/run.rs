@@ -1,6 +1,9 @@
 //! The loop of `ouzel run` over a machine of the tests' own: limits in flight, failures, counts, outputs; and the
 //! command line as a process.
 
+// Helpers of tests, not only tests, may unwrap: a panic is their way to fail.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::Write;

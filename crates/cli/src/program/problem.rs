@@ -162,25 +162,39 @@ impl<'a> Problems<'a> {
 
 fn place(text: &str, name: &str, problems: &mut [Problem]) {
     problems.sort_by_key(|problem| problem.span.start);
-    let source = Arc::new(NamedSource::new(name, text.to_owned()));
+    let source = Arc::new(NamedSource::new(name, printable(text)));
     for problem in problems {
         let start = floor_char(text, problem.span.start);
         problem.span = Span { start, end: floor_char(text, problem.span.end).max(start) };
         let before = &text[..start];
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let line_end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
         problem.line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
         problem.column = text[line_start..start].chars().count() + 1;
-        let quotable = line_end - line_start <= MAX_QUOTED_LINE
-            && problem.related.as_ref().is_none_or(|(span, _)| line_length(text, *span) <= MAX_QUOTED_LINE);
+        let related = problem.related.as_ref().map(|(span, _)| *span);
+        let quotable =
+            [Some(problem.span), related].into_iter().flatten().all(|span| is_quotable(text, span));
         problem.source = quotable.then(|| Arc::clone(&source));
     }
 }
 
-fn line_length(text: &str, span: Span) -> usize {
-    let start = floor_char(text, span.start);
-    let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
-    text[start..].find('\n').map_or(text.len(), |newline| start + newline) - line_start
+/// Whether the line of `span` and its neighbours, which are quoted with it, are short; false for an empty text.
+fn is_quotable(text: &str, span: Span) -> bool {
+    let at = floor_char(text, span.start);
+    let before = text[..at].rsplit('\n').take(2);
+    let after = text[at..].split('\n').take(2);
+    !text.is_empty() && before.chain(after).all(|part| part.len() <= MAX_QUOTED_LINE)
+}
+
+/// The text with other characters of the same length in the place of control characters: a program that is quoted
+/// must not drive the terminal, and places in it must stay where they are.
+fn printable(text: &str) -> String {
+    let replace = |character: char| match (character, character.len_utf8()) {
+        ('\n' | '\t', _) => character,
+        (_, 1) if character.is_control() => '?',
+        (_, 2) if character.is_control() => '\u{bf}',
+        _ => character,
+    };
+    text.chars().map(replace).collect()
 }
 
 fn floor_char(text: &str, at: usize) -> usize {
