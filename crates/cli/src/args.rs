@@ -1,0 +1,87 @@
+//! The command line: names, help texts and bounds of every option. Nothing is done here.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Runs chains of I/O operations written as text.
+#[derive(Debug, Parser)]
+#[command(name = "ouzel", version, about, max_term_width = 110)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a program, once or for each of many files
+    Run(RunArguments),
+    /// Read a program and say what is wrong with it, without running it
+    Check(CheckArguments),
+}
+
+/// The backends that can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BackendChoice {
+    /// io_uring, or threads where that is refused
+    Auto,
+    /// Linux io_uring
+    Uring,
+    /// Plain system calls on threads
+    Threads,
+    /// The simulator: files in memory, virtual time
+    Sim,
+}
+
+/// `ouzel run`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit status: 0 if every chain succeeded, 1 if one failed, 2 if nothing could be run.\n\
+                        What a program prints goes to standard output, everything else to standard error."
+)]
+pub struct RunArguments {
+    /// The program, a text file; `-` reads it from standard input
+    pub program: PathBuf,
+    /// Run once for each of these files, with the name in $path; `-` reads names from standard input, one a line.
+    /// Directories stand for the regular files below them, sorted; symbolic links in them are not followed
+    #[arg(long, value_name = "FILES", num_args = 1..)]
+    pub each: Vec<OsString>,
+    /// Leave out what matches, when directories are walked; matched against the name and against the whole path.
+    /// May be repeated
+    #[arg(long, value_name = "GLOB", requires = "each")]
+    pub exclude: Vec<String>,
+    /// Names on standard input end with a NUL instead of a line break
+    #[arg(short = '0', long, requires = "each")]
+    pub null: bool,
+    /// Give the parameter $NAME a value. May be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub set: Vec<OsString>,
+    /// What executes the operations
+    #[arg(long, value_enum, default_value_t = BackendChoice::Auto)]
+    pub backend: BackendChoice,
+    /// How many chains run at the same time
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub in_flight: u32,
+    /// Say for every statement where it ran and why there
+    #[arg(long)]
+    pub explain: bool,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+    /// Print every completion on standard error
+    #[arg(long)]
+    pub trace: bool,
+}
+
+/// `ouzel check`.
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// The program, a text file; `-` reads it from standard input
+    pub program: PathBuf,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,213 @@
+//! What the subcommands do: read the program, settle its parameters, run it, show what came of it.
+
+use std::ffi::OsStr;
+use std::io::{self, BufReader, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::ExitCode;
+
+use miette::Report;
+use serde_json::json;
+use thiserror::Error;
+
+use crate::args::{Arguments, CheckArguments, Command, RunArguments};
+use crate::inputs::{self, Exclusions, Input};
+use crate::machine::{self, MachineError};
+use crate::program::{self, MAX_PROGRAM, Problem, Program, ProgramError, Values};
+use crate::report::Reporter;
+use crate::run::{self, Options};
+use crate::summary::Summary;
+
+/// Why nothing, or not everything, was run.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The program cannot be read.
+    #[error("cannot read the program {name}: {cause}")]
+    Read {
+        /// Its name.
+        name: String,
+        /// Why.
+        cause: io::Error,
+    },
+    /// The program has problems.
+    #[error(transparent)]
+    Program(#[from] Box<ProgramError>),
+    /// Parameters and options do not fit the program.
+    #[error("{0}")]
+    Usage(String),
+    /// What executes chains failed.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    /// Standard output is gone.
+    #[error("cannot write to standard output: {0}")]
+    Output(io::Error),
+}
+
+/// Does what the command line asks for. Exit status: 0 success, 1 an input failed, 2 nothing could be run.
+pub fn run(arguments: Arguments) -> ExitCode {
+    let (outcome, json) = match &arguments.command {
+        Command::Run(arguments) => (run_program(arguments), arguments.json),
+        Command::Check(arguments) => (check_program(arguments), arguments.json),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            complain(&error, json);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn complain(error: &CommandError, json: bool) {
+    if json {
+        let problems = match error {
+            CommandError::Program(error) => error.problems().iter().map(problem_json).collect(),
+            _ => Vec::new(),
+        };
+        // Nobody is left to tell when standard output is the thing that failed.
+        print_json(&json!({ "error": error.to_string(), "problems": problems })).unwrap_or_default();
+        return;
+    }
+    let text = match error {
+        CommandError::Program(error) => format!("{:?}", Report::new(error.as_ref().clone())),
+        other => format!("error: {other}\n"),
+    };
+    write!(io::stderr(), "{text}").unwrap_or_default();
+}
+
+fn problem_json(problem: &Problem) -> serde_json::Value {
+    json!({
+        "line": problem.line, "column": problem.column, "message": problem.message, "help": problem.help,
+        "severity": if problem.fatal { "error" } else { "warning" },
+    })
+}
+
+fn print_json(value: &impl serde::Serialize) -> Result<(), CommandError> {
+    let text = serde_json::to_string(value).map_err(|error| CommandError::Output(error.into()))?;
+    writeln!(io::stdout(), "{text}").map_err(CommandError::Output)
+}
+
+fn load(path: &Path) -> Result<(String, Program), CommandError> {
+    let (name, file) = if path == Path::new("-") {
+        ("standard input".to_owned(), Ok(Box::new(io::stdin()) as Box<dyn Read>))
+    } else {
+        let file = std::fs::File::open(path).map(|file| Box::new(file) as Box<dyn Read>);
+        (inputs::shown(path.as_os_str()), file)
+    };
+    let mut source = Vec::new();
+    // One byte more than allowed is enough to know that it is too long, whatever the file is.
+    let read = file.and_then(|file| file.take(MAX_PROGRAM as u64 + 1).read_to_end(&mut source));
+    read.map_err(|cause| CommandError::Read { name: name.clone(), cause })?;
+    let program = program::parse(&source, &name).map_err(Box::new)?;
+    Ok((name, program))
+}
+
+fn warn(program: &Program) {
+    for warning in &program.warnings {
+        write!(io::stderr(), "{:?}", Report::new(warning.clone())).unwrap_or_default();
+    }
+}
+
+fn check_program(arguments: &CheckArguments) -> Result<bool, CommandError> {
+    let (name, program) = load(&arguments.program)?;
+    let parameters: Vec<&str> = program.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+    if arguments.json {
+        let warnings: Vec<_> = program.warnings.iter().map(problem_json).collect();
+        let steps = program.steps.len();
+        print_json(
+            &json!({ "program": name, "statements": steps, "parameters": parameters, "problems": warnings }),
+        )?;
+        return Ok(true);
+    }
+    warn(&program);
+    let noun = if program.steps.len() == 1 { "operation" } else { "operations" };
+    let mut line = format!("{name}: {} {noun}", program.steps.len());
+    if !parameters.is_empty() {
+        line.push_str(&format!(", parameters ${}", parameters.join(" $")));
+    }
+    writeln!(io::stdout(), "{line}").map_err(CommandError::Output)?;
+    Ok(true)
+}
+
+fn run_program(arguments: &RunArguments) -> Result<bool, CommandError> {
+    let from_input = |operand: &OsStr| operand == "-";
+    if from_input(arguments.program.as_os_str()) && arguments.each.iter().any(|operand| from_input(operand)) {
+        let message = "the program and the names of --each cannot both come from standard input";
+        return Err(CommandError::Usage(message.to_owned()));
+    }
+    let (name, program) = load(&arguments.program)?;
+    let values = settle(&program, arguments)?;
+    let exclusions = Exclusions::new(&arguments.exclude)
+        .map_err(|error| CommandError::Usage(format!("--exclude: {error}")))?;
+    if !arguments.json {
+        warn(&program);
+    }
+    let mut machine = machine::open(arguments.backend, arguments.in_flight, &program)?;
+    let options =
+        Options { name, in_flight: arguments.in_flight, collect: arguments.json, explain: arguments.explain };
+    let mut names = BufReader::new(io::stdin());
+    let terminator = if arguments.null { 0 } else { b'\n' };
+    let mut each: Box<dyn Iterator<Item = Option<Input>> + '_> = if arguments.each.is_empty() {
+        Box::new(std::iter::once(None))
+    } else {
+        Box::new(inputs::each(&arguments.each, &exclusions, &mut names, terminator).map(Some))
+    };
+    let mut reporter = Reporter::new(!arguments.each.is_empty(), arguments.trace, arguments.json);
+    let observe = &mut |event: run::Event<'_>| reporter.observe(&event);
+    let summary = run::execute(&program, &mut each, values, &options, machine.as_mut(), observe);
+    let output = reporter.finish();
+    let summary = summary?;
+    show(&summary, arguments.json)?;
+    output.map_err(CommandError::Output)?;
+    Ok(summary.failed == 0)
+}
+
+fn show(summary: &Summary, json: bool) -> Result<(), CommandError> {
+    if json {
+        return print_json(summary);
+    }
+    write!(io::stderr(), "{}", summary.text()).unwrap_or_default();
+    Ok(())
+}
+
+/// The values of `--set`, checked against the parameters of the program.
+pub fn settle(program: &Program, arguments: &RunArguments) -> Result<Values, CommandError> {
+    let usage = |message: String| Err(CommandError::Usage(message));
+    let mut values = Values::new();
+    for setting in &arguments.set {
+        let bytes = setting.as_bytes();
+        let Some(equals) = bytes.iter().position(|byte| *byte == b'=') else {
+            return usage(format!("--set {}: write NAME=VALUE", inputs::shown(setting)));
+        };
+        let name = inputs::shown_bytes(&bytes[..equals]);
+        if !program.uses(&name) {
+            let known: Vec<String> =
+                program.parameters.iter().map(|known| format!("${}", known.name)).collect();
+            let known = if known.is_empty() { "no parameters".to_owned() } else { known.join(" ") };
+            return usage(format!("--set {name}: the program does not use ${name}; it uses {known}"));
+        }
+        if values.insert(name.clone(), bytes[equals + 1..].to_vec()).is_some() {
+            return usage(format!("--set {name}: the parameter is set twice"));
+        }
+    }
+    let each = !arguments.each.is_empty();
+    if each && !program.uses("path") {
+        return usage("--each puts names into $path, which the program does not use".to_owned());
+    }
+    if each && values.contains_key("path") {
+        return usage("$path is set by --each and by --set".to_owned());
+    }
+    for parameter in &program.parameters {
+        let (name, line) = (&parameter.name, parameter.line);
+        let given = values.contains_key(name) || (each && name == "path");
+        if !given {
+            let also = if name == "path" { " or --each FILES" } else { "" };
+            return usage(format!(
+                "${name} (line {line}) has no value: give one with --set {name}=VALUE{also}"
+            ));
+        }
+    }
+    Ok(values)
+}

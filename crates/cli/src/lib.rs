@@ -1,0 +1,15 @@
+//! The parts of the `ouzel` command that can be used and tested without a terminal: the text language
+//! ([`program`]), what a program runs for ([`inputs`]), the loop that keeps many chains in flight ([`run`]) over
+//! whatever executes them ([`machine`]), and what comes out ([`summary`], [`output`], [`report`]).
+
+#![forbid(unsafe_code)]
+
+pub mod args;
+pub mod command;
+pub mod inputs;
+pub mod machine;
+pub mod output;
+pub mod program;
+pub mod report;
+pub mod run;
+pub mod summary;

@@ -1,0 +1,110 @@
+//! What executes chains: the border between the command and the library.
+//!
+//! [`Machine`] is all that the command wants of a ring. The loop in [`run`](crate::run) and its tests know nothing
+//! else.
+
+use ouzel_ring::Errno;
+use thiserror::Error;
+
+use crate::args::BackendChoice;
+use crate::program::{Bound, Program, Slot, Step};
+
+/// Executes chains, several at a time.
+pub trait Machine {
+    /// What it runs on and why.
+    fn backend(&self) -> BackendDescription;
+
+    /// Starts a chain. `ticket` comes back with its [`Ended`].
+    ///
+    /// # Errors
+    ///
+    /// [`MachineError::Chain`] refuses this chain alone; every other error ends the run.
+    fn start(
+        &mut self,
+        ticket: u64,
+        program: &Program,
+        steps: Vec<Step<Bound>>,
+    ) -> Result<Start, MachineError>;
+
+    /// Waits until at least one chain has ended, and returns those that have. Not called with none in flight.
+    fn wait(&mut self) -> Result<Vec<Ended>, MachineError>;
+
+    /// How often the border to the engine's executor was crossed so far.
+    fn crossings(&self) -> u64;
+}
+
+/// What became of [`Machine::start`].
+#[derive(Debug)]
+pub enum Start {
+    /// The chain is in flight.
+    Taken,
+    /// There is no room; here are the steps back. Room comes when a chain ends.
+    Full(Vec<Step<Bound>>),
+}
+
+/// A backend as reports name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendDescription {
+    /// Its name: `uring`, `threads` or `sim`.
+    pub name: String,
+    /// Why this one, as half a sentence.
+    pub reason: String,
+}
+
+/// A chain that is over.
+#[derive(Clone, Debug, Default)]
+pub struct Ended {
+    /// The number it was started with.
+    pub ticket: u64,
+    /// How its steps ended, in the order of their completions. A silent step that succeeded is not among them.
+    pub endings: Vec<Ending>,
+    /// The buffers of the steps whose results are printed: bytes read, records of a directory, a file's description.
+    pub buffers: Vec<(Slot, Vec<u8>)>,
+}
+
+/// How one step ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// The step: an index into the program's.
+    pub step: usize,
+    /// [`Errno::OK`], or its error.
+    pub error: Errno,
+    /// Its result.
+    pub result: u64,
+    /// Where it ran (`call`, `linked`, `thread`…); empty if unknown.
+    pub place: &'static str,
+    /// Why there; empty where there was no choice.
+    pub reason: &'static str,
+}
+
+/// Why a machine cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum MachineError {
+    /// The chain cannot be built, for instance because it needs more registers than there are.
+    #[error("the chain cannot be built: {0}")]
+    Chain(String),
+    /// The backend is not to be had.
+    #[error("the {backend} backend cannot be used: {reason}")]
+    Unavailable {
+        /// Which.
+        backend: String,
+        /// Why, and what would change it.
+        reason: String,
+    },
+    /// The ring is broken.
+    #[error("the ring failed: {0}")]
+    Ring(String),
+}
+
+/// Opens the machine that `choice` asks for, with room for `in_flight` chains of `program`.
+pub fn open(
+    choice: BackendChoice,
+    _in_flight: u32,
+    _program: &Program,
+) -> Result<Box<dyn Machine>, MachineError> {
+    Err(MachineError::Unavailable {
+        backend: format!("{choice:?}").to_lowercase(),
+        reason: "this build of the command was made without the library".to_owned(),
+    })
+}

@@ -1,0 +1,134 @@
+//! What `print` and `get` show: numbers, bytes, the names in a directory, a file's description.
+//!
+//! The records come out of buffers that the kernel or a peer filled; they are read within their bounds and no
+//! further.
+
+use serde_json::{Value, json};
+
+use crate::inputs::shown_bytes;
+use crate::program::Kind;
+use crate::summary::Output;
+
+/// What a result looks like. `buffer` is the bytes that came with it, of which `result` may say how many count.
+pub fn render(input: Option<&str>, name: &str, kind: Kind, result: u64, buffer: Option<&[u8]>) -> Output {
+    let filled = buffer.map(|bytes| &bytes[..bytes.len().min(usize::try_from(result).unwrap_or(usize::MAX))]);
+    let (value, bytes) = match (kind, filled, buffer) {
+        (Kind::Data, Some(bytes), _) => (json_bytes(bytes), bytes.to_vec()),
+        (Kind::Entries, Some(records), _) => {
+            let names = names(records);
+            let lines =
+                names.iter().flat_map(|name| [shown_bytes(name).as_bytes(), b"\n"].concat()).collect();
+            (names.iter().map(|name| json_bytes(name)).collect(), lines)
+        }
+        (Kind::Status, _, Some(record)) => status(input, name, record),
+        _ => {
+            let input = input.map(|input| format!("{input}: ")).unwrap_or_default();
+            (json!(result), format!("{input}{name} = {result}\n").into_bytes())
+        }
+    };
+    Output { input: input.map(str::to_owned), name: name.to_owned(), value, bytes }
+}
+
+fn json_bytes(bytes: &[u8]) -> Value {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => json!(text),
+        Err(_) => json!({ "hex": bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>() }),
+    }
+}
+
+/// The names in records of `getdents64(2)`, without `.` and `..`.
+fn names(mut records: &[u8]) -> Vec<&[u8]> {
+    const NAME: usize = 19;
+    let mut names = Vec::new();
+    while let Some(length) = records.get(16..18) {
+        let length = usize::from(u16::from_le_bytes([length[0], length[1]]));
+        if length <= NAME || length > records.len() {
+            break;
+        }
+        let (record, rest) = records.split_at(length);
+        let name = record[NAME..].split(|byte| *byte == 0).next().unwrap_or_default();
+        if name != b"." && name != b".." {
+            names.push(name);
+        }
+        records = rest;
+    }
+    names
+}
+
+/// The fields of a `struct statx` that people ask for.
+fn status(input: Option<&str>, name: &str, record: &[u8]) -> (Value, Vec<u8>) {
+    let word = |at: usize, size: usize| {
+        let bytes = record.get(at..at + size).unwrap_or_default();
+        bytes.iter().rev().fold(0u64, |value, byte| value << 8 | u64::from(*byte))
+    };
+    let mode = word(28, 2);
+    let kind = match mode & 0o170_000 {
+        0o100_000 => "file",
+        0o040_000 => "directory",
+        0o120_000 => "symlink",
+        0o010_000 => "fifo",
+        0o140_000 => "socket",
+        0o060_000 => "block device",
+        0o020_000 => "character device",
+        _ => "unknown",
+    };
+    let permissions = mode & 0o7777;
+    let (size, links, owner, group) = (word(40, 8), word(16, 4), word(20, 4), word(24, 4));
+    let (seconds, nanoseconds) = (word(112, 8).cast_signed(), word(120, 4));
+    let value = json!({
+        "kind": kind, "size": size, "mode": format!("{permissions:04o}"), "links": links, "owner": owner,
+        "group": group, "inode": word(32, 8), "modified_seconds": seconds, "modified_nanoseconds": nanoseconds,
+    });
+    let input = input.map(|input| format!("{input}: ")).unwrap_or_default();
+    let line = format!(
+        "{input}{name}: {kind}, {size} bytes, mode {permissions:04o}, owner {owner}:{group}, {links} links, \
+         modified {seconds}.{nanoseconds:09}\n"
+    );
+    (value, line.into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(name: &[u8], length: u16) -> Vec<u8> {
+        let mut record = vec![0; 16];
+        record.extend(length.to_le_bytes());
+        record.push(8);
+        record.extend(name);
+        record.resize(usize::from(length), 0);
+        record
+    }
+
+    #[test]
+    fn directory_records_are_read_within_bounds() {
+        let records = [record(b".", 24), record(b"file", 24), record(b"\xff", 32)].concat();
+        assert_eq!(names(&records), [&b"file"[..], b"\xff"]);
+        let output = render(None, "e", Kind::Entries, 48, Some(&records));
+        assert_eq!((output.value, output.bytes), (json!(["file"]), b"file\n".to_vec()));
+        for length in [0u16, 1, 19, 500] {
+            let mut broken = record(b"x", 24);
+            broken[16..18].copy_from_slice(&length.to_le_bytes());
+            assert_eq!(names(&broken), Vec::<&[u8]>::new());
+        }
+        assert!(names(&records[..10]).is_empty());
+    }
+
+    #[test]
+    fn values_are_shown_as_what_they_are() {
+        let data = render(Some("f"), "n", Kind::Data, 3, Some(b"abcdef"));
+        assert_eq!((data.value, data.bytes), (json!("abc"), b"abc".to_vec()));
+        assert_eq!(render(None, "n", Kind::Data, 1, Some(b"\xff")).value, json!({"hex": "ff"}));
+        assert_eq!(render(Some("f"), "n", Kind::Count, 7, None).bytes, b"f: n = 7\n");
+        let mut statx = vec![0u8; 256];
+        statx[28..30].copy_from_slice(&0o100_644u16.to_le_bytes());
+        statx[40..48].copy_from_slice(&9u64.to_le_bytes());
+        let status = render(None, "s", Kind::Status, 0, Some(&statx));
+        assert_eq!(
+            (&status.value["kind"], &status.value["size"], &status.value["mode"]),
+            (&json!("file"), &json!(9), &json!("0644"))
+        );
+        // A short record is no reason to panic.
+        render(None, "s", Kind::Status, 0, Some(&statx[..29]));
+    }
+}

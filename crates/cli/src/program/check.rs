@@ -1,0 +1,579 @@
+//! Checks a parsed program: every name is defined once, before its use, is of the kind its use wants and still open;
+//! every value that is written out is within its limits; `finally` and `hard` stand where they mean something.
+//!
+//! Only what is certain to fail is refused. Whether seven registers are enough is for the library to say, which
+//! allocates them.
+
+use std::collections::HashMap;
+
+use ouzel_ring::modifiers::OpenFlags;
+
+use super::bind::{self, ValueError};
+use super::map::{FileRole, Mapper, NumberRole, TextRole, ValueRole};
+use super::parser::nearest;
+use super::problem::{Problem, Problems};
+use super::syntax::{
+    Action, Amount, Located, Name, Operation, Phase, Statement, Step, Template, Wait, Written,
+};
+use super::{Address, MAX_NAME, Span};
+
+/// The phase in which names are the earlier results they stand for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checked;
+
+impl Phase for Checked {
+    type File = FileRef;
+    type Value = Slot;
+    type Number = Amount<Slot>;
+    type Text = Template;
+    type Duration = Wait;
+    type Address = Template;
+}
+
+/// A result of an earlier step: an index into [`Program::results`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Slot(pub usize);
+
+/// An open object that an operation works on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileRef {
+    /// One that an earlier step opened.
+    Result(Slot),
+    /// One that the command was started with.
+    Standard(Stream),
+}
+
+/// The objects that the command was started with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// `stdin`
+    Input,
+    /// `stdout`
+    Output,
+    /// `stderr`
+    Error,
+}
+
+impl Stream {
+    const ALL: [(&'static str, Stream); 3] =
+        [("stdin", Stream::Input), ("stdout", Stream::Output), ("stderr", Stream::Error)];
+
+    fn of(name: &str) -> Option<Stream> {
+        Stream::ALL.iter().find(|(known, _)| *known == name).map(|(_, stream)| *stream)
+    }
+}
+
+/// What a result is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A file or directory, opened with these flags.
+    File(OpenFlags),
+    /// The end of a pipe that is read.
+    ReadEnd,
+    /// The end of a pipe that is written.
+    WriteEnd,
+    /// A socket.
+    Socket,
+    /// A count of bytes that were read or received, and those bytes.
+    Data,
+    /// The records of a directory, as many bytes as the result says.
+    Entries,
+    /// A count of bytes that were written, sent or copied.
+    Count,
+    /// A position in a file.
+    Position,
+    /// Events that poll found.
+    Events,
+    /// The record that stat filled.
+    Status,
+    /// A number that get took out of a register.
+    Value,
+}
+
+impl Kind {
+    fn is_open(self) -> bool {
+        matches!(self, Kind::File(_) | Kind::ReadEnd | Kind::WriteEnd | Kind::Socket)
+    }
+
+    fn describe(self) -> &'static str {
+        match self {
+            Kind::File(flags) if flags.contains(OpenFlags::DIRECTORY) => "a directory",
+            Kind::File(_) => "a file",
+            Kind::ReadEnd => "the read end of a pipe",
+            Kind::WriteEnd => "the write end of a pipe",
+            Kind::Socket => "a socket",
+            Kind::Data => "a count of bytes read",
+            Kind::Entries => "a directory's records",
+            Kind::Count => "a count of bytes",
+            Kind::Position => "a position",
+            Kind::Events => "a set of events",
+            Kind::Status => "a file's description",
+            Kind::Value => "a number",
+        }
+    }
+}
+
+/// A named result of a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResultInfo {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// The step it comes from: an index into [`Program::steps`].
+    pub step: usize,
+    /// Whether it is the second result of its step (the write end of a pipe).
+    pub second: bool,
+}
+
+/// A parameter that a program uses.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameter {
+    /// Its name, without the `$`.
+    pub name: String,
+    /// The line of its first use, from 1.
+    pub line: usize,
+}
+
+/// A program that can run once its parameters have values.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The steps: ordinary ones, then those behind `finally`.
+    pub steps: Vec<Step<Checked>>,
+    /// Every named result.
+    pub results: Vec<ResultInfo>,
+    /// What the command prints when a chain is over, in order.
+    pub prints: Vec<Slot>,
+    /// The parameters, in the order of their first use.
+    pub parameters: Vec<Parameter>,
+    /// What is suspicious but no error.
+    pub warnings: Vec<Problem>,
+}
+
+impl Program {
+    /// The named results of a step, first and second.
+    pub fn results_of(&self, step: usize) -> impl Iterator<Item = (Slot, &ResultInfo)> {
+        let numbered = self.results.iter().enumerate().filter(move |(_, info)| info.step == step);
+        numbered.map(|(slot, info)| (Slot(slot), info))
+    }
+
+    /// What a slot is; `None` for a slot of another program.
+    pub fn result(&self, slot: Slot) -> Option<&ResultInfo> {
+        self.results.get(slot.0)
+    }
+
+    /// Whether it uses the parameter `$name`.
+    pub fn uses(&self, name: &str) -> bool {
+        self.parameters.iter().any(|parameter| parameter.name == name)
+    }
+}
+
+struct Definition {
+    /// `None` if its statement is broken: uses are not reported then.
+    slot: Option<Slot>,
+    kind: Kind,
+    span: Span,
+    closed: Option<Closed>,
+    silent: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Closed {
+    span: Span,
+    finally: bool,
+}
+
+struct Checker<'p, 'a> {
+    problems: &'p mut Problems<'a>,
+    names: HashMap<String, Definition>,
+    order: Vec<String>,
+    parameters: Vec<Parameter>,
+    results: Vec<ResultInfo>,
+    buffers: u64,
+    line: usize,
+    finally: bool,
+}
+
+/// A problem has been reported already, or its cause has.
+struct Reported;
+
+/// Checks statements. `None` if there are problems that forbid to run the program.
+pub(super) fn check(statements: &[Statement], problems: &mut Problems<'_>, name: &str) -> Option<Program> {
+    let mut checker = Checker {
+        problems,
+        names: HashMap::new(),
+        order: Vec::new(),
+        parameters: Vec::new(),
+        results: Vec::new(),
+        buffers: 0,
+        line: 0,
+        finally: false,
+    };
+    let mut steps = Vec::new();
+    let mut prints = Vec::new();
+    checker.order_of_steps(statements);
+    for statement in statements {
+        match &statement.action {
+            Action::Broken => checker.define_broken(statement),
+            Action::Print(name) => prints.extend(checker.print(name)),
+            Action::Step(step) => {
+                checker.line = step.line;
+                checker.finally = step.finally;
+                let mapped = step.map(&mut checker);
+                let defined = checker.define(statement, step, steps.len());
+                if let (Ok(mapped), Ok(())) = (mapped, defined) {
+                    steps.push(mapped);
+                }
+            }
+        }
+    }
+    if statements.iter().all(|statement| matches!(statement.action, Action::Print(_))) {
+        checker.problems.push(Problem::new(
+            Span::default(),
+            "the program has no operation",
+            "nothing to run",
+        ));
+    }
+    checker.warn_of_leaks();
+    let Checker { parameters, results, .. } = checker;
+    if problems.has_errors() {
+        return None;
+    }
+    Some(Program { steps, results, prints, parameters, warnings: problems.warnings(name) })
+}
+
+impl Checker<'_, '_> {
+    fn report(&mut self, problem: Problem) -> Reported {
+        self.problems.push(problem);
+        Reported
+    }
+
+    /// `finally` makes a suffix, `hard` needs a successor, a deadline is no clean-up.
+    fn order_of_steps(&mut self, statements: &[Statement]) {
+        let steps: Vec<(&Statement, &Step<Written>)> = statements
+            .iter()
+            .filter_map(|statement| match &statement.action {
+                Action::Step(step) => Some((statement, step.as_ref())),
+                _ => None,
+            })
+            .collect();
+        let first_finally = steps.iter().position(|(_, step)| step.finally);
+        let broken = statements.iter().any(|statement| statement.action == Action::Broken);
+        for (index, (statement, step)) in steps.iter().enumerate() {
+            let followed = steps.get(index + 1).is_some_and(|(_, next)| !next.finally);
+            if let Some(first) = first_finally
+                && index > first
+                && !step.finally
+            {
+                let message = "an ordinary statement follows a `finally` statement";
+                let problem = Problem::new(statement.span, message, "comes too late")
+                    .related(steps[first].0.span, "the clean-up starts here")
+                    .help("`finally` statements are the end of a program: move this one in front of them");
+                self.report(problem);
+            } else if step.hard && step.finally {
+                let message = "`hard` has no meaning behind `finally`: one failing does not stop the next";
+                self.report(Problem::new(statement.span, message, "leave `hard` out"));
+            } else if step.hard && !followed && !broken {
+                let message =
+                    "`hard` lets the next ordinary statement run whatever happens, and none follows";
+                let problem = Problem::new(statement.span, message, "the last ordinary statement")
+                    .help("`try` in front of a statement makes its failure not count");
+                self.report(problem);
+            }
+            if matches!(step.operation, Operation::Deadline { .. }) {
+                let modified = step.finally || step.hard || step.silent || step.tolerated;
+                if modified || step.timeout.is_some() {
+                    let message = "`deadline` takes no `finally`, `try` or other modifier";
+                    self.report(Problem::new(statement.span, message, "only `deadline DURATION`"));
+                }
+            }
+            if step.silent && matches!(step.operation, Operation::Get { .. }) {
+                let message = "`get` reports a value and so cannot be `silent`";
+                self.report(Problem::new(statement.span, message, "would report nothing"));
+            }
+        }
+    }
+
+    /// The definition of a name; `Err` if it has none or a broken one.
+    fn find(&mut self, name: &Name) -> Result<(Slot, Kind), Reported> {
+        if let Some(found) = self.names.get(&name.text) {
+            let (slot, kind, closed) = (found.slot, found.kind, found.closed);
+            let Some(slot) = slot else { return Err(Reported) };
+            if let Some(closed) = closed {
+                let message = format!("`{}` is used after it was closed", name.text);
+                let problem =
+                    Problem::new(name.span, message, "closed already").related(closed.span, "closed here");
+                return Err(self.report(problem));
+            }
+            return Ok((slot, kind));
+        }
+        let known = self.order.iter().map(String::as_str);
+        let near = nearest(&name.text, known.chain(Stream::ALL.iter().map(|(name, _)| *name)));
+        let help = match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("name a result in an earlier line: {} = …", name.text),
+        };
+        let message = format!("`{}` is not defined", name.text);
+        Err(self.report(Problem::new(name.span, message, "no earlier statement defines it").help(help)))
+    }
+
+    fn wrong_kind(&mut self, name: &Name, kind: &str, wanted: &str) -> Reported {
+        let message = format!("`{}` is {kind}, but {wanted} is needed here", name.text);
+        let defined = self.names.get(&name.text).map(|definition| definition.span);
+        let problem = Problem::new(name.span, message, format!("not {wanted}"));
+        self.report(match defined {
+            Some(span) => problem.related(span, "defined here"),
+            None => problem,
+        })
+    }
+
+    fn stream(&mut self, name: &Name, stream: Stream, role: FileRole) -> Result<FileRef, Reported> {
+        let (fits, wanted) = match role {
+            FileRole::Any | FileRole::Regular => (true, ""),
+            FileRole::Source => (stream == Stream::Input, "something to read from"),
+            FileRole::Target => (stream != Stream::Input, "something to write to"),
+            FileRole::Directory => (false, "a directory"),
+            FileRole::Socket => (false, "a socket"),
+            FileRole::Closed => (false, "something that this program opened"),
+        };
+        if fits {
+            return Ok(FileRef::Standard(stream));
+        }
+        Err(self.wrong_kind(name, "a stream of the command", wanted))
+    }
+
+    fn parameter(&mut self, name: &str) {
+        if !self.parameters.iter().any(|known| known.name == name) {
+            self.parameters.push(Parameter { name: name.to_owned(), line: self.line });
+        }
+    }
+
+    fn value_problem(&mut self, span: Span, error: ValueError) -> Reported {
+        self.report(Problem::new(span, error.to_string(), "out of bounds"))
+    }
+
+    fn define_broken(&mut self, statement: &Statement) {
+        for name in statement.targets.iter().filter(|name| name.text.len() <= MAX_NAME) {
+            let definition =
+                Definition { slot: None, kind: Kind::Value, span: name.span, closed: None, silent: false };
+            self.names.entry(name.text.clone()).or_insert(definition);
+        }
+    }
+
+    fn define(&mut self, statement: &Statement, step: &Step<Written>, index: usize) -> Result<(), Reported> {
+        let kinds = produced(&step.operation);
+        let must_be_named = kinds.iter().any(|kind| kind.is_open());
+        let wrong_count =
+            statement.targets.len() > kinds.len() || (must_be_named && statement.targets.len() < kinds.len());
+        let verb = step.operation.verb();
+        let mut outcome = Ok(());
+        if wrong_count {
+            let message = match (kinds.len(), statement.targets.len()) {
+                (0, _) => format!("`{verb}` has no result to name"),
+                (1, 0) => format!("what `{verb}` opens needs a name, or nothing could use or close it"),
+                (1, _) => format!("`{verb}` has one result"),
+                _ => format!("`{verb}` has two results to name: READER, WRITER = {verb}"),
+            };
+            outcome = Err(self.report(Problem::new(statement.verb_span, message, "here")));
+        }
+        for (position, target) in statement.targets.iter().enumerate() {
+            if let Some(earlier) = self.names.get(&target.text) {
+                let message = format!("`{}` is defined twice", target.text);
+                let problem = Problem::new(target.span, message, "again")
+                    .related(earlier.span, "first defined here")
+                    .help("results do not change: give this one another name");
+                outcome = Err(self.report(problem));
+                continue;
+            }
+            if Stream::of(&target.text).is_some() {
+                let message = format!("`{}` is a stream of the command and cannot be defined", target.text);
+                outcome = Err(self.report(Problem::new(target.span, message, "taken")));
+                continue;
+            }
+            let kind = kinds.get(position).copied();
+            let slot = kind.map(|kind| {
+                let second = position == 1;
+                self.results.push(ResultInfo { name: target.text.clone(), kind, step: index, second });
+                Slot(self.results.len() - 1)
+            });
+            let kind = kind.unwrap_or(Kind::Value);
+            let definition = Definition { slot, kind, span: target.span, closed: None, silent: step.silent };
+            self.order.push(target.text.clone());
+            self.names.insert(target.text.clone(), definition);
+        }
+        outcome
+    }
+
+    fn print(&mut self, name: &Name) -> Option<Slot> {
+        if Stream::of(&name.text).is_some() {
+            self.wrong_kind(name, "a stream of the command", "a number or data");
+            return None;
+        }
+        let (slot, kind) = self.find(name).ok()?;
+        if kind.is_open() {
+            self.wrong_kind(name, kind.describe(), "a number or data");
+            return None;
+        }
+        let silent = self.names.get(&name.text).filter(|found| found.silent).map(|found| found.span);
+        if let Some(span) = silent {
+            let message =
+                format!("`{}` is printed, but its statement is `silent` and reports nothing", name.text);
+            self.report(Problem::new(name.span, message, "never reported").related(span, "silent"));
+            return None;
+        }
+        Some(slot)
+    }
+
+    fn warn_of_leaks(&mut self) {
+        for name in &self.order {
+            let Some(found) = self.names.get(name) else { continue };
+            if !found.kind.is_open() || found.slot.is_none() {
+                continue;
+            }
+            let message = match found.closed {
+                Some(Closed { finally: true, .. }) => continue,
+                Some(_) => format!("`{name}` stays open when a statement before its `close` fails"),
+                None => format!("`{name}` is never closed"),
+            };
+            let problem = Problem::new(found.span, message, "opened here")
+                .help(format!("end the program with `finally close {name}`"))
+                .warning();
+            self.problems.push(problem);
+        }
+    }
+}
+
+/// What the results of an operation are.
+fn produced(operation: &Operation<Written>) -> Vec<Kind> {
+    match operation {
+        Operation::Read { .. } | Operation::Recv { .. } => vec![Kind::Data],
+        Operation::Write { .. } | Operation::Send { .. } | Operation::Copy { .. } => vec![Kind::Count],
+        Operation::Poll { .. } => vec![Kind::Events],
+        Operation::Open { flags, .. } => vec![Kind::File(*flags)],
+        Operation::Seek { .. } => vec![Kind::Position],
+        Operation::StatPath { .. } | Operation::StatFile { .. } => vec![Kind::Status],
+        Operation::Readdir { .. } => vec![Kind::Entries],
+        Operation::Pipe => vec![Kind::ReadEnd, Kind::WriteEnd],
+        Operation::Socket { .. } | Operation::Accept { .. } => vec![Kind::Socket],
+        Operation::Get { .. } => vec![Kind::Value],
+        _ => Vec::new(),
+    }
+}
+
+/// What `role` wants, if `kind` certainly is not that.
+fn misfit(kind: Kind, role: FileRole) -> Option<&'static str> {
+    if !kind.is_open() {
+        return Some("something open");
+    }
+    let opened = |flag: OpenFlags| matches!(kind, Kind::File(flags) if flags.contains(flag));
+    let is_file = matches!(kind, Kind::File(_));
+    let (fits, wanted) = match role {
+        FileRole::Any | FileRole::Closed => (true, ""),
+        FileRole::Source => (
+            matches!(kind, Kind::ReadEnd | Kind::Socket)
+                || (opened(OpenFlags::READ) && !opened(OpenFlags::DIRECTORY)),
+            "something opened to `read`",
+        ),
+        FileRole::Target => (
+            matches!(kind, Kind::WriteEnd | Kind::Socket) || opened(OpenFlags::WRITE),
+            "something opened to `write`",
+        ),
+        FileRole::Regular => (is_file && !opened(OpenFlags::PATH), "an open file"),
+        FileRole::Directory => (is_file && !opened(OpenFlags::WRITE), "a directory"),
+        FileRole::Socket => (kind == Kind::Socket, "a socket"),
+    };
+    (!fits).then_some(wanted)
+}
+
+impl Mapper<Written, Checked> for Checker<'_, '_> {
+    type Error = Reported;
+
+    fn file(&mut self, name: &Name, role: FileRole) -> Result<FileRef, Reported> {
+        if let Some(stream) = Stream::of(&name.text) {
+            return self.stream(name, stream, role);
+        }
+        let (slot, kind) = self.find(name)?;
+        if let Some(wanted) = misfit(kind, role) {
+            return Err(self.wrong_kind(name, kind.describe(), wanted));
+        }
+        if role == FileRole::Closed
+            && let Some(found) = self.names.get_mut(&name.text)
+        {
+            found.closed = Some(Closed { span: name.span, finally: self.finally });
+        }
+        Ok(FileRef::Result(slot))
+    }
+
+    fn value(&mut self, name: &Name, role: ValueRole) -> Result<Slot, Reported> {
+        let wanted = match role {
+            ValueRole::Data => "the result of a read or recv",
+            ValueRole::Number => "a number",
+        };
+        if Stream::of(&name.text).is_some() {
+            return Err(self.wrong_kind(name, "a stream of the command", wanted));
+        }
+        let (slot, kind) = self.find(name)?;
+        let fits = match role {
+            ValueRole::Data => matches!(kind, Kind::Data | Kind::Entries),
+            ValueRole::Number => !kind.is_open() && kind != Kind::Status,
+        };
+        if fits { Ok(slot) } else { Err(self.wrong_kind(name, kind.describe(), wanted)) }
+    }
+
+    fn number(&mut self, number: &Located<Amount<Name>>, role: NumberRole) -> Result<Amount<Slot>, Reported> {
+        Ok(match &number.item {
+            Amount::Literal(value) => {
+                let mut checked = bind::check_number(*value, role);
+                if checked.is_ok() && role == NumberRole::Buffer {
+                    checked = bind::add_buffer(&mut self.buffers, *value);
+                }
+                checked.map_err(|error| self.value_problem(number.span, error))?;
+                Amount::Literal(*value)
+            }
+            Amount::Parameter(name) => {
+                self.parameter(name);
+                Amount::Parameter(name.clone())
+            }
+            Amount::Result(name) if role == NumberRole::Buffer => {
+                let message = format!(
+                    "the size of a buffer is a number or a parameter, not the result `{}`: it is needed before the \
+                     chain starts",
+                    name.text
+                );
+                return Err(self.report(Problem::new(name.span, message, "known too late")));
+            }
+            Amount::Result(name) => Amount::Result(self.value(name, ValueRole::Number)?),
+        })
+    }
+
+    fn text(&mut self, text: &Located<Template>, role: TextRole) -> Result<Template, Reported> {
+        for name in text.item.parameters() {
+            self.parameter(name);
+        }
+        if let Some(bytes) = text.item.literal() {
+            bind::check_text(&bytes, role).map_err(|error| self.value_problem(text.span, error))?;
+        }
+        Ok(text.item.clone())
+    }
+
+    fn duration(&mut self, duration: &Located<Wait>) -> Result<Wait, Reported> {
+        match &duration.item {
+            Wait::Literal(value) => {
+                bind::check_duration(*value).map_err(|error| self.value_problem(duration.span, error))?;
+            }
+            Wait::Parameter(name) => self.parameter(name),
+        }
+        Ok(duration.item.clone())
+    }
+
+    fn address(&mut self, address: &Located<Template>) -> Result<Template, Reported> {
+        for name in address.item.parameters() {
+            self.parameter(name);
+        }
+        if let Some(bytes) = address.item.literal() {
+            let parsed = Address::parse(&bytes);
+            parsed.map_err(|error| self.value_problem(address.span, error.into()))?;
+        }
+        Ok(address.item.clone())
+    }
+}
