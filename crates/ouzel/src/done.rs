@@ -1,0 +1,162 @@
+//! What came of a chain: each step's result or error, and the buffers back.
+
+use ouzel_ring::{Completion, Descriptor, Errno, Verb};
+
+use crate::chain::{Chain, Fd, Reg, Stat, Unit};
+use crate::directory::Entries;
+use crate::error::{Error, OperationError};
+use crate::stat::FileStat;
+use crate::{Buffer, BuildError};
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Fd {}
+    impl Sealed for super::Unit {}
+    impl Sealed for super::Stat {}
+    impl Sealed for usize {}
+    impl Sealed for u64 {}
+}
+
+/// What a [`Reg`] stands for, and what it is when the chain is done.
+pub trait Kind: sealed::Sealed {
+    /// Its type when the chain is done.
+    type Value;
+
+    #[doc(hidden)]
+    fn value(completion: &Completion, second: bool, buffer: Option<&Buffer>) -> Option<Self::Value>;
+}
+
+impl Kind for Fd {
+    type Value = Descriptor;
+    fn value(completion: &Completion, second: bool, _: Option<&Buffer>) -> Option<Descriptor> {
+        // A pipe's second end is not in its completion.
+        if second { None } else { Descriptor::from_number(completion.result) }
+    }
+}
+
+impl Kind for usize {
+    type Value = usize;
+    fn value(completion: &Completion, _: bool, _: Option<&Buffer>) -> Option<usize> {
+        usize::try_from(completion.result).ok()
+    }
+}
+
+impl Kind for u64 {
+    type Value = u64;
+    fn value(completion: &Completion, _: bool, _: Option<&Buffer>) -> Option<u64> {
+        Some(completion.result)
+    }
+}
+
+impl Kind for Unit {
+    type Value = ();
+    fn value(_: &Completion, _: bool, _: Option<&Buffer>) -> Option<()> {
+        Some(())
+    }
+}
+
+impl Kind for Stat {
+    type Value = FileStat;
+    fn value(_: &Completion, _: bool, buffer: Option<&Buffer>) -> Option<FileStat> {
+        FileStat::from_record(buffer?)
+    }
+}
+
+/// A chain that has run.
+#[derive(Debug)]
+pub struct Done {
+    pub(crate) chain: Chain,
+}
+
+impl Done {
+    /// The value of `reg`.
+    ///
+    /// Errors: [`Error::Operation`] if its step failed or was not run; [`Error::Build`] if it is another chain's.
+    pub fn get<T: Kind>(&self, reg: Reg<T>) -> Result<T::Value, Error> {
+        let step = self.own(reg)?;
+        let completion = self.completion(step)?;
+        let buffer = self.chain.buffer_of(step).and_then(|number| self.chain.buffers.get(number as usize)?.as_ref());
+        T::value(&completion, reg.second, buffer)
+            .ok_or_else(|| Error::Operation(self.error_of(step, Errno::EINVAL)))
+    }
+
+    /// Takes the buffer that moved into the step of `reg`. After a read it holds what was read, also if the step failed
+    /// halfway. `None` if there is none, or it was taken, or `reg` is another chain's.
+    pub fn take<T>(&mut self, reg: Reg<T>) -> Option<Buffer> {
+        let step = self.own(reg).ok()?;
+        let number = self.chain.buffer_of(step)?;
+        self.chain.buffers.get_mut(number as usize)?.take()
+    }
+
+    /// The entries that a READDIR step has read.
+    ///
+    /// Errors: as for [`get`](Done::get).
+    pub fn entries(&self, reg: Reg<usize>) -> Result<Entries<'_>, Error> {
+        let step = self.own(reg)?;
+        self.completion(step)?;
+        let number = self.chain.buffer_of(step);
+        let buffer = number.and_then(|number| self.chain.buffers.get(number as usize)?.as_ref());
+        Ok(Entries::new(buffer.map_or(&[], |buffer| buffer.as_slice())))
+    }
+
+    /// The completion of a step, counted in the order steps were added; `None` if there is no such step.
+    pub fn completion_of(&self, step: usize) -> Option<Completion> {
+        self.chain.results.get(step).copied().flatten()
+    }
+
+    /// How many steps the chain had.
+    pub fn len(&self) -> usize {
+        self.chain.len()
+    }
+
+    /// Whether the chain had no steps; such a chain does not run.
+    pub fn is_empty(&self) -> bool {
+        self.chain.is_empty()
+    }
+
+    /// The error that stopped the chain: that of the first step that failed by itself. `None` if every step succeeded
+    /// or was only kept from running.
+    pub fn error(&self) -> Option<OperationError> {
+        let failed = |cancelled: bool| {
+            (0..self.len()).find(|step| {
+                self.completion_of(*step).is_some_and(|completion| {
+                    completion.error != 0 && (completion.errno() == Errno::ECANCELED) == cancelled
+                })
+            })
+        };
+        let step = failed(false).or_else(|| failed(true))?;
+        Some(self.error_of(step, self.completion_of(step)?.errno()))
+    }
+
+    /// `Ok` if every step succeeded.
+    pub fn check(&self) -> Result<(), OperationError> {
+        self.error().map_or(Ok(()), Err)
+    }
+
+    /// An empty chain that reuses this one's memory.
+    pub fn into_chain(self) -> Chain {
+        let mut chain = self.chain;
+        chain.reset();
+        chain
+    }
+
+    fn own<T>(&self, reg: Reg<T>) -> Result<usize, Error> {
+        if reg.chain == self.chain.number && reg.step() < self.len() {
+            return Ok(reg.step());
+        }
+        Err(BuildError::ForeignRegister { step: self.len(), verb: Verb::Get, of: reg.step() }.into())
+    }
+
+    fn completion(&self, step: usize) -> Result<Completion, Error> {
+        match self.completion_of(step) {
+            Some(completion) if completion.error == 0 => Ok(completion),
+            Some(completion) => Err(self.error_of(step, completion.errno()).into()),
+            None => Err(self.error_of(step, Errno::ECANCELED).into()),
+        }
+    }
+
+    fn error_of(&self, step: usize, errno: Errno) -> OperationError {
+        let verb = self.chain.verbs().nth(step).unwrap_or(Verb::Nop);
+        OperationError { step, verb, errno, operand: self.chain.operand(step) }
+    }
+}

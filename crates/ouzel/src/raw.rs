@@ -1,0 +1,283 @@
+//! The raw ring: entries and completions, without types that prove anything.
+//!
+//! This is the ring the ABI describes, in one process: who pushes an entry writes its numbers. [`Ring`](crate::Ring)
+//! is built on it; use that unless you need the numbers. It also owns what must outlive everything else, and tears it
+//! down in the right order.
+
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::os::fd::OwnedFd;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use ouzel_engine::{Counters, Engine, Entered, Event, Gauges, Limits, Target};
+use ouzel_ring::{Completion, Descriptor, EngineEnd, Entry, Errno, Geometry, PushError, SubmitterEnd};
+
+use crate::backend::HostBackend;
+use crate::error::Error;
+use crate::fork::Home;
+use crate::memory::RingMemory;
+use crate::select::Choice;
+
+/// A ring that stays on the thread that made it: the fast kind.
+#[derive(Debug)]
+pub struct Pinned(PhantomData<*mut ()>);
+
+/// A ring that can move to another thread.
+#[derive(Debug)]
+pub struct Movable(());
+
+static LEAKED: AtomicU64 = AtomicU64::new(0);
+
+/// How many operations of this process were given up at a teardown because they had not ended within its bound.
+/// What they may still write to stays allocated for ever.
+pub fn leaked_operations() -> u64 {
+    LEAKED.load(Ordering::Relaxed)
+}
+
+/// How long a teardown waits for operations to end.
+pub const TEARDOWN_BOUND: Duration = Duration::from_secs(1);
+
+/// What a teardown did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Teardown {
+    /// Operations that had not ended within the bound. What they may still write to is never freed.
+    pub leaked: u32,
+}
+
+struct Inner {
+    // Fields are dropped in this order: both ends refer to the memory.
+    engine: Engine<Box<dyn HostBackend>>,
+    submitter: SubmitterEnd,
+    _memory: RingMemory,
+}
+
+/// A ring as the ABI describes it, with its engine, in one process.
+pub struct RawRing<M = Pinned> {
+    inner: ManuallyDrop<Inner>,
+    choice: Choice,
+    home: Home,
+    bound: Duration,
+    torn_down: bool,
+    mobility: PhantomData<M>,
+}
+
+impl<M> RawRing<M> {
+    pub(crate) fn on(
+        backend: Box<dyn HostBackend>,
+        choice: Choice,
+        geometry: Geometry,
+        limits: Limits,
+        bound: Duration,
+    ) -> Result<RawRing<M>, Error> {
+        let memory = RingMemory::new(geometry)?;
+        // SAFETY: `Inner` drops both ends before the memory.
+        let handle = unsafe { memory.handle()? };
+        let submitter = SubmitterEnd::new(handle.clone(), 0);
+        let engine = Engine::new(EngineEnd::new(handle, 0), backend, limits);
+        Ok(RawRing {
+            inner: ManuallyDrop::new(Inner { engine, submitter, _memory: memory }),
+            choice,
+            home: Home::here(),
+            bound,
+            torn_down: false,
+            mobility: PhantomData,
+        })
+    }
+
+    #[inline]
+    fn at_home(&self) -> Result<(), Error> {
+        if self.home.is_here() { Ok(()) } else { Err(Error::ForkedChild) }
+    }
+
+    /// Puts an entry into the submission queue. The engine sees it with the next [`enter`](RawRing::enter).
+    ///
+    /// Errors: [`PushError::Full`] when the queue is; enter first.
+    ///
+    /// # Safety
+    ///
+    /// The memory that the entry's payloads name in region 0 must stay valid, unmoved and untouched by others (for
+    /// what is only read: unwritten) until the entry's completion has been popped, or, if the ring is torn down
+    /// before that, for ever unless the teardown leaked nothing.
+    #[inline]
+    pub unsafe fn push(&mut self, entry: &Entry) -> Result<(), PushError> {
+        self.inner.submitter.push(entry)
+    }
+
+    /// How many entries can be pushed now.
+    pub fn room(&mut self) -> u32 {
+        self.inner.submitter.room().unwrap_or(0)
+    }
+
+    /// Hands up to `submit` pushed entries to the engine (whole chains only; `u32::MAX` is all), then waits until
+    /// `wait` completions can be popped, `timeout` has passed, or nothing in flight could produce one.
+    ///
+    /// Errors: [`Error::ForkedChild`]; [`Error::Enter`] when the backend cannot go on.
+    #[inline]
+    pub fn enter(&mut self, submit: u32, wait: u32, timeout: Option<Duration>) -> Result<Entered, Error> {
+        self.at_home()?;
+        let inner = &mut *self.inner;
+        inner.submitter.publish();
+        let timeout = timeout.map(|timeout| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX));
+        Ok(inner.engine.enter(submit, wait, timeout)?)
+    }
+
+    /// Takes the oldest completion, if there is one.
+    #[inline]
+    pub fn pop(&mut self) -> Option<Completion> {
+        // In one process the engine is trusted, so its index is never impossible.
+        self.inner.submitter.pop().ok().flatten()
+    }
+
+    /// Asks what `target` names to be given up, and returns how many entries that reached.
+    pub fn cancel(&mut self, target: Target) -> Result<u32, Error> {
+        self.at_home()?;
+        Ok(self.inner.engine.cancel(target))
+    }
+
+    /// Takes an ordinary file, socket or other object into the ring's table.
+    ///
+    /// Errors: EMFILE if the table is full; EOPNOTSUPP on the sim backend.
+    pub fn adopt(&mut self, object: OwnedFd) -> Result<Descriptor, Error> {
+        self.at_home()?;
+        let refused = |errno| Error::Refused { call: "adopt", errno };
+        let engine = &mut self.inner.engine;
+        let index = engine.reserve_descriptor().map_err(refused)?;
+        if let Err(errno) = engine.backend_mut().adopt(index, object) {
+            engine.abandon_descriptor(index);
+            return Err(refused(errno));
+        }
+        engine.install_descriptor(index).ok_or(refused(Errno::EBADF))
+    }
+
+    /// Takes an object out of the ring's table as an ordinary one. The descriptor is dead from here on.
+    ///
+    /// Errors: EBADF; EBUSY while an operation uses it; EOPNOTSUPP on the sim backend.
+    pub fn release(&mut self, descriptor: Descriptor) -> Result<OwnedFd, Error> {
+        self.at_home()?;
+        let refused = |errno| Error::Refused { call: "release", errno };
+        let engine = &mut self.inner.engine;
+        let index = engine.idle_descriptor(descriptor).map_err(refused)?;
+        let object = engine.backend_mut().release(index).map_err(refused)?;
+        engine.abandon_descriptor(index);
+        Ok(object)
+    }
+
+    /// The value of register `register` (0 to 6) as the engine last published it.
+    pub fn register(&self, register: usize) -> Option<u64> {
+        self.inner.submitter.register(register)
+    }
+
+    /// Sets register `register` (0 to 6) for chains without LOCAL that are admitted later. False if there is none.
+    pub fn set_register(&mut self, register: usize, value: u64) -> bool {
+        self.inner.submitter.set_register(register, value)
+    }
+
+    /// Adds memory that payloads may name by region. See [`Engine::add_region`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`Engine::add_region`].
+    pub unsafe fn add_region(&mut self, base: NonNull<u8>, length: usize) -> Result<u16, Error> {
+        // SAFETY: the contract is the caller's.
+        unsafe { self.inner.engine.add_region(base, length) }
+            .map_err(|errno| Error::Refused { call: "add_region", errno })
+    }
+
+    /// Removes a region.
+    pub fn remove_region(&mut self, region: u16) -> Result<(), Error> {
+        self.inner.engine.remove_region(region).map_err(|errno| Error::Refused { call: "remove_region", errno })
+    }
+
+    /// Which backend it runs on, and why.
+    pub fn backend(&self) -> &Choice {
+        &self.choice
+    }
+
+    /// What is alive in the engine.
+    pub fn gauges(&self) -> Gauges {
+        self.inner.engine.gauges()
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> Limits {
+        self.inner.engine.limits()
+    }
+
+    /// What the backend has cost so far.
+    pub fn counters(&self) -> Counters {
+        self.inner.engine.counters()
+    }
+
+    /// Starts recording what happens to entries.
+    pub fn start_trace(&mut self) {
+        self.inner.engine.start_trace();
+    }
+
+    /// Stops recording, and returns the events and how many were dropped.
+    pub fn stop_trace(&mut self) -> (Vec<Event>, u64) {
+        self.inner.engine.stop_trace()
+    }
+
+    /// Tears the ring down: takes no more entries, cancels everything, lets FINALLY entries run, and gives each
+    /// completion to `each`, until nothing is in flight or `bound` has passed. Then descriptors still open are closed.
+    pub fn teardown(mut self, bound: Duration, each: impl FnMut(Completion)) -> Teardown {
+        self.tear_down(bound, each)
+    }
+
+    pub(crate) fn tear_down(&mut self, bound: Duration, mut each: impl FnMut(Completion)) -> Teardown {
+        if self.torn_down || !self.home.is_here() {
+            self.torn_down = true;
+            return Teardown::default();
+        }
+        self.torn_down = true;
+        let inner = &mut *self.inner;
+        inner.submitter.publish();
+        inner.engine.begin_teardown();
+        let started = Instant::now();
+        loop {
+            let left = bound.saturating_sub(started.elapsed()).as_nanos() as u64;
+            let entered = inner.engine.enter(0, 1, Some(left));
+            while let Ok(Some(completion)) = inner.submitter.pop() {
+                each(completion);
+            }
+            if inner.engine.is_idle() || left == 0 || entered.is_err() {
+                break;
+            }
+        }
+        let leaked = inner.engine.gauges().started;
+        if leaked > 0 {
+            LEAKED.fetch_add(u64::from(leaked), Ordering::Relaxed);
+            tracing::warn!(leaked, ?bound, "operations had not ended when a ring was torn down: their memory is leaked");
+        }
+        Teardown { leaked }
+    }
+
+    /// Whether the engine still has something in flight that may write to memory.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.inner.engine.gauges().started == 0
+    }
+}
+
+impl<M> Drop for RawRing<M> {
+    fn drop(&mut self) {
+        let bound = self.bound;
+        self.tear_down(bound, |_| ());
+        // In a forked child everything is the parent's; past the bound the kernel may still write to it.
+        if self.home.is_here() && self.is_at_rest() {
+            // SAFETY: dropped once, here.
+            unsafe { ManuallyDrop::drop(&mut self.inner) };
+        }
+    }
+}
+
+impl<M> std::fmt::Debug for RawRing<M> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("RawRing")
+            .field("backend", &self.choice.backend)
+            .field("gauges", &self.gauges())
+            .finish_non_exhaustive()
+    }
+}

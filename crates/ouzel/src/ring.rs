@@ -1,0 +1,398 @@
+//! The ring that applications use: it runs chains and owns their buffers while they run.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use ouzel_engine::{Counters, Gauges, Limits};
+use ouzel_ring::{Completion, Descriptor, EntryFlags, Errno, Payload, PushError};
+
+use crate::builder::RingBuilder;
+use crate::chain::{Chain, Layout, Memory};
+use crate::done::Done;
+use crate::error::{BuildError, Error};
+use crate::explain::Explanation;
+use crate::raw::{Pinned, RawRing, Teardown};
+use crate::select::Choice;
+
+/// Names a chain that was submitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ticket {
+    slot: u32,
+    generation: u32,
+}
+
+/// A chain that was not taken, and why. Nothing of it has run.
+#[derive(Debug)]
+pub struct Rejected {
+    /// Why.
+    pub error: Error,
+    /// The chain, with its buffers.
+    pub chain: Chain,
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(formatter)
+    }
+}
+
+impl std::error::Error for Rejected {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+impl From<Box<Rejected>> for Error {
+    fn from(rejected: Box<Rejected>) -> Error {
+        rejected.error
+    }
+}
+
+/// Where a submitted chain is kept.
+struct Slot {
+    generation: u32,
+    chain: Option<Chain>,
+    /// Completions still to come.
+    remaining: u32,
+}
+
+/// A programmable I/O ring in this process.
+///
+/// A `Ring` stays on the thread that made it; see [`RingBuilder::build_movable`] for one that does not. Dropping it
+/// cancels what is in flight and waits until it has ended, within a bound ([`RingBuilder::teardown_bound`]).
+pub struct Ring<M = Pinned> {
+    raw: RawRing<M>,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    ended: VecDeque<u32>,
+    layout: Layout,
+    /// Entries pushed and not entered.
+    pushed: u32,
+    in_flight: u32,
+}
+
+impl Ring<Pinned> {
+    /// A ring with default sizes, on io_uring or, where that is refused, on threads. [`backend`](Ring::backend) says which
+    /// and why.
+    pub fn new() -> Result<Ring<Pinned>, Error> {
+        RingBuilder::new().build()
+    }
+
+    /// Sizes, limits and backend to choose.
+    pub fn builder() -> RingBuilder {
+        RingBuilder::new()
+    }
+}
+
+impl<M> Ring<M> {
+    pub(crate) fn over(raw: RawRing<M>) -> Ring<M> {
+        Ring {
+            raw,
+            slots: Vec::new(),
+            free: Vec::new(),
+            ended: VecDeque::new(),
+            layout: Layout::default(),
+            pushed: 0,
+            in_flight: 0,
+        }
+    }
+
+    /// Runs a chain and waits until it is over. What its steps did is in the [`Done`], errors included.
+    ///
+    /// Errors: [`Error::Build`] if the chain is wrong; [`Error::Enter`] if the ring cannot go on.
+    pub fn run(&mut self, chain: Chain) -> Result<Done, Error> {
+        let ticket = self.submit(chain)?;
+        self.wait(ticket)
+    }
+
+    /// Runs a chain and explains what ran where, why, and what it cost.
+    ///
+    /// Errors: as for [`run`](Ring::run).
+    pub fn explain(&mut self, chain: Chain) -> Result<(Done, Explanation), Error> {
+        let before = self.counters();
+        self.raw.start_trace();
+        let ticket = match self.submit(chain) {
+            Ok(ticket) => ticket,
+            Err(rejected) => {
+                self.raw.stop_trace();
+                return Err(rejected.into());
+            }
+        };
+        let done = self.wait(ticket);
+        let (events, _) = self.raw.stop_trace();
+        let done = done?;
+        let counters = self.counters().since(before);
+        let explanation = Explanation::new(&done, events.iter().filter_map(|event| {
+            let (slot, step) = split_data(event.data);
+            (slot == ticket.slot).then_some((step, *event))
+        }), counters, self.backend().clone());
+        Ok((done, explanation))
+    }
+
+    /// Queues a chain. It starts with the next call that enters the ring: [`flush`](Ring::flush), a wait, or a submit that
+    /// finds the queue full.
+    ///
+    /// Errors: the chain comes back with the error; see [`Rejected`].
+    pub fn submit(&mut self, chain: Chain) -> Result<Ticket, Box<Rejected>> {
+        let mut layout = std::mem::take(&mut self.layout);
+        let result = self.submit_laid_out(chain, &mut layout);
+        self.layout = layout;
+        result
+    }
+
+    fn submit_laid_out(&mut self, mut chain: Chain, layout: &mut Layout) -> Result<Ticket, Box<Rejected>> {
+        let steps = chain.len();
+        let limit = self.raw.limits().chain as usize;
+        let checked = layout.lay_out(&chain).and_then(|()| {
+            if steps > limit { Err(BuildError::TooLong { steps, limit }) } else { Ok(()) }
+        });
+        if let Err(error) = checked {
+            return Err(Box::new(Rejected { error: error.into(), chain }));
+        }
+        while self.raw.room() < steps as u32 {
+            // Completions are popped as they come, so the engine always finds room to go on.
+            if let Err(error) = self.enter(1) {
+                return Err(Box::new(Rejected { error, chain }));
+            }
+        }
+        chain.results.clear();
+        chain.results.resize(steps, None);
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot { generation: 0, chain: None, remaining: 0 });
+            (self.slots.len() - 1) as u32
+        });
+        for (number, flags) in &layout.entries {
+            let entry = address(&mut chain, *number, *flags, slot);
+            // SAFETY: the memory the entry names is the chain's, which stays in its slot, unmoved on the heap and untouched,
+            // until its completions have come; a chain whose completions never come is leaked (see `Drop`).
+            let pushed = unsafe { self.raw.push(&entry) };
+            debug_assert!(!matches!(pushed, Err(PushError::Full)), "room was checked");
+        }
+        self.pushed += steps as u32;
+        self.in_flight += 1;
+        let place = &mut self.slots[slot as usize];
+        place.chain = Some(chain);
+        place.remaining = steps as u32;
+        Ok(Ticket { slot, generation: place.generation })
+    }
+
+    /// Starts everything queued, and takes what has completed, without waiting.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.enter(0)
+    }
+
+    /// Waits until the chain of `ticket` is over and returns it.
+    ///
+    /// Errors: [`Error::Refused`] with ENOENT if there is no such chain (any more).
+    pub fn wait(&mut self, ticket: Ticket) -> Result<Done, Error> {
+        loop {
+            let place = self.slots.get(ticket.slot as usize);
+            let remaining = match place {
+                Some(place) if place.generation == ticket.generation && place.chain.is_some() => place.remaining,
+                _ => return Err(Error::Refused { call: "wait", errno: Errno::ENOENT }),
+            };
+            if remaining == 0 {
+                self.ended.retain(|slot| *slot != ticket.slot);
+                return self.take(ticket.slot);
+            }
+            self.enter(remaining)?;
+        }
+    }
+
+    /// Waits until any chain is over and returns the one that was over first; `None` if none is in flight.
+    pub fn wait_any(&mut self) -> Result<Option<(Ticket, Done)>, Error> {
+        loop {
+            if let Some(slot) = self.ended.pop_front() {
+                let generation = self.slots[slot as usize].generation;
+                return Ok(Some((Ticket { slot, generation }, self.take(slot)?)));
+            }
+            if self.in_flight == 0 {
+                return Ok(None);
+            }
+            self.enter(1)?;
+        }
+    }
+
+    /// Waits until every chain in flight is over. They stay here to be taken by [`wait_any`](Ring::wait_any).
+    pub fn wait_all(&mut self) -> Result<(), Error> {
+        loop {
+            let remaining: u32 = self.slots.iter().map(|slot| slot.remaining).sum();
+            if remaining == 0 {
+                return Ok(());
+            }
+            self.enter(remaining)?;
+        }
+    }
+
+    /// Chains submitted whose results have not been taken.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+
+    /// Gives up a chain: its running step ends with ECANCELED unless it ends otherwise first, later ones do not run, FINALLY
+    /// steps do. Its results come as usual. Returns how many of its steps that reached.
+    pub fn cancel(&mut self, ticket: Ticket) -> Result<u32, Error> {
+        let place = self.slots.get(ticket.slot as usize);
+        let place = place.filter(|place| place.generation == ticket.generation);
+        let Some(steps) = place.and_then(|place| place.chain.as_ref()).map(Chain::len) else {
+            return Err(Error::Refused { call: "cancel", errno: Errno::ENOENT });
+        };
+        // Everything queued must have been admitted for a cancel to find it.
+        self.flush()?;
+        let mut reached = 0;
+        for step in 0..steps {
+            reached += self.raw.cancel(ouzel_engine::Target::Data(data(ticket.slot, step as u16)))?;
+        }
+        Ok(reached)
+    }
+
+    /// Takes an ordinary file, socket or other object into the ring. See [`RawRing::adopt`].
+    pub fn adopt(&mut self, object: impl Into<OwnedFd>) -> Result<Descriptor, Error> {
+        self.raw.adopt(object.into())
+    }
+
+    /// Takes an object out of the ring as an ordinary one. See [`RawRing::release`].
+    pub fn release(&mut self, descriptor: Descriptor) -> Result<OwnedFd, Error> {
+        self.raw.release(descriptor)
+    }
+
+    /// Which backend it runs on, and why.
+    pub fn backend(&self) -> &Choice {
+        self.raw.backend()
+    }
+
+    /// What is alive in the engine.
+    pub fn gauges(&self) -> Gauges {
+        self.raw.gauges()
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> Limits {
+        self.raw.limits()
+    }
+
+    /// What the backend has cost so far.
+    pub fn counters(&self) -> Counters {
+        self.raw.counters()
+    }
+
+    /// Tears the ring down within `bound`. Chains in flight are cancelled, their FINALLY steps run, and their results are
+    /// dropped.
+    pub fn teardown(mut self, bound: Duration) -> Teardown {
+        self.tear_down(bound)
+    }
+
+    fn tear_down(&mut self, bound: Duration) -> Teardown {
+        let slots = &mut self.slots;
+        let ended = &mut self.ended;
+        let teardown = self.raw.tear_down(bound, |completion| deliver(slots, ended, &completion));
+        if !self.raw.is_at_rest() {
+            for slot in &mut self.slots {
+                if slot.remaining > 0 {
+                    // The kernel may still write to its buffers.
+                    std::mem::forget(slot.chain.take());
+                }
+            }
+        }
+        teardown
+    }
+
+    /// Enters the ring and takes what has completed.
+    fn enter(&mut self, wait: u32) -> Result<(), Error> {
+        self.raw.enter(u32::MAX, wait, None)?;
+        self.pushed = 0;
+        while let Some(completion) = self.raw.pop() {
+            deliver(&mut self.slots, &mut self.ended, &completion);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, slot: u32) -> Result<Done, Error> {
+        let place = &mut self.slots[slot as usize];
+        let chain = place.chain.take().ok_or(Error::Refused { call: "wait", errno: Errno::ENOENT })?;
+        place.generation = place.generation.wrapping_add(1);
+        self.free.push(slot);
+        self.in_flight -= 1;
+        Ok(Done { chain })
+    }
+}
+
+impl<M> Drop for Ring<M> {
+    fn drop(&mut self) {
+        let bound = self.raw.bound();
+        self.tear_down(bound);
+        if !self.raw.is_ours() {
+            // In a forked child the parent's kernel may be writing to these very pages' originals; free nothing.
+            for slot in &mut self.slots {
+                std::mem::forget(slot.chain.take());
+            }
+        }
+    }
+}
+
+impl<M> fmt::Debug for Ring<M> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Ring").field("raw", &self.raw).field("in_flight", &self.in_flight).finish_non_exhaustive()
+    }
+}
+
+/// The user data of a step: the slot of its chain and its number.
+fn data(slot: u32, step: u16) -> u64 {
+    (slot as u64) << 16 | step as u64
+}
+
+fn split_data(data: u64) -> (u32, u16) {
+    ((data >> 16) as u32, data as u16)
+}
+
+/// The entry of a step, with the addresses of its memory filled in.
+fn address(chain: &mut Chain, number: u16, flags: EntryFlags, slot: u32) -> ouzel_ring::Entry {
+    let step = &chain.steps[number as usize];
+    let mut entry = step.entry.data(data(slot, number)).flags(flags);
+    match step.payload {
+        Memory::None => {}
+        Memory::Text(start) => {
+            entry.arguments[1] = Payload::of(chain.text[start as usize..].as_ptr()).number();
+        }
+        Memory::Filled(buffer) | Memory::Room(buffer) => {
+            if let Some(buffer) = &mut chain.buffers[buffer as usize] {
+                entry.arguments[1] = Payload::of(buffer.as_mut_ptr()).number();
+            }
+        }
+    }
+    if let Some(record) = step.record
+        && let Some(buffer) = &mut chain.buffers[record as usize]
+    {
+        entry.arguments[3] = Payload::of(buffer.as_mut_ptr()).number();
+    }
+    entry
+}
+
+/// Gives a completion to the chain it belongs to.
+fn deliver(slots: &mut [Slot], ended: &mut VecDeque<u32>, completion: &Completion) {
+    let (number, step) = split_data(completion.data);
+    let Some(slot) = slots.get_mut(number as usize) else { return };
+    let Some(chain) = &mut slot.chain else { return };
+    let step = step as usize;
+    let filled = match chain.steps[step].payload {
+        Memory::Room(buffer) => Some((buffer, completion.result as usize)),
+        // STAT has filled its whole record, or none of it.
+        _ if completion.error == 0 => {
+            chain.steps[step].record.map(|record| (record, ouzel_ring::modifiers::STAT_RECORD as usize))
+        }
+        _ => None,
+    };
+    if let Some((buffer, length)) = filled
+        && let Some(buffer) = &mut chain.buffers[buffer as usize]
+    {
+        // SAFETY: the engine says that so many bytes were written; `set_filled` stops at the capacity.
+        unsafe { buffer.set_filled(length) };
+    }
+    chain.results[step] = Some(*completion);
+    slot.remaining -= 1;
+    if slot.remaining == 0 {
+        ended.push_back(number);
+    }
+}
