@@ -213,8 +213,8 @@ impl Ring {
     /// Cancels the first entry that matches, or `all` of them, and waits until what was cancelled is done (6.0).
     /// Returns how many matched as far as the kernel tells, which is often 0 for success.
     ///
-    /// The completions are posted as ever. [`RegisterCause::NoMatch`] if nothing matched,
-    /// [`RegisterCause::TimedOut`] if the time was up first, without a limit it may wait for good.
+    /// The completions are posted as ever. If nothing matched it is [`RegisterCause::NoMatch`], or with `all`
+    /// simply 0. [`RegisterCause::TimedOut`] if the time was up first; without a limit it may wait for good.
     pub fn sync_cancel(
         &mut self,
         key: CancelKey,
