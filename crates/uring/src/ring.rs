@@ -42,6 +42,11 @@ pub enum Timeout {
 /// (or enabled it, with [`SetupFlags::R_DISABLED`]), and one whose descriptor is registered is known to one
 /// thread only, see [`register_ring_fd`](Self::register_ring_fd).
 ///
+/// ```compile_fail
+/// fn shared<T: Sync>() {}
+/// shared::<ouzel_uring::Ring>();
+/// ```
+///
 /// # Dropping
 ///
 /// Dropping unmaps the queues and closes the descriptor. It does **not** wait: the kernel cancels what is under
