@@ -365,8 +365,7 @@ impl Both {
         // It may just have been the directory.
         let directory = if self.live.contains(&directory) { directory } else { BASE };
         let opened = self
-            .at(directory, |at| Ok(fs::openat(at, &name, kernel_flags(flags), Mode::from_bits_retain(0o644))))
-            .unwrap();
+            .at(directory, |at| fs::openat(at, &name, kernel_flags(flags), Mode::from_bits_retain(0o644)));
         let theirs = match opened {
             Ok(opened) => {
                 self.kernel.open.insert(into, opened);

@@ -18,6 +18,7 @@ const STEP: u64 = 65_536;
 
 impl World {
     pub(super) fn read(&mut self, file: Subject, buffers: &Buffers, position: Position) -> Result<u64, Stop> {
+        check_offset(file, position)?;
         let (id, object, flags) = self.usable(file)?;
         let count = memory::length(buffers).min(MAX_TRANSFER);
         check_position(object, position)?;
@@ -40,6 +41,7 @@ impl World {
         position: Position,
         progress: &mut u64,
     ) -> Result<u64, Stop> {
+        check_offset(file, position)?;
         let (id, object, flags) = self.usable(file)?;
         check_position(object, position)?;
         if !flags.contains(OpenFlags::WRITE) {
@@ -183,12 +185,12 @@ impl World {
         match object {
             Object::Inode(number) => {
                 let at = self.position(id, position);
-                let Kind::File(pages) = &self.tree.inode(number)?.kind else {
-                    return Err(Errno::EISDIR.into());
-                };
                 if at.checked_add(count).is_none_or(|end| end > i64::MAX as u64) {
                     return Err(Errno::EINVAL.into());
                 }
+                let Kind::File(pages) = &self.tree.inode(number)?.kind else {
+                    return Err(Errno::EISDIR.into());
+                };
                 Ok(pages.read(at, count))
             }
             Object::Reader(pipe) => {
@@ -283,6 +285,12 @@ impl World {
         }
         Ok(count)
     }
+}
+
+/// An offset beyond the largest is refused before anything is said of what is open, as `pread(2)` does.
+fn check_offset(file: Subject, position: Position) -> Result<(), Errno> {
+    let open = matches!(file, Subject::Open(_));
+    if open && position.is_some_and(|at| at > i64::MAX as u64) { Err(Errno::EINVAL) } else { Ok(()) }
 }
 
 /// Only files have positions that can be named.
