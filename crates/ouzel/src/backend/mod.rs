@@ -1,5 +1,8 @@
 //! The backends that Ouzel brings: what each needs from a host, beyond the engine's trait.
 
+mod random;
+pub mod sim;
+
 use std::os::fd::OwnedFd;
 
 use ouzel_engine::Backend;

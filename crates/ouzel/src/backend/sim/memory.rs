@@ -1,0 +1,81 @@
+//! The simulator's only touch on memory that is not its own: copying to and from what an operation lends it.
+//!
+//! Everything here copies and keeps no reference. It must be called only between an operation's start and its last
+//! report; that is when the addresses in an operation are good (see [`ouzel_engine::Span`]).
+
+use ouzel_engine::{Buffers, Path, Span};
+
+/// The bytes of a span.
+pub(super) fn bytes(span: Span) -> Vec<u8> {
+    if span.length == 0 {
+        return Vec::new();
+    }
+    let mut copy = vec![0; span.length];
+    // SAFETY: whoever made the operation promised that `pointer` is good for `length` bytes until the operation is
+    // reported, which it is not yet; the copy is as long, and new, so the two do not overlap.
+    unsafe { core::ptr::copy_nonoverlapping(span.pointer, copy.as_mut_ptr(), span.length) };
+    copy
+}
+
+/// Puts as much of `data` into `span`, from `offset` on, as fits; says how much that was.
+pub(super) fn fill(span: Span, offset: usize, data: &[u8]) -> usize {
+    let room = span.length.saturating_sub(offset);
+    let count = room.min(data.len());
+    if count > 0 {
+        // SAFETY: `offset + count <= length`, and whoever made the operation promised that `pointer` is good for
+        // `length` bytes that nobody else uses until it is reported; `data` is memory of the simulator's own.
+        unsafe { core::ptr::copy_nonoverlapping(data.as_ptr(), span.pointer.add(offset), count) };
+    }
+    count
+}
+
+/// A path without its NUL.
+pub(super) fn path(path: Path) -> Vec<u8> {
+    let mut copy = bytes(Span { pointer: path.pointer.cast_mut(), length: path.length });
+    copy.pop();
+    copy
+}
+
+/// The pieces of a transfer.
+pub(super) fn pieces(buffers: &Buffers) -> Vec<Span> {
+    match *buffers {
+        Buffers::One(span) => vec![span],
+        Buffers::Many { count: 0, .. } => Vec::new(),
+        Buffers::Many { spans, count } => {
+            // SAFETY: whoever made the operation promised `count` spans at `spans` until it is reported.
+            unsafe { core::slice::from_raw_parts(spans, count) }.to_vec()
+        }
+    }
+}
+
+/// How many bytes a transfer asks for.
+pub(super) fn length(buffers: &Buffers) -> u64 {
+    pieces(buffers).iter().fold(0, |sum: u64, piece| sum.saturating_add(piece.length as u64))
+}
+
+/// The bytes of all pieces but the first `skip` bytes, at most `limit`.
+pub(super) fn gather(buffers: &Buffers, skip: u64, limit: u64) -> Vec<u8> {
+    let mut all = Vec::new();
+    let mut skip = skip as usize;
+    for piece in pieces(buffers) {
+        let passed = skip.min(piece.length);
+        skip -= passed;
+        let count = (piece.length - passed).min((limit as usize).saturating_sub(all.len()));
+        if count > 0 {
+            all.extend(bytes(Span { pointer: piece.pointer.wrapping_add(passed), length: count }));
+        }
+    }
+    all
+}
+
+/// Spreads `data` over the pieces, behind the first `skip` bytes; says how much fitted.
+pub(super) fn scatter(buffers: &Buffers, skip: u64, data: &[u8]) -> u64 {
+    let mut skip = skip as usize;
+    let mut done = 0;
+    for piece in pieces(buffers) {
+        let passed = skip.min(piece.length);
+        skip -= passed;
+        done += fill(piece, passed, &data[done..]);
+    }
+    done as u64
+}

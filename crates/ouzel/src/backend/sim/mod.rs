@@ -1,0 +1,158 @@
+//! The simulator: a backend in memory, seeded and deterministic, on virtual time.
+//!
+//! It is the oracle for tests of the other backends: its results are those of Linux on a machine of its own, which has
+//! one file system, pipes, and sockets that reach no further than loopback. Every operation takes a random time that the seed
+//! decides, takes effect in one instant at the end of it, and is reported; `wait` moves the clock straight to what happens
+//! next. It never sleeps, never looks at a real clock, and never touches a real file.
+//!
+//! Where it is not Linux, on purpose: permissions are ignored (as for root); directories are listed in the order in which
+//! names were made; a port is free when its last socket is closed (no TIME_WAIT); urgent data is EOPNOTSUPP; socket
+//! buffers count bytes of data only.
+
+mod address;
+mod memory;
+mod message;
+mod names;
+mod network;
+mod options;
+mod pages;
+mod path;
+mod pipe;
+mod record;
+mod schedule;
+mod socket;
+mod transfer;
+mod tree;
+mod turn;
+mod world;
+
+use core::fmt;
+use std::os::fd::OwnedFd;
+
+use ouzel_engine::{Backend, Counters, Edge, Operation, Place, Report, Started, Step, Token, Way};
+use ouzel_ring::Errno;
+
+pub use options::SimOptions;
+use schedule::Schedule;
+
+use super::HostBackend;
+use super::random::mix;
+
+const WAY: Way = Way { place: Place::Simulated, reason: "" };
+
+/// The simulator. See the [module](self).
+pub struct Sim {
+    options: SimOptions,
+    schedule: Schedule,
+}
+
+impl Sim {
+    /// A machine with an empty root directory, which is also the working directory.
+    pub fn new(options: SimOptions) -> Sim {
+        let schedule = Schedule::new(&options);
+        Sim { options, schedule }
+    }
+
+    /// The seed it was made with; a failing test should print it.
+    pub fn seed(&self) -> u64 {
+        self.options.seed
+    }
+
+    /// The options it was made with.
+    pub fn options(&self) -> &SimOptions {
+        &self.options
+    }
+}
+
+impl fmt::Display for Sim {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "sim (seed {:#x})", self.options.seed)
+    }
+}
+
+impl fmt::Debug for Sim {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Sim")
+            .field("seed", &self.options.seed)
+            .field("now", &self.schedule.now())
+            .field("in_flight", &self.schedule.in_flight())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Backend for Sim {
+    fn now(&self) -> u64 {
+        self.schedule.now()
+    }
+
+    fn longest_run(&self) -> usize {
+        self.options.longest_run.clamp(1, 8)
+    }
+
+    /// Runs are made of transfers, opens, closes and syncs; one pair in eight is refused, as the seed decides.
+    fn follows(&self, previous: &Operation, edge: Edge, next: &Operation) -> bool {
+        let choice = mix(self.options.seed ^ self.schedule.started().rotate_left(17) ^ edge as u64);
+        fits_run(previous) && fits_run(next) && !choice.is_multiple_of(8)
+    }
+
+    fn start(&mut self, steps: &[Step]) -> Started {
+        if steps.is_empty() || self.schedule.in_flight() >= self.options.in_flight.max(1) {
+            return Started::Busy;
+        }
+        self.schedule.start(steps, self.longest_run())
+    }
+
+    fn cancel(&mut self, token: Token) {
+        self.schedule.cancel(token);
+    }
+
+    fn wait(&mut self, want: u32, until: Option<u64>) -> Result<(), Errno> {
+        if want == 0 {
+            self.schedule.pass(self.options.poll_step);
+        } else {
+            self.schedule.wait(want as usize, until);
+        }
+        Ok(())
+    }
+
+    fn next(&mut self) -> Option<Report> {
+        self.schedule.next()
+    }
+
+    fn attach(&mut self, handle: u64, index: u32) {
+        self.schedule.attach(handle, index);
+    }
+
+    fn discard(&mut self, handle: u64) {
+        self.schedule.discard(handle);
+    }
+
+    /// All zero: nothing is crossed.
+    fn counters(&self) -> Counters {
+        Counters::default()
+    }
+}
+
+impl HostBackend for Sim {
+    fn adopt(&mut self, _index: u32, _descriptor: OwnedFd) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    fn release(&mut self, _index: u32) -> Result<OwnedFd, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+}
+
+fn fits_run(operation: &Operation) -> bool {
+    matches!(
+        operation,
+        Operation::Open { .. }
+            | Operation::Read { .. }
+            | Operation::Write { .. }
+            | Operation::Close { .. }
+            | Operation::Sync { .. }
+            | Operation::Send { .. }
+            | Operation::Recv { .. }
+    )
+}

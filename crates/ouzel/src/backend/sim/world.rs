@@ -1,0 +1,651 @@
+//! The simulated machine: open descriptions, the descriptor table, and one attempt at each verb.
+//!
+//! An attempt happens at one instant and either gives a result, fails, or says what it waits for. Time, latency,
+//! runs and cancels are the scheduler's (`mod.rs`). Transfers are `transfer.rs`.
+
+use std::collections::BTreeMap;
+
+use ouzel_engine::{Operation, Path, Span};
+use ouzel_ring::Errno;
+use ouzel_ring::modifiers::{AllocateFlags, OpenFlags, PollEvents, StatFlags, SyncMode, Whence};
+
+use super::address::{self, Given, Name};
+use super::memory;
+use super::network::Network;
+use super::pages::PAGE;
+use super::pipe::Pipe;
+use super::record::{self, Description};
+use super::tree::{FIRST_COOKIE, Kind, ROOT, Tree};
+use super::turn::{Key, Stop};
+
+/// What an open description is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Object {
+    Inode(u64),
+    Reader(u64),
+    Writer(u64),
+    Socket(u64),
+}
+
+/// An open description. It lives as long as the table or an operation refers to it.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) object: Object,
+    references: u32,
+    pub(super) position: u64,
+    pub(super) flags: OpenFlags,
+}
+
+/// What an operation's descriptor stood for when it was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// The operation names none: the working directory.
+    #[default]
+    None,
+    /// The table had nothing there.
+    Missing,
+    /// This open description, which the operation keeps alive.
+    Open(u64),
+}
+
+/// A result, and a second one.
+pub(super) type Done = (u64, u32);
+
+/// What an operation remembers between attempts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Memory {
+    pub(super) subjects: [Subject; 2],
+    /// Bytes moved so far.
+    pub(super) progress: u64,
+    /// What a multishot poll has seen: arrivals, departures.
+    pub(super) seen: Option<(u64, u64)>,
+}
+
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) tree: Tree,
+    pub(super) network: Network,
+    pub(super) pipes: BTreeMap<u64, Pipe>,
+    pub(super) open: BTreeMap<u64, Opened>,
+    table: BTreeMap<u32, u64>,
+    descriptors: u32,
+    next: u64,
+    pub(super) largest_file: u64,
+    pub(super) whole_writes: bool,
+}
+
+impl World {
+    pub(super) fn new(tree: Tree, network: Network, descriptors: u32, largest_file: u64) -> World {
+        World {
+            tree,
+            network,
+            pipes: BTreeMap::new(),
+            open: BTreeMap::new(),
+            table: BTreeMap::new(),
+            descriptors,
+            next: 0,
+            largest_file: largest_file.min(i64::MAX as u64),
+            whole_writes: false,
+        }
+    }
+
+    /// Looks an operation's descriptors up and keeps what they stand for alive.
+    pub(super) fn bind(&mut self, operation: &Operation) -> [Subject; 2] {
+        subjects(operation).map(|index| match index {
+            None => Subject::None,
+            Some(index) => match self.table.get(&index) {
+                None => Subject::Missing,
+                Some(id) => {
+                    if let Some(description) = self.open.get_mut(id) {
+                        description.references += 1;
+                    }
+                    Subject::Open(*id)
+                }
+            },
+        })
+    }
+
+    /// Lets go of what [`World::bind`] kept alive.
+    pub(super) fn unbind(&mut self, subjects: [Subject; 2]) {
+        for subject in subjects {
+            if let Subject::Open(id) = subject {
+                self.drop_reference(id);
+            }
+        }
+    }
+
+    /// Takes an index out of the table; whoever started on it keeps what was there.
+    pub(super) fn detach(&mut self, index: u32) {
+        if let Some(id) = self.table.remove(&index) {
+            self.drop_reference(id);
+        }
+    }
+
+    /// Adds an open description with one reference.
+    pub(super) fn add(&mut self, object: Object, flags: OpenFlags) -> u64 {
+        match object {
+            Object::Inode(number) => self.tree.hold(number),
+            Object::Reader(pipe) => drop(self.pipes.get_mut(&pipe).map(|pipe| pipe.readers += 1)),
+            Object::Writer(pipe) => drop(self.pipes.get_mut(&pipe).map(|pipe| pipe.writers += 1)),
+            Object::Socket(_) => {}
+        }
+        self.next += 1;
+        self.open.insert(self.next, Opened { object, references: 1, position: 0, flags });
+        self.next
+    }
+
+    /// Puts an open description into the table, where nothing should be.
+    pub(super) fn install(&mut self, index: u32, id: u64) {
+        if let Some(old) = self.table.insert(index, id) {
+            self.drop_reference(old);
+        }
+    }
+
+    pub(super) fn drop_reference(&mut self, id: u64) {
+        let Some(description) = self.open.get_mut(&id) else { return };
+        description.references -= 1;
+        if description.references > 0 {
+            return;
+        }
+        let object = description.object;
+        self.open.remove(&id);
+        match object {
+            Object::Inode(number) => self.tree.drop_hold(number),
+            Object::Reader(id) | Object::Writer(id) => {
+                if let Some(pipe) = self.pipes.get_mut(&id) {
+                    if matches!(object, Object::Reader(_)) {
+                        pipe.readers -= 1;
+                        pipe.departures += 1;
+                    } else {
+                        pipe.writers -= 1;
+                        pipe.arrivals += 1;
+                    }
+                    if pipe.readers + pipe.writers == 0 {
+                        self.pipes.remove(&id);
+                    }
+                    self.network.touched.push(Key::Pipe(id));
+                }
+            }
+            Object::Socket(id) => {
+                if let Some(inode) = self.network.close(id) {
+                    self.tree.vacate(inode, id);
+                }
+            }
+        }
+    }
+
+    fn description(&self, subject: Subject) -> Result<(u64, &Opened), Errno> {
+        let Subject::Open(id) = subject else { return Err(Errno::EBADF) };
+        self.open.get(&id).map(|description| (id, description)).ok_or(Errno::EBADF)
+    }
+
+    /// The open description, unless it only names its file.
+    pub(super) fn usable(&self, subject: Subject) -> Result<(u64, Object, OpenFlags), Errno> {
+        let (id, description) = self.description(subject)?;
+        if description.flags.contains(OpenFlags::PATH) {
+            return Err(Errno::EBADF);
+        }
+        Ok((id, description.object, description.flags))
+    }
+
+    fn start_of(&self, subject: Subject) -> Result<u64, Errno> {
+        if subject == Subject::None {
+            return Ok(ROOT);
+        }
+        match self.description(subject)?.1.object {
+            Object::Inode(number) => Ok(number),
+            _ => Err(Errno::ENOTDIR),
+        }
+    }
+
+    fn socket_of(&self, subject: Subject) -> Result<u64, Errno> {
+        match self.usable(subject)?.1 {
+            Object::Socket(id) => Ok(id),
+            _ => Err(Errno::ENOTSOCK),
+        }
+    }
+
+    fn room_for(&self, into: &[u32]) -> Result<(), Errno> {
+        if into.iter().any(|index| *index >= self.descriptors) { Err(Errno::EMFILE) } else { Ok(()) }
+    }
+
+    /// One attempt. Errors leave everything as it was, but for what `memory` says is done already.
+    pub(super) fn attempt(&mut self, operation: &Operation, memory: &mut Memory) -> Result<Done, Stop> {
+        let [first, second] = memory.subjects;
+        self.room_for(operation.opens())?;
+        let plain = |value: u64| (value, 0);
+        match *operation {
+            Operation::Read { buffers, position, .. } => self.read(first, &buffers, position).map(plain),
+            Operation::Write { buffers, position, .. } => {
+                self.write(first, &buffers, position, &mut memory.progress).map(plain)
+            }
+            Operation::Send { buffer, flags, .. } => {
+                let socket = self.socket_of(first)?;
+                self.send(socket, buffer, flags, &mut memory.progress).map(plain)
+            }
+            Operation::Recv { buffer, flags, .. } => {
+                let socket = self.socket_of(first)?;
+                self.receive(socket, buffer, flags, &mut memory.progress).map(plain)
+            }
+            Operation::Copy { from, to, length, .. } => {
+                self.copy(first, from, second, to, length, &mut memory.progress).map(plain)
+            }
+            Operation::Poll { events, multishot, .. } => {
+                self.poll(first, events, multishot.then_some(&mut memory.seen)).map(plain)
+            }
+            Operation::Open { path, flags, mode, into, .. } => {
+                let start = self.start_of(first)?;
+                let number = self.tree.open(start, &memory::path(path), flags, mode)?;
+                let id = self.add(Object::Inode(number), flags);
+                self.install(into, id);
+                Ok((0, 0))
+            }
+            Operation::Close { .. } => {
+                self.description(first)?;
+                Ok((0, 0))
+            }
+            Operation::Pipe { into } => {
+                self.next += 1;
+                let pipe = self.next;
+                self.pipes.insert(pipe, Pipe::default());
+                let reader = self.add(Object::Reader(pipe), OpenFlags::READ);
+                let writer = self.add(Object::Writer(pipe), OpenFlags::WRITE);
+                self.install(into[0], reader);
+                self.install(into[1], writer);
+                Ok((0, 0))
+            }
+            Operation::Socket { domain, kind, protocol, into } => {
+                let socket = self.network.create(domain, kind, protocol)?;
+                let id = self.add(Object::Socket(socket), OpenFlags::READ | OpenFlags::WRITE);
+                self.install(into, id);
+                Ok((0, 0))
+            }
+            Operation::Accept { address, into, multishot, .. } => {
+                let socket = self.socket_of(first)?;
+                let (accepted, name) = self.network.accept(socket)?;
+                let id = self.add(Object::Socket(accepted), OpenFlags::READ | OpenFlags::WRITE);
+                if multishot {
+                    return Ok((id, 0));
+                }
+                self.install(into, id);
+                match address {
+                    Some(span) => {
+                        memory::fill(span, 0, &name);
+                        Ok((0, name.len() as u32))
+                    }
+                    None => Ok((0, 0)),
+                }
+            }
+            Operation::Connect { address, .. } => {
+                let socket = self.socket_of(first)?;
+                self.connect(socket, address)?;
+                Ok((0, 0))
+            }
+            _ => Ok(self.attempt_at_once(operation, first, second)?),
+        }
+    }
+
+    /// The verbs that never wait.
+    fn attempt_at_once(
+        &mut self,
+        operation: &Operation,
+        first: Subject,
+        second: Subject,
+    ) -> Result<Done, Errno> {
+        let bytes = memory::path;
+        let mut result = 0;
+        match *operation {
+            Operation::Seek { offset, whence, .. } => result = self.seek(first, offset, whence)?,
+            Operation::Stat { path, record, flags, .. } => self.stat(first, path, record, flags)?,
+            Operation::Sync { mode, offset, length, .. } => self.sync(first, mode, offset, length)?,
+            Operation::Truncate { length, .. } => self.truncate(first, length)?,
+            Operation::Allocate { offset, length, flags, .. } => {
+                self.allocate(first, offset, length, flags)?
+            }
+            Operation::Readdir { buffer, .. } => result = self.readdir(first, buffer)?,
+            Operation::Mkdir { path, mode, .. } => {
+                let start = self.start_of(first)?;
+                self.tree.mkdir(start, &bytes(path), mode)?;
+            }
+            Operation::Remove { path, flags, .. } => {
+                let start = self.start_of(first)?;
+                self.tree.remove(start, &bytes(path), flags)?;
+            }
+            Operation::Rename { old, new, flags, .. } => {
+                let (from, to) = (self.start_of(first)?, self.start_of(second)?);
+                self.tree.move_name(from, &bytes(old), to, &bytes(new), flags)?;
+            }
+            Operation::Link { old, new, flags, .. } => {
+                let (from, to) = (self.start_of(first)?, self.start_of(second)?);
+                self.tree.link_path(from, &bytes(old), to, &bytes(new), flags)?;
+            }
+            Operation::Symlink { target, path, .. } => {
+                let start = self.start_of(first)?;
+                self.tree.symlink(&bytes(target), start, &bytes(path))?;
+            }
+            Operation::Bind { address, .. } => {
+                let socket = self.socket_of(first)?;
+                self.bind_socket(socket, address)?;
+            }
+            Operation::Listen { backlog, .. } => {
+                let socket = self.socket_of(first)?;
+                self.network.listen(socket, backlog)?;
+            }
+            Operation::Shutdown { how, .. } => {
+                let socket = self.socket_of(first)?;
+                self.network.shutdown(socket, how)?;
+            }
+            _ => return Err(Errno::ENOSYS),
+        }
+        Ok((result, 0))
+    }
+
+    fn bind_socket(&mut self, id: u64, address: Span) -> Result<(), Errno> {
+        let socket = self.network.socket(id)?;
+        let bound = socket.local.is_some();
+        match address::parse(socket.family, &memory::bytes(address))? {
+            Given::Name(Name::Path(path)) => {
+                let place = self.tree.place(ROOT, &path, false);
+                let (parent, name) =
+                    place.map_err(|error| if error == Errno::EEXIST { Errno::EADDRINUSE } else { error })?;
+                if bound {
+                    return Err(Errno::EINVAL);
+                }
+                let inode = self.tree.create(parent, &name, Kind::Socket(Some(id)), 0o777)?;
+                self.network.bind_inode(id, path, inode)
+            }
+            given => self.network.bind(id, given),
+        }
+    }
+
+    fn connect(&mut self, id: u64, address: Span) -> Result<(), Stop> {
+        let bytes = memory::bytes(address);
+        let socket = self.network.socket(id)?;
+        let number = address::family_of(&bytes).ok_or(Errno::EINVAL)?;
+        if number == address::UNSPECIFIED
+            && !(socket.is_unix() && socket.kind != super::socket::Type::Datagram)
+        {
+            return Ok(self.network.disconnect(id)?);
+        }
+        if socket.is_inet_stream() && socket.state != super::socket::State::Idle {
+            return Err(Errno::EISCONN.into());
+        }
+        let name = match address::parse(socket.family, &bytes)? {
+            Given::Name(name) => name,
+            Given::Any => return Err(Errno::EINVAL.into()),
+        };
+        let found = match &name {
+            Name::Path(path) => {
+                let inode = self.tree.resolve(ROOT, path, true)?;
+                match self.tree.inode(inode)?.kind {
+                    Kind::Socket(holder) => holder,
+                    _ => None,
+                }
+            }
+            Name::Abstract(_) => self.network.find(socket.kind, &name, true),
+            Name::Inet(..) => None,
+        };
+        self.network.connect(id, name, found)
+    }
+
+    fn seek(&mut self, subject: Subject, offset: i64, whence: Whence) -> Result<u64, Errno> {
+        let (id, object, _) = self.usable(subject)?;
+        let Object::Inode(number) = object else { return Err(Errno::ESPIPE) };
+        let position = self.open.get(&id).map_or(0, |description| description.position);
+        let (base, most) = match &self.tree.inode(number)?.kind {
+            Kind::File(pages) => {
+                (if whence == Whence::End { pages.size() } else { position }, self.largest_file)
+            }
+            _ if whence == Whence::End => return Err(Errno::EINVAL),
+            _ => (position, i64::MAX as u64),
+        };
+        let base = if whence == Whence::Start { 0 } else { base };
+        let target = base.checked_add_signed(offset).filter(|target| *target <= most).ok_or(Errno::EINVAL)?;
+        if let Some(description) = self.open.get_mut(&id) {
+            description.position = target;
+        }
+        Ok(target)
+    }
+
+    fn stat(
+        &mut self,
+        subject: Subject,
+        path: Option<Path>,
+        record: Span,
+        flags: StatFlags,
+    ) -> Result<(), Errno> {
+        let object = match path {
+            Some(path) => {
+                let start = self.start_of(subject)?;
+                let follow = !flags.contains(StatFlags::NOFOLLOW);
+                Object::Inode(self.tree.resolve(start, &memory::path(path), follow)?)
+            }
+            None if subject == Subject::None => Object::Inode(ROOT),
+            None => self.description(subject)?.1.object,
+        };
+        let description = match object {
+            Object::Inode(number) => self.describe(number)?,
+            Object::Reader(id) | Object::Writer(id) => {
+                Description { mode: record::FIFO | 0o600, links: 1, inode: id, ..Description::default() }
+            }
+            Object::Socket(id) => {
+                Description { mode: record::SOCKET | 0o777, links: 1, inode: id, ..Description::default() }
+            }
+        };
+        memory::fill(record, 0, &description.record());
+        Ok(())
+    }
+
+    fn describe(&self, number: u64) -> Result<Description, Errno> {
+        let inode = self.tree.inode(number)?;
+        let (size, blocks) = match &inode.kind {
+            Kind::File(pages) => (pages.size(), pages.count() * (PAGE / 512)),
+            Kind::Directory(_) => (PAGE, PAGE / 512),
+            Kind::Symlink(target) => (target.len() as u64, 0),
+            Kind::Socket(_) => (0, 0),
+        };
+        Ok(Description {
+            mode: self.file_type(number) | inode.mode,
+            links: inode.links,
+            inode: number,
+            size,
+            blocks,
+            accessed: inode.accessed,
+            born: inode.born,
+            changed: inode.changed,
+            modified: inode.modified,
+        })
+    }
+
+    fn file_type(&self, number: u64) -> u32 {
+        match self.tree.inode(number).map(|inode| &inode.kind) {
+            Ok(Kind::Directory(_)) => record::DIRECTORY,
+            Ok(Kind::Symlink(_)) => record::SYMLINK,
+            Ok(Kind::Socket(_)) => record::SOCKET,
+            Ok(Kind::File(_)) | Err(_) => record::REGULAR,
+        }
+    }
+
+    fn sync(&self, subject: Subject, mode: SyncMode, offset: u64, length: u64) -> Result<(), Errno> {
+        let (_, object, _) = self.usable(subject)?;
+        if mode == SyncMode::Range {
+            let end = offset.checked_add(length).unwrap_or(u64::MAX);
+            if offset > i64::MAX as u64 || end > i64::MAX as u64 {
+                return Err(Errno::EINVAL);
+            }
+        }
+        match (object, mode) {
+            (Object::Inode(_), _) => Ok(()),
+            (_, SyncMode::Range) => Err(Errno::ESPIPE),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn truncate(&mut self, subject: Subject, length: u64) -> Result<(), Errno> {
+        if length > i64::MAX as u64 {
+            return Err(Errno::EINVAL);
+        }
+        let (_, object, flags) = self.usable(subject)?;
+        let Object::Inode(number) = object else { return Err(Errno::EINVAL) };
+        if self.tree.is_directory(number) || !flags.contains(OpenFlags::WRITE) {
+            return Err(Errno::EINVAL);
+        }
+        if length > self.largest_file {
+            return Err(Errno::EFBIG);
+        }
+        self.tree.with_pages(number, |pages, _| pages.resize(length))?;
+        self.tree.modify(number);
+        Ok(())
+    }
+
+    fn allocate(
+        &mut self,
+        subject: Subject,
+        offset: u64,
+        length: u64,
+        flags: AllocateFlags,
+    ) -> Result<(), Errno> {
+        let (_, object, open) = self.usable(subject)?;
+        if offset > i64::MAX as u64 || length == 0 || length > i64::MAX as u64 {
+            return Err(Errno::EINVAL);
+        }
+        if !open.contains(OpenFlags::WRITE) {
+            return Err(Errno::EBADF);
+        }
+        let number = match object {
+            Object::Inode(number) => number,
+            Object::Socket(_) => return Err(Errno::ENODEV),
+            _ => return Err(Errno::ESPIPE),
+        };
+        let end = offset.checked_add(length).filter(|end| *end <= self.largest_file).ok_or(Errno::EFBIG)?;
+        if flags.contains(AllocateFlags::PUNCH_HOLE) {
+            self.tree.with_pages(number, |pages, _| pages.punch(offset, length))?;
+        } else {
+            let keep = flags.contains(AllocateFlags::KEEP_SIZE);
+            self.tree.with_pages(number, |pages, free| {
+                if pages.missing(offset, length) > free {
+                    return Err(Errno::ENOSPC);
+                }
+                pages.reserve(offset, length);
+                if !keep && end > pages.size() {
+                    pages.resize(end);
+                }
+                Ok(())
+            })??;
+        }
+        self.tree.modify(number);
+        Ok(())
+    }
+
+    fn readdir(&mut self, subject: Subject, buffer: Span) -> Result<u64, Errno> {
+        let (id, object, _) = self.usable(subject)?;
+        let Object::Inode(number) = object else { return Err(Errno::ENOTDIR) };
+        let directory = self.tree.directory(number)?;
+        if directory.dead {
+            return Err(Errno::ENOENT);
+        }
+        let first = self.open.get(&id).map_or(0, |description| description.position);
+        let mut position = first;
+        let dots = [(0, b".".as_slice(), number), (1, b"..".as_slice(), directory.parent)];
+        let names = dots
+            .into_iter()
+            .filter(|(cookie, ..)| *cookie >= first)
+            .chain(directory.list(first.max(FIRST_COOKIE)));
+        let mut records = Vec::new();
+        let mut more = false;
+        for (cookie, name, inode) in names {
+            let kind = self.file_type(inode);
+            more = !record::append_name(&mut records, buffer.length, inode, cookie + 1, kind, name);
+            if more {
+                break;
+            }
+            position = cookie + 1;
+        }
+        if records.is_empty() && more {
+            return Err(Errno::EINVAL);
+        }
+        if let Some(description) = self.open.get_mut(&id) {
+            description.position = position;
+        }
+        Ok(memory::fill(buffer, 0, &records) as u64)
+    }
+
+    /// What is ready of an object, how often something came and went, and what tells of a change.
+    fn readiness(&self, object: Object) -> (PollEvents, (u64, u64), Option<Key>) {
+        match object {
+            Object::Inode(_) => (PollEvents::IN | PollEvents::OUT, (0, 0), None),
+            Object::Reader(id) => {
+                let Some(pipe) = self.pipes.get(&id) else { return (PollEvents::HANGUP, (0, 0), None) };
+                let mut events = PollEvents::empty();
+                events.set(PollEvents::IN, !pipe.is_empty());
+                events.set(PollEvents::HANGUP, pipe.writers == 0);
+                (events, (pipe.arrivals, 0), Some(Key::Pipe(id)))
+            }
+            Object::Writer(id) => {
+                let Some(pipe) = self.pipes.get(&id) else { return (PollEvents::ERROR, (0, 0), None) };
+                let mut events = PollEvents::empty();
+                events.set(PollEvents::OUT, !pipe.is_full());
+                events.set(PollEvents::ERROR, pipe.readers == 0);
+                (events, (0, pipe.departures), Some(Key::Pipe(id)))
+            }
+            Object::Socket(id) => {
+                let Ok(socket) = self.network.socket(id) else { return (PollEvents::ERROR, (0, 0), None) };
+                let events = socket.readiness(self.network.has_room(id));
+                (events, (socket.arrivals, socket.departures), Some(Key::Socket(id)))
+            }
+        }
+    }
+
+    /// Ready events; a multishot poll hands in what it has seen, and is told only of what is new.
+    fn poll(
+        &mut self,
+        subject: Subject,
+        events: PollEvents,
+        seen: Option<&mut Option<(u64, u64)>>,
+    ) -> Result<u64, Stop> {
+        let (_, object, _) = self.usable(subject)?;
+        let (ready, (arrivals, departures), key) = self.readiness(object);
+        let wanted = ready & (events | PollEvents::ERROR | PollEvents::HANGUP);
+        // Only what concerns the events asked for counts as news.
+        let quiet = !events.intersects(PollEvents::OUT);
+        let news = (arrivals, if quiet { 0 } else { departures });
+        let fresh = match seen {
+            Some(seen) => seen.replace(news) != Some(news),
+            None => true,
+        };
+        if !wanted.is_empty() && fresh {
+            return Ok(wanted.bits());
+        }
+        Err(Stop::Wait(key.into_iter().collect()))
+    }
+}
+
+/// The descriptors of an operation: the one it works on or starts from, and a second one.
+pub(super) fn subjects(operation: &Operation) -> [Option<u32>; 2] {
+    match *operation {
+        Operation::Read { file, .. }
+        | Operation::Write { file, .. }
+        | Operation::Poll { file, .. }
+        | Operation::Close { file }
+        | Operation::Seek { file, .. }
+        | Operation::Sync { file, .. }
+        | Operation::Truncate { file, .. }
+        | Operation::Allocate { file, .. }
+        | Operation::Readdir { file, .. } => [Some(file), None],
+        Operation::Open { directory, .. }
+        | Operation::Stat { directory, .. }
+        | Operation::Mkdir { directory, .. }
+        | Operation::Remove { directory, .. }
+        | Operation::Symlink { directory, .. } => [directory, None],
+        Operation::Rename { from, to, .. } | Operation::Link { from, to, .. } => [from, to],
+        Operation::Copy { source, target, .. } => [Some(source), Some(target)],
+        Operation::Bind { socket, .. }
+        | Operation::Listen { socket, .. }
+        | Operation::Accept { socket, .. }
+        | Operation::Connect { socket, .. }
+        | Operation::Send { socket, .. }
+        | Operation::Recv { socket, .. }
+        | Operation::Shutdown { socket, .. } => [Some(socket), None],
+        Operation::Pipe { .. } | Operation::Socket { .. } => [None, None],
+    }
+}
