@@ -75,7 +75,8 @@ impl Done {
     pub fn get<T: Kind>(&self, reg: Reg<T>) -> Result<T::Value, Error> {
         let step = self.own(reg)?;
         let completion = self.completion(step)?;
-        let buffer = self.chain.buffer_of(step).and_then(|number| self.chain.buffers.get(number as usize)?.as_ref());
+        let buffer =
+            self.chain.buffer_of(step).and_then(|number| self.chain.buffers.get(number as usize)?.as_ref());
         T::value(&completion, reg.second, buffer)
             .ok_or_else(|| Error::Operation(self.error_of(step, Errno::EINVAL)))
     }

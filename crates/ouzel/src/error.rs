@@ -50,13 +50,14 @@ impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Geometry(error) => write!(formatter, "cannot make a ring: {error}"),
-            Error::Backend { backend, reason } => write!(formatter, "cannot use the {backend} backend: {reason}"),
+            Error::Backend { backend, reason } => {
+                write!(formatter, "cannot use the {backend} backend: {reason}")
+            }
             Error::Build(error) => error.fmt(formatter),
             Error::Operation(error) => error.fmt(formatter),
             Error::Enter(error) => error.fmt(formatter),
-            Error::ForkedChild => {
-                formatter.write_str("this ring belongs to the parent of this forked process: make a new ring here")
-            }
+            Error::ForkedChild => formatter
+                .write_str("this ring belongs to the parent of this forked process: make a new ring here"),
             Error::Refused { call, errno } => write!(formatter, "{call}: {errno}"),
         }
     }

@@ -108,7 +108,8 @@ impl fmt::Display for Explanation {
             write!(formatter, "{:>4}  {:<9}", step.step, step.verb.name())?;
             match (step.way, step.run) {
                 (Some(way), Some((place, run))) => {
-                    let reason = if way.reason.is_empty() { String::new() } else { format!(" ({})", way.reason) };
+                    let reason =
+                        if way.reason.is_empty() { String::new() } else { format!(" ({})", way.reason) };
                     write!(formatter, " {:<9}", place_name(way.place))?;
                     if run > 1 {
                         write!(formatter, " {} of {run} in one run", place + 1)?;

@@ -35,8 +35,9 @@ fn page() -> &'static Page {
     PAGE.get_or_init(|| {
         let size = rustix::param::page_size();
         // SAFETY: a fresh anonymous mapping; nothing else is touched.
-        let mapped =
-            unsafe { mmap_anonymous(null_mut(), size, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE) };
+        let mapped = unsafe {
+            mmap_anonymous(null_mut(), size, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
+        };
         let Ok(mapped) = mapped else { return Page(None) };
         // SAFETY: the mapping just made.
         match unsafe { madvise(mapped, size, Advice::LinuxWipeOnFork) } {

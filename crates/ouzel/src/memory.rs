@@ -17,7 +17,8 @@ unsafe impl Send for RingMemory {}
 
 impl RingMemory {
     pub(crate) fn new(geometry: Geometry) -> Result<RingMemory, GeometryError> {
-        let layout = Layout::from_size_align(geometry.contiguous_size(), 64).map_err(|_| GeometryError::TooLarge)?;
+        let layout =
+            Layout::from_size_align(geometry.contiguous_size(), 64).map_err(|_| GeometryError::TooLarge)?;
         // SAFETY: the layout is never empty: it holds the control block.
         let base = unsafe { alloc_zeroed(layout) };
         let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };

@@ -187,7 +187,10 @@ impl<M> RawRing<M> {
 
     /// Removes a region.
     pub fn remove_region(&mut self, region: u16) -> Result<(), Error> {
-        self.inner.engine.remove_region(region).map_err(|errno| Error::Refused { call: "remove_region", errno })
+        self.inner
+            .engine
+            .remove_region(region)
+            .map_err(|errno| Error::Refused { call: "remove_region", errno })
     }
 
     /// Which backend it runs on, and why.
@@ -249,12 +252,25 @@ impl<M> RawRing<M> {
         let leaked = inner.engine.gauges().started;
         if leaked > 0 {
             LEAKED.fetch_add(u64::from(leaked), Ordering::Relaxed);
-            tracing::warn!(leaked, ?bound, "operations had not ended when a ring was torn down: their memory is leaked");
+            tracing::warn!(
+                leaked,
+                ?bound,
+                "operations had not ended when a ring was torn down: their memory is leaked"
+            );
         }
         Teardown { leaked }
     }
 
-    /// Whether the engine still has something in flight that may write to memory.
+    pub(crate) fn bound(&self) -> Duration {
+        self.bound
+    }
+
+    /// Whether this is the process that made the ring.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.home.is_here()
+    }
+
+    /// Whether the engine has nothing in flight that may write to memory.
     pub(crate) fn is_at_rest(&self) -> bool {
         self.inner.engine.gauges().started == 0
     }

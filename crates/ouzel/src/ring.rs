@@ -124,10 +124,15 @@ impl<M> Ring<M> {
         let (events, _) = self.raw.stop_trace();
         let done = done?;
         let counters = self.counters().since(before);
-        let explanation = Explanation::new(&done, events.iter().filter_map(|event| {
-            let (slot, step) = split_data(event.data);
-            (slot == ticket.slot).then_some((step, *event))
-        }), counters, self.backend().clone());
+        let explanation = Explanation::new(
+            &done,
+            events.iter().filter_map(|event| {
+                let (slot, step) = split_data(event.data);
+                (slot == ticket.slot).then_some((step, *event))
+            }),
+            counters,
+            self.backend().clone(),
+        );
         Ok((done, explanation))
     }
 
@@ -145,11 +150,11 @@ impl<M> Ring<M> {
     fn submit_laid_out(&mut self, mut chain: Chain, layout: &mut Layout) -> Result<Ticket, Box<Rejected>> {
         let steps = chain.len();
         let limit = self.raw.limits().chain as usize;
-        let checked = layout.lay_out(&chain).and_then(|()| {
-            if steps > limit { Err(BuildError::TooLong { steps, limit }) } else { Ok(()) }
-        });
-        if let Err(error) = checked {
+        if let Err(error) = layout.lay_out(&chain) {
             return Err(Box::new(Rejected { error: error.into(), chain }));
+        }
+        if steps > limit {
+            return Err(Box::new(Rejected { error: BuildError::TooLong { steps, limit }.into(), chain }));
         }
         while self.raw.room() < steps as u32 {
             // Completions are popped as they come, so the engine always finds room to go on.
@@ -190,7 +195,9 @@ impl<M> Ring<M> {
         loop {
             let place = self.slots.get(ticket.slot as usize);
             let remaining = match place {
-                Some(place) if place.generation == ticket.generation && place.chain.is_some() => place.remaining,
+                Some(place) if place.generation == ticket.generation && place.chain.is_some() => {
+                    place.remaining
+                }
                 _ => return Err(Error::Refused { call: "wait", errno: Errno::ENOENT }),
             };
             if remaining == 0 {
@@ -232,8 +239,8 @@ impl<M> Ring<M> {
     }
 
     /// Gives up a chain: its running step ends with ECANCELED unless it ends otherwise first, later ones do not run, FINALLY
-    /// steps do. Its results come as usual. Returns how many of its steps that reached.
-    pub fn cancel(&mut self, ticket: Ticket) -> Result<u32, Error> {
+    /// steps do. Its results come as usual. Returns whether that reached it: false if its ordinary steps are over.
+    pub fn cancel(&mut self, ticket: Ticket) -> Result<bool, Error> {
         let place = self.slots.get(ticket.slot as usize);
         let place = place.filter(|place| place.generation == ticket.generation);
         let Some(steps) = place.and_then(|place| place.chain.as_ref()).map(Chain::len) else {
@@ -241,11 +248,12 @@ impl<M> Ring<M> {
         };
         // Everything queued must have been admitted for a cancel to find it.
         self.flush()?;
-        let mut reached = 0;
         for step in 0..steps {
-            reached += self.raw.cancel(ouzel_engine::Target::Data(data(ticket.slot, step as u16)))?;
+            if self.raw.cancel(ouzel_engine::Target::Data(data(ticket.slot, step as u16)))? > 0 {
+                return Ok(true);
+            }
         }
-        Ok(reached)
+        Ok(false)
     }
 
     /// Takes an ordinary file, socket or other object into the ring. See [`RawRing::adopt`].
@@ -334,7 +342,11 @@ impl<M> Drop for Ring<M> {
 
 impl<M> fmt::Debug for Ring<M> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Ring").field("raw", &self.raw).field("in_flight", &self.in_flight).finish_non_exhaustive()
+        formatter
+            .debug_struct("Ring")
+            .field("raw", &self.raw)
+            .field("in_flight", &self.in_flight)
+            .finish_non_exhaustive()
     }
 }
 

@@ -34,7 +34,8 @@ impl FileStat {
     /// Reads a record of 256 bytes; `None` if there are fewer.
     pub fn from_record(record: &[u8]) -> Option<FileStat> {
         let record: &[u8; STAT_RECORD as usize] = record.get(..STAT_RECORD as usize)?.try_into().ok()?;
-        let word = |at: usize| u32::from_ne_bytes([record[at], record[at + 1], record[at + 2], record[at + 3]]);
+        let word =
+            |at: usize| u32::from_ne_bytes([record[at], record[at + 1], record[at + 2], record[at + 3]]);
         let long = |at: usize| {
             let mut bytes = [0; 8];
             bytes.copy_from_slice(&record[at..at + 8]);
@@ -43,8 +44,10 @@ impl FileStat {
         let time = |at: usize| {
             let (seconds, nanoseconds) = (long(at) as i64, word(at + 8));
             let whole = Duration::from_secs(seconds.unsigned_abs());
-            let base = if seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
-            base.and_then(|base| base.checked_add(Duration::from_nanos(nanoseconds as u64))).unwrap_or(UNIX_EPOCH)
+            let base =
+                if seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
+            base.and_then(|base| base.checked_add(Duration::from_nanos(nanoseconds as u64)))
+                .unwrap_or(UNIX_EPOCH)
         };
         Some(FileStat {
             mode: u16::from_ne_bytes([record[28], record[29]]),

@@ -1,7 +1,7 @@
 //! What a step's arguments may be: a value known now, or the result of an earlier step.
 
-use ouzel_ring::modifiers::{CURRENT_POSITION, OpenFlags};
 use ouzel_ring::Descriptor;
+use ouzel_ring::modifiers::{CURRENT_POSITION, OpenFlags};
 
 use super::{Fd, Reg};
 use crate::Buffer;

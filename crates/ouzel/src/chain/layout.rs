@@ -74,7 +74,8 @@ impl Layout {
             let number = self.entries[position].0 as usize;
             let step = &chain.steps[number];
             for Need { step: of, second } in step.needs.iter().flatten() {
-                let place = self.places.get_mut(*of as usize).filter(|place| (place.position as usize) < position);
+                let place =
+                    self.places.get_mut(*of as usize).filter(|place| (place.position as usize) < position);
                 let Some(place) = place else {
                     let verb = verb(chain, number);
                     return Err(BuildError::Undefined { step: number, verb, of: *of as usize });

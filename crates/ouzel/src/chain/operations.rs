@@ -5,12 +5,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use ouzel_ring::modifiers::{
-    AllocateFlags, LinkFlags, MessageFlags, OpenFlags, PollEvents, RemoveFlags, RenameFlags, STAT_RECORD, ShutdownHow,
-    StatFlags, SyncMode, TimeBase, Whence,
+    AllocateFlags, LinkFlags, MessageFlags, OpenFlags, PollEvents, RemoveFlags, RenameFlags, STAT_RECORD,
+    ShutdownHow, StatFlags, SyncMode, TimeBase, Whence,
 };
 use ouzel_ring::{Entry, Verb};
 
-use super::{Chain, Count, Data, Directory, Fd, File, Memory, Need, Offset, OpenOptions, Reg, Stat, Target, Unit};
+use super::{
+    Chain, Count, Data, Directory, Fd, File, Memory, Need, Offset, OpenOptions, Reg, Stat, Target, Unit,
+};
 use crate::address::SocketAddress;
 use crate::{Buffer, BuildError};
 
@@ -225,7 +227,10 @@ impl Chain {
 
     /// MKDIR: makes a directory with these permissions, less the umask.
     pub fn mkdir(&mut self, directory: impl Into<Directory>, path: impl AsRef<Path>, mode: u32) -> Reg<Unit> {
-        Draft::new(Verb::Mkdir).directory(self, 0, directory).value(3, mode as u64).add_path(self, path.as_ref())
+        Draft::new(Verb::Mkdir)
+            .directory(self, 0, directory)
+            .value(3, mode as u64)
+            .add_path(self, path.as_ref())
     }
 
     /// REMOVE: removes a file's name, or with [`RemoveFlags::DIRECTORY`] an empty directory.
@@ -235,7 +240,10 @@ impl Chain {
         path: impl AsRef<Path>,
         flags: RemoveFlags,
     ) -> Reg<Unit> {
-        Draft::new(Verb::Remove).directory(self, 0, directory).value(3, flags.bits()).add_path(self, path.as_ref())
+        Draft::new(Verb::Remove)
+            .directory(self, 0, directory)
+            .value(3, flags.bits())
+            .add_path(self, path.as_ref())
     }
 
     /// RENAME: renames `old` (relative to `from`) to `new` (relative to `to`).
@@ -277,7 +285,11 @@ impl Chain {
         directory: impl Into<Directory>,
         path: impl AsRef<Path>,
     ) -> Reg<Unit> {
-        Draft::new(Verb::Symlink).directory(self, 4, directory).add_two_paths(self, target.as_ref(), path.as_ref())
+        Draft::new(Verb::Symlink).directory(self, 4, directory).add_two_paths(
+            self,
+            target.as_ref(),
+            path.as_ref(),
+        )
     }
 
     /// READDIR: fills `buffer` with the next entries of a directory; 0 bytes at the end. See
@@ -344,7 +356,12 @@ impl Chain {
     }
 
     /// SEND: sends `data`. The result is how many bytes were.
-    pub fn send(&mut self, socket: impl Into<File>, data: impl Into<Data>, flags: MessageFlags) -> Reg<usize> {
+    pub fn send(
+        &mut self,
+        socket: impl Into<File>,
+        data: impl Into<Data>,
+        flags: MessageFlags,
+    ) -> Reg<usize> {
         Draft::new(Verb::Send).file(self, 0, socket).value(3, flags.bits()).add_data(self, data.into())
     }
 
@@ -378,6 +395,11 @@ impl Chain {
     /// GET: results in `value`, as it is when this step runs.
     pub fn get(&mut self, value: impl Into<Count>) -> Reg<u64> {
         Draft::new(Verb::Get).count(self, 0, value).add(self)
+    }
+
+    /// GET of a descriptor: results in what an earlier step has opened. It is how the second end of a pipe gets out.
+    pub fn get_descriptor(&mut self, file: impl Into<File>) -> Reg<Fd> {
+        Draft::new(Verb::Get).file(self, 0, file).add(self)
     }
 }
 

@@ -1,0 +1,153 @@
+//! Building a ring: sizes, limits and the backend.
+
+use std::time::Duration;
+
+use ouzel_engine::Limits;
+use ouzel_ring::Geometry;
+
+use crate::backend::HostBackend;
+use crate::error::Error;
+use crate::raw::{Movable, Pinned, RawRing, TEARDOWN_BOUND};
+use crate::ring::Ring;
+use crate::select::{BackendKind, Choice, open};
+
+/// What a ring is made with.
+///
+/// ```
+/// use ouzel::{BackendKind, Ring};
+///
+/// let ring = Ring::builder().entries(64).backend(BackendKind::Sim).seed(7).build()?;
+/// assert_eq!(ring.backend().backend, BackendKind::Sim);
+/// # Ok::<(), ouzel::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct RingBuilder {
+    pub(crate) entries: u64,
+    pub(crate) completions: Option<u64>,
+    pub(crate) descriptors: u32,
+    pub(crate) backend: Option<BackendKind>,
+    pub(crate) seed: u64,
+    bound: Duration,
+}
+
+impl Default for RingBuilder {
+    fn default() -> RingBuilder {
+        RingBuilder::new()
+    }
+}
+
+impl RingBuilder {
+    /// The defaults: 256 entries, twice as many completions, 1,024 descriptors, the best backend there is.
+    pub fn new() -> RingBuilder {
+        RingBuilder {
+            entries: 256,
+            completions: None,
+            descriptors: 1024,
+            backend: None,
+            seed: 0,
+            bound: TEARDOWN_BOUND,
+        }
+    }
+
+    /// Slots of the submission queue: a power of two from 1 to 65,536. A chain can have no more entries.
+    pub fn entries(mut self, entries: u64) -> RingBuilder {
+        self.entries = entries;
+        self
+    }
+
+    /// Slots of the completion queue: a power of two from 2 to 65,536; the default is twice the entries (at most 65,536). No more
+    /// entries than this, less one, can be in flight.
+    pub fn completions(mut self, completions: u64) -> RingBuilder {
+        self.completions = Some(completions);
+        self
+    }
+
+    /// Descriptors that can be open at once: 1 to 2^20.
+    pub fn descriptors(mut self, descriptors: u32) -> RingBuilder {
+        self.descriptors = descriptors.clamp(1, 1 << 20);
+        self
+    }
+
+    /// This backend and no other. Without it, io_uring is taken where it is to be had, and threads elsewhere.
+    pub fn backend(mut self, backend: BackendKind) -> RingBuilder {
+        self.backend = Some(backend);
+        self
+    }
+
+    /// The seed of the sim backend.
+    pub fn seed(mut self, seed: u64) -> RingBuilder {
+        self.seed = seed;
+        self
+    }
+
+    /// How long dropping the ring waits for operations to end; 1 second by default. What has not ended then is leaked and
+    /// counted, see [`leaked_operations`](crate::leaked_operations).
+    pub fn teardown_bound(mut self, bound: Duration) -> RingBuilder {
+        self.bound = bound;
+        self
+    }
+
+    /// Makes the ring. It stays on this thread.
+    ///
+    /// Errors: [`Error::Geometry`], [`Error::Backend`].
+    pub fn build(&self) -> Result<Ring<Pinned>, Error> {
+        self.build_raw().map(Ring::over)
+    }
+
+    /// Makes a ring that can move to another thread, without the kernel modes that forbid that.
+    ///
+    /// Errors: as for [`build`](RingBuilder::build).
+    pub fn build_movable(&self) -> Result<Ring<Movable>, Error> {
+        self.build_raw_movable().map(Ring::over)
+    }
+
+    /// Makes a ring on a backend of the caller's, such as one wrapped in [`Fault`](crate::backend::fault::Fault). Its table
+    /// must hold as many descriptors as this builder says.
+    ///
+    /// Errors: [`Error::Geometry`].
+    pub fn build_on(&self, backend: Box<dyn HostBackend>) -> Result<Ring<Pinned>, Error> {
+        self.build_raw_on(backend).map(Ring::over)
+    }
+
+    /// Makes a raw ring, for those who push entries themselves.
+    ///
+    /// Errors: as for [`build`](RingBuilder::build).
+    pub fn build_raw(&self) -> Result<RawRing<Pinned>, Error> {
+        let geometry = self.geometry()?;
+        let (backend, choice) = open(self, false)?;
+        RawRing::on(backend, choice, geometry, self.limits(), self.bound)
+    }
+
+    /// Makes a raw ring that can move to another thread.
+    ///
+    /// Errors: as for [`build`](RingBuilder::build).
+    pub fn build_raw_movable(&self) -> Result<RawRing<Movable>, Error> {
+        let geometry = self.geometry()?;
+        let (backend, choice) = open(self, true)?;
+        RawRing::on(backend, choice, geometry, self.limits(), self.bound)
+    }
+
+    /// Makes a raw ring on a backend of the caller's; see [`build_on`](RingBuilder::build_on).
+    ///
+    /// Errors: [`Error::Geometry`].
+    pub fn build_raw_on(&self, backend: Box<dyn HostBackend>) -> Result<RawRing<Pinned>, Error> {
+        let choice = Choice::new(BackendKind::Custom, "brought by the caller");
+        RawRing::on(backend, choice, self.geometry()?, self.limits(), self.bound)
+    }
+
+    /// The backend that this builder would choose, by itself: to be wrapped and given to [`build_on`](RingBuilder::build_on).
+    ///
+    /// Errors: [`Error::Backend`].
+    pub fn open_backend(&self) -> Result<(Box<dyn HostBackend>, Choice), Error> {
+        open(self, false)
+    }
+
+    fn geometry(&self) -> Result<Geometry, Error> {
+        let completions = self.completions.unwrap_or_else(|| (self.entries.saturating_mul(2)).min(1 << 16));
+        Ok(Geometry::new(self.entries, completions)?)
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { descriptors: self.descriptors, chain: u32::MAX, in_process: true }
+    }
+}
