@@ -96,7 +96,7 @@ impl Network {
         if sequenced && !socket.is_connected() {
             return Err(Errno::ENOTCONN.into());
         }
-        let Some(peer) = socket.peer else { return Err(Errno::ENOTCONN.into()) };
+        let peer = socket.peer;
         if data.len() > self.capacity.saturating_sub(OVERHEAD) {
             return Err(Errno::EMSGSIZE.into());
         }
@@ -107,6 +107,7 @@ impl Network {
         if socket.write_closed {
             return Err(Errno::EPIPE.into());
         }
+        let Some(peer) = peer else { return Err(Errno::ENOTCONN.into()) };
         let Some(other) = self.sockets.get(&peer) else {
             if sequenced {
                 return Err(Errno::EPIPE.into());

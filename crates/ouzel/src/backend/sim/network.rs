@@ -333,12 +333,33 @@ impl Network {
             }
             (Name::Inet(ip, port), None)
         };
+        self.forsake(id, peer);
         let socket = self.socket_mut(id)?;
         socket.remote = Some(name);
         socket.peer = peer;
         socket.state = State::Connected;
         self.departed(id);
         Ok(())
+    }
+
+    /// A unix datagram socket turns from its peer to another: what it has not read is dropped, and the old peer is
+    /// told so if it still sends there.
+    fn forsake(&mut self, id: u64, next: Option<u64>) {
+        let Some(socket) = self.sockets.get_mut(&id) else { return };
+        let old = socket.peer;
+        if !socket.is_unix() || old.is_none() || old == next || socket.messages.is_empty() {
+            return;
+        }
+        socket.messages.clear();
+        socket.queued = 0;
+        self.departed(id);
+        if let Some(old) = old
+            && let Some(other) = self.sockets.get_mut(&old)
+            && other.peer == Some(id)
+        {
+            other.error = Some(Errno::ECONNRESET);
+            self.arrived(old);
+        }
     }
 
     /// Ends an association, as connecting to an address without a family does.
@@ -354,6 +375,7 @@ impl Network {
             fresh.local = local;
             self.sockets.insert(id, fresh);
         } else if socket.kind == Type::Datagram {
+            self.forsake(id, None);
             let socket = self.socket_mut(id)?;
             socket.state = State::Idle;
             socket.peer = None;

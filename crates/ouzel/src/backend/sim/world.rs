@@ -469,7 +469,7 @@ impl World {
     fn sync(&self, subject: Subject, mode: SyncMode, offset: u64, length: u64) -> Result<(), Errno> {
         let (_, object, _) = self.usable(subject)?;
         if mode == SyncMode::Range {
-            let end = offset.checked_add(length).unwrap_or(u64::MAX);
+            let end = offset.saturating_add(length);
             if offset > i64::MAX as u64 || end > i64::MAX as u64 {
                 return Err(Errno::EINVAL);
             }
