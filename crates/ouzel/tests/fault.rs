@@ -1,5 +1,7 @@
 //! The fault wrapper over the simulator: each fault alone, and all at once without losing a report.
 
+#![allow(clippy::unwrap_used)] // A test that cannot go on should say where.
+
 mod sim_support;
 
 use std::collections::BTreeMap;

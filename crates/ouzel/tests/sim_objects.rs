@@ -1,5 +1,7 @@
 //! Pipes, sockets, polls, cancels, runs and determinism of the simulator, through the backend trait.
 
+#![allow(clippy::unwrap_used)] // A test that cannot go on should say where.
+
 mod sim_support;
 
 use ouzel::backend::HostBackend;

@@ -7,7 +7,7 @@ use ouzel_ring::Errno;
 
 use super::address::{self, Name};
 use super::network::Network;
-use super::socket::{Socket, Type};
+use super::socket::{Socket, State, Type};
 use super::turn::{Key, Stop};
 
 /// Messages a unix datagram socket holds before its senders wait (`max_dgram_qlen`, and one more).
@@ -129,6 +129,8 @@ impl Network {
     }
 
     fn send_inet_message(&mut self, id: u64, data: &[u8]) -> Result<usize, Errno> {
+        // Even a send that fails gives the socket a port.
+        self.bind_any_port(id)?;
         let socket = self.socket_mut(id)?;
         if data.len() > LONGEST_INET {
             return Err(Errno::EMSGSIZE);
@@ -187,6 +189,7 @@ impl Network {
         let unix = socket.is_unix();
         match socket.kind {
             Type::Stream if unix && !socket.is_connected() => return Err(Errno::EINVAL.into()),
+            Type::Stream if socket.state == State::Idle && socket.read_closed => return Ok(Vec::new()),
             Type::Stream | Type::Sequenced if !socket.is_connected() => return Err(Errno::ENOTCONN.into()),
             _ => {}
         }
