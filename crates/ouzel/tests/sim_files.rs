@@ -75,6 +75,12 @@ fn kernel_flags(flags: OpenFlags) -> OFlags {
     all
 }
 
+/// What the kernel said, masked.
+#[allow(clippy::unnecessary_cast)] // The types differ from one architecture to the next.
+fn kernel_record(found: &fs::Stat) -> Vec<u8> {
+    masked(found.st_mode as u32, found.st_nlink as u64, found.st_size as u64)
+}
+
 /// The fields of a record that two file systems agree on: type and mode, links unless a directory, size if a file.
 fn masked(mode: u32, links: u64, size: u64) -> Vec<u8> {
     let kind = mode & 0o170_000;
@@ -262,7 +268,7 @@ impl Both {
                 };
                 let theirs = self.at(directory, |at| {
                     fs::statat(at, &name, theirs)
-                        .map(|found| (0, masked(found.st_mode, found.st_nlink as u64, found.st_size as u64)))
+                        .map(|found| (0, kernel_record(&found)))
                         .map_err(|error| error.raw_os_error())
                 });
                 let record = span(&[0; 256]);

@@ -53,6 +53,9 @@ impl Network {
         if socket.write_closed {
             return Err(Errno::EPIPE.into());
         }
+        if !data.is_empty() && self.sockets.get(&peer).is_some_and(|other| other.read_closed) {
+            return Err(Errno::EPIPE.into());
+        }
         self.push_stream(id, peer, data)
     }
 
