@@ -1,5 +1,7 @@
 //! The backends that Ouzel brings: what each needs from a host, beyond the engine's trait.
 
+pub mod fault;
+mod memory;
 mod random;
 pub mod sim;
 

@@ -10,13 +10,13 @@ use ouzel_engine::{Edge, Operation, Outcome, Report, Started, Step, Token};
 use ouzel_ring::Errno;
 
 use super::WAY;
-use super::memory;
 use super::network::Network;
 use super::options::SimOptions;
 use super::pages::PAGE;
 use super::tree::Tree;
 use super::turn::{Key, Stop};
 use super::world::{Memory, World};
+use crate::backend::memory;
 use crate::backend::random::Random;
 
 /// One step of a run.
