@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ouzel_engine::{Buffers, Operation, Outcome, Position, Span};
 use ouzel_ring::Errno;
 use rustix::event::PollFlags;
-use rustix::fs::{self, SeekFrom};
+use rustix::fs::{self, OFlags, SeekFrom};
 use rustix::io;
 
 use super::attempt::{Attempt, Wait};
@@ -123,7 +123,7 @@ impl Copy<'_> {
             Ok(0) if self.done == 0 => {}
             Ok(count) => return Ok(count as u64),
             Err(io::Errno::INVAL) if self.same_file() => return Err(Attempt::failure(Errno::EINVAL)),
-            // EBADF: the target may merely be open for appending.
+            Err(io::Errno::BADF) if !self.appends() => return Err(Attempt::failure(Errno::EBADF)),
             Err(
                 io::Errno::XDEV
                 | io::Errno::INVAL
@@ -136,6 +136,12 @@ impl Copy<'_> {
         }
         self.state.by_hand = true;
         self.by_hand(left)
+    }
+
+    /// Whether the target is open for appending, which the kernel's copy refuses with EBADF.
+    fn appends(&self) -> bool {
+        self.calls.count(1);
+        fs::fcntl_getfl(self.target).is_ok_and(|flags| flags.contains(OFlags::APPEND))
     }
 
     fn same_file(&self) -> bool {

@@ -5,7 +5,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use ouzel_engine::{Operation, Path};
+use ouzel_engine::{Buffers, Operation, Path};
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::{
     AllocateFlags, LinkFlags, OpenFlags, RemoveFlags, RenameFlags, StatFlags, SyncMode, Whence,
@@ -21,7 +21,20 @@ use super::object::{Calls, Kind, Object, errno, kind_of, make_blocking, retry};
 /// READ or WRITE of something that has no events.
 pub(super) fn transfer(calls: &Calls, object: &Object, operation: &Operation) -> Attempt {
     calls.count(1);
+    // A single buffer goes by the plain call: some files of /proc know no other.
     Attempt::number(match operation {
+        // The vectored calls would say EINVAL.
+        Operation::Read { .. } if object.kind == Kind::Directory => Err(io::Errno::ISDIR),
+        Operation::Read { buffers: Buffers::One(span), position, .. } => match position {
+            Some(offset) => {
+                retry(|| io::pread(object, memory::room(span, 0), *offset)).map(|(read, _)| read.len())
+            }
+            None => retry(|| io::read(object, memory::room(span, 0))).map(|(read, _)| read.len()),
+        },
+        Operation::Write { buffers: Buffers::One(span), position, .. } => match position {
+            Some(offset) => retry(|| io::pwrite(object, memory::filled(span, 0), *offset)),
+            None => retry(|| io::write(object, memory::filled(span, 0))),
+        },
         Operation::Read { buffers, position, .. } => memory::with_rooms(buffers, |rooms| match position {
             Some(offset) => retry(|| io::preadv(object, rooms, *offset)),
             None => retry(|| io::readv(object, rooms)),

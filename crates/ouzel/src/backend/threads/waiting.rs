@@ -201,28 +201,28 @@ pub(super) fn accept(calls: &Calls, socket: &Object, address: Option<&Span>) -> 
 }
 
 fn connect(calls: &Calls, socket: &Object, address: &Span, connecting: &mut bool) -> Attempt {
-    if !*connecting {
-        let result = socket
-            .without_blocking(calls, None, || net::connect(socket, &RawAddress(memory::filled(address, 0))));
-        return match result {
-            // EALREADY: an earlier CONNECT was given up, but the socket went on with it.
-            Err(io::Errno::INPROGRESS | io::Errno::ALREADY) => {
-                *connecting = true;
-                Attempt::Wait(Wait::Subject(PollFlags::OUT))
-            }
-            // A local listener whose queue is full: nobody tells when it has room.
-            Err(io::Errno::AGAIN) => Attempt::Wait(Wait::While),
-            other => Attempt::unit(other),
-        };
+    if *connecting {
+        calls.count(1);
+        match socket.ready(PollFlags::OUT) {
+            Err(error) => return Attempt::failure(errno(error)),
+            Ok(ready) if ready.is_empty() => return Attempt::Wait(Wait::Subject(PollFlags::OUT)),
+            Ok(_) => {}
+        }
     }
-    calls.count(2);
-    match socket.ready(PollFlags::OUT) {
-        Err(error) => Attempt::failure(errno(error)),
-        Ok(ready) if ready.is_empty() => Attempt::Wait(Wait::Subject(PollFlags::OUT)),
-        Ok(_) => match sockopt::socket_error(socket) {
-            Ok(result) => Attempt::unit(result),
-            Err(error) => Attempt::failure(errno(error)),
-        },
+    // The second call tells how the first one ended, and only then does the kernel regard the socket as connected, or
+    // as free to try again. SO_ERROR would leave it in between.
+    let result = socket
+        .without_blocking(calls, None, || net::connect(socket, &RawAddress(memory::filled(address, 0))));
+    match result {
+        Err(io::Errno::ISCONN) if *connecting => Attempt::success(0),
+        // EALREADY: an earlier CONNECT was given up, but the socket went on with it.
+        Err(io::Errno::INPROGRESS | io::Errno::ALREADY) => {
+            *connecting = true;
+            Attempt::Wait(Wait::Subject(PollFlags::OUT))
+        }
+        // A local listener whose queue is full: nobody tells when it has room.
+        Err(io::Errno::AGAIN) => Attempt::Wait(Wait::While),
+        other => Attempt::unit(other),
     }
 }
 
