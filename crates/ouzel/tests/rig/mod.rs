@@ -1,4 +1,5 @@
 //! Drives a backend by its trait: starts one step at a time and waits, for no longer than ten seconds, for its end.
+#![allow(clippy::unwrap_used)]
 #![allow(dead_code)] // Each test file uses its part.
 
 use std::ffi::CString;

@@ -77,8 +77,12 @@ impl Parking {
         if waiter.timed {
             waiter.job.watch.store(WAKE, Ordering::Relaxed);
             lists.timed.push(waiter);
+            // The first of them makes the poller look at its clock; it counts from then on for all.
+            let first = lists.timed.len() == 1;
             drop(lists);
-            self.wake();
+            if first {
+                self.wake();
+            }
             return Ok(());
         }
         let object = Arc::clone(&waiter.object);

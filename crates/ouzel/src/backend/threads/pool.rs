@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ouzel_engine::{Claimant, Operation, Outcome, Token};
 use ouzel_ring::Errno;
@@ -272,8 +272,16 @@ impl Pool {
     fn watch(self: Arc<Pool>) {
         let mut room = [const { MaybeUninit::<Event>::uninit() }; EVENTS];
         let pause = Timespec { tv_sec: 0, tv_nsec: WHILE.as_nanos() as i64 };
+        // When those are tried that nobody will wake.
+        let mut due: Option<Instant> = None;
         loop {
-            let limit = if self.parking.has_timed() { Some(&pause) } else { None };
+            let limit = if self.parking.has_timed() {
+                due.get_or_insert_with(|| Instant::now() + WHILE);
+                Some(&pause)
+            } else {
+                due = None;
+                None
+            };
             let events = match epoll::wait(&self.parking.epoll, &mut room, limit) {
                 Ok((events, _)) => &*events,
                 // Nothing but a signal can disturb it.
@@ -290,6 +298,10 @@ impl Pool {
                     self.wake(self.parking.take(watch), PollFlags::from_bits_retain(flags.bits() as u16));
                 }
             }
+            if due.is_none_or(|due| Instant::now() < due) {
+                continue;
+            }
+            due = None;
             for waiter in self.parking.take_timed() {
                 let all = PollFlags::IN | PollFlags::OUT | PollFlags::PRI;
                 self.wake_timed(waiter, all);
