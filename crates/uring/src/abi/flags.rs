@@ -1,0 +1,306 @@
+//! The kernel's flag words, one type each.
+//!
+//! Bits this crate does not know are kept, never refused: a newer kernel may say them, and a caller may ask for
+//! them. The number in brackets is the kernel that brought a flag.
+
+use bitflags::bitflags;
+
+bitflags! {
+    /// `io_uring_setup(2)`: what kind of ring.
+    #[repr(transparent)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct SetupFlags: u32 {
+        /// Completions are polled for, not interrupted for.
+        const IOPOLL = 1 << 0;
+        /// A kernel thread takes the entries.
+        const SQPOLL = 1 << 1;
+        /// That thread stays on one processor.
+        const SQ_AFF = 1 << 2;
+        /// The caller names the number of completion entries.
+        const CQSIZE = 1 << 3;
+        /// Entry counts beyond the limit are cut to it (5.6).
+        const CLAMP = 1 << 4;
+        /// Shares the workers of another ring.
+        const ATTACH_WQ = 1 << 5;
+        /// Starts disabled (5.10).
+        const R_DISABLED = 1 << 6;
+        /// An entry that fails to start does not end the submission (5.18).
+        const SUBMIT_ALL = 1 << 7;
+        /// Completion work waits for the next entry into the kernel instead of interrupting (5.19).
+        const COOP_TASKRUN = 1 << 8;
+        /// `SqRingFlags::TASKRUN` tells that such work is waiting (5.19).
+        const TASKRUN_FLAG = 1 << 9;
+        /// Entries of 128 bytes.
+        const SQE128 = 1 << 10;
+        /// Completions of 32 bytes.
+        const CQE32 = 1 << 11;
+        /// Only one thread submits; the kernel refuses others (6.0).
+        const SINGLE_ISSUER = 1 << 12;
+        /// Completion work runs only when completions are asked for (6.1).
+        const DEFER_TASKRUN = 1 << 13;
+        /// The application gives the memory (6.5).
+        const NO_MMAP = 1 << 14;
+        /// No descriptor, only a registered index (6.5).
+        const REGISTERED_FD_ONLY = 1 << 15;
+        /// No array of indices beside the entries (6.6).
+        const NO_SQARRAY = 1 << 16;
+        /// Polling that sleeps first (6.13).
+        const HYBRID_IOPOLL = 1 << 17;
+        const _ = !0;
+    }
+
+    /// What the running kernel's rings can do.
+    #[repr(transparent)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct Features: u32 {
+        /// Both queues lie in one mapping (5.4).
+        const SINGLE_MMAP = 1 << 0;
+        /// Completions that do not fit are kept, not lost (5.5).
+        const NODROP = 1 << 1;
+        /// What an entry points to is read at submission, its data buffers excepted (5.5).
+        const SUBMIT_STABLE = 1 << 2;
+        /// An offset of -1 is the file's position (5.6).
+        const RW_CUR_POS = 1 << 3;
+        /// Entries run with the credentials of their submitter (5.6).
+        const CUR_PERSONALITY = 1 << 4;
+        /// Waiting for readiness takes no worker (5.7).
+        const FAST_POLL = 1 << 5;
+        /// Polls take 32-bit masks (5.9).
+        const POLL_32BITS = 1 << 6;
+        /// SQPOLL works with ordinary descriptors (5.11).
+        const SQPOLL_NONFIXED = 1 << 7;
+        /// Waiting takes a time limit (5.11).
+        const EXT_ARG = 1 << 8;
+        /// Workers are threads of the process (5.12).
+        const NATIVE_WORKERS = 1 << 9;
+        /// Registered resources have tags (5.13).
+        const RSRC_TAGS = 1 << 10;
+        /// Entries can ask for no completion (5.17).
+        const CQE_SKIP = 1 << 11;
+        /// A slot is looked up when its entry runs, so links can fill it (5.18).
+        const LINKED_FILE = 1 << 12;
+        /// Registering works through a registered ring (6.3).
+        const REG_REG_RING = 1 << 13;
+        /// Sends and receives take several buffers (6.10).
+        const RECVSEND_BUNDLE = 1 << 14;
+        /// Waiting takes a shorter limit for the whole batch (6.12).
+        const MIN_TIMEOUT = 1 << 15;
+        /// Reads and writes take attributes (6.13).
+        const RW_ATTR = 1 << 16;
+        /// Waiting can be kept out of the I/O-wait figure (6.15).
+        const NO_IOWAIT = 1 << 17;
+        const _ = !0;
+    }
+
+    /// `io_uring_enter(2)`: how to enter.
+    #[repr(transparent)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct EnterFlags: u32 {
+        /// Wait for completions, and run the work that posts them.
+        const GETEVENTS = 1 << 0;
+        /// Wake the kernel's thread.
+        const SQ_WAKEUP = 1 << 1;
+        /// Wait until the submission queue has room.
+        const SQ_WAIT = 1 << 2;
+        /// The argument is a `GetEventsArg`.
+        const EXT_ARG = 1 << 3;
+        /// The descriptor is a registered index.
+        const REGISTERED_RING = 1 << 4;
+        /// The time limit is absolute (6.12).
+        const ABS_TIMER = 1 << 5;
+        /// The argument is an offset into a registered region (6.13).
+        const EXT_ARG_REG = 1 << 6;
+        /// The wait does not count as I/O wait (6.15).
+        const NO_IOWAIT = 1 << 7;
+        const _ = !0;
+    }
+
+    /// What a completion says beside its result.
+    #[repr(transparent)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct CqeFlags: u32 {
+        /// The upper half is the number of the buffer the kernel chose.
+        const BUFFER = 1 << 0;
+        /// The entry will post more completions.
+        const MORE = 1 << 1;
+        /// The socket has more to read.
+        const SOCK_NONEMPTY = 1 << 2;
+        /// The notification that a zero-copy buffer is free.
+        const NOTIF = 1 << 3;
+        /// The buffer will be used further.
+        const BUF_MORE = 1 << 4;
+        const _ = !0;
+    }
+
+    /// What the kernel says in the submission queue.
+    #[repr(transparent)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct SqRingFlags: u32 {
+        /// The kernel's thread sleeps and must be woken.
+        const NEED_WAKEUP = 1 << 0;
+        /// Completions wait because the queue is full.
+        const CQ_OVERFLOW = 1 << 1;
+        /// Work waits that an entry into the kernel would run.
+        const TASKRUN = 1 << 2;
+        const _ = !0;
+    }
+
+    /// What we say in the completion queue.
+    #[repr(transparent)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct CqRingFlags: u32 {
+        /// The registered eventfd stays silent.
+        const EVENTFD_DISABLED = 1 << 0;
+        const _ = !0;
+    }
+
+    /// How to sync.
+    #[repr(transparent)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct FsyncFlags: u32 {
+        /// As `fdatasync(2)`.
+        const DATASYNC = 1 << 0;
+        const _ = !0;
+    }
+
+    /// How a timeout counts.
+    #[repr(transparent)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct TimeoutFlags: u32 {
+        /// The time is absolute.
+        const ABS = 1 << 0;
+        /// Changes a timeout.
+        const UPDATE = 1 << 1;
+        /// Counts while suspended.
+        const BOOTTIME = 1 << 2;
+        /// Follows the wall clock.
+        const REALTIME = 1 << 3;
+        /// Expiring does not break a link (5.16).
+        const ETIME_SUCCESS = 1 << 5;
+        /// Fires again and again (6.4).
+        const MULTISHOT = 1 << 6;
+        const _ = !0;
+    }
+
+    /// How a poll goes on.
+    #[repr(transparent)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct PollFlags: u32 {
+        /// Keeps reporting.
+        const ADD_MULTI = 1 << 0;
+        /// Changes a poll's mask.
+        const UPDATE_EVENTS = 1 << 1;
+        /// Changes a poll's user data.
+        const UPDATE_USER_DATA = 1 << 2;
+        /// Level-triggered.
+        const ADD_LEVEL = 1 << 3;
+        const _ = !0;
+    }
+
+    /// What a cancel looks for.
+    #[repr(transparent)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct CancelFlags: u32 {
+        /// Every match, not only the first (5.19).
+        const ALL = 1 << 0;
+        /// The descriptor, not the user data (5.19).
+        const FD = 1 << 1;
+        /// Whatever there is (5.19).
+        const ANY = 1 << 2;
+        /// The descriptor is a slot (6.0).
+        const FD_FIXED = 1 << 3;
+        /// The user data, beside other keys (6.6).
+        const USERDATA = 1 << 4;
+        /// The opcode (6.6).
+        const OP = 1 << 5;
+        const _ = !0;
+    }
+
+    /// How resources are registered.
+    #[repr(transparent)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct RsrcFlags: u32 {
+        /// Empty slots (5.19).
+        const SPARSE = 1 << 0;
+        const _ = !0;
+    }
+
+    /// How to send and receive; they travel in `ioprio`.
+    #[repr(transparent)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct RecvSendFlags: u16 {
+        /// Wait for readiness before trying.
+        const POLL_FIRST = 1 << 0;
+        /// The buffer is a registered one.
+        const FIXED_BUF = 1 << 2;
+        /// Several buffers at once.
+        const BUNDLE = 1 << 4;
+        const _ = !0;
+    }
+
+    /// How to accept; they travel in `ioprio`.
+    #[repr(transparent)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct AcceptFlags: u16 {
+        /// Keeps accepting.
+        const MULTISHOT = 1 << 0;
+        /// Fails instead of waiting.
+        const DONTWAIT = 1 << 1;
+        /// Wait for readiness before trying.
+        const POLL_FIRST = 1 << 2;
+        const _ = !0;
+    }
+
+    /// How to message another ring.
+    #[repr(transparent)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct MsgRingFlags: u32 {
+        /// The target gets no completion.
+        const CQE_SKIP = 1 << 0;
+        /// The completion's flags are ours.
+        const FLAGS_PASS = 1 << 1;
+        const _ = !0;
+    }
+
+    /// How a descriptor is made from a slot.
+    #[repr(transparent)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct FixedFdFlags: u32 {
+        /// It survives an exec.
+        const NO_CLOEXEC = 1 << 0;
+        const _ = !0;
+    }
+
+    /// What is special about an entry (`sqe->flags`).
+    #[repr(transparent)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct SqeFlags: u8 {
+        /// `fd` is a slot.
+        const FIXED_FILE = 1 << 0;
+        /// Waits for all entries before it.
+        const IO_DRAIN = 1 << 1;
+        /// The next entry runs after this one, if this one succeeded in full.
+        const IO_LINK = 1 << 2;
+        /// The next entry runs after this one, whatever came of it.
+        const IO_HARDLINK = 1 << 3;
+        /// Goes to a worker at once.
+        const ASYNC = 1 << 4;
+        /// The kernel chooses a buffer.
+        const BUFFER_SELECT = 1 << 5;
+        /// A success posts no completion (5.17).
+        const CQE_SKIP_SUCCESS = 1 << 6;
+        const _ = !0;
+    }
+}
+
+impl SetupFlags {
+    /// Completions may be of 32 bytes each, mixed with those of 16 (6.18).
+    pub const CQE_MIXED: Self = Self::from_bits_retain(1 << 18);
+    /// Entries may be of 128 bytes each, mixed with those of 64 (6.19).
+    pub const SQE_MIXED: Self = Self::from_bits_retain(1 << 19);
+}
+
+impl TimeoutFlags {
+    /// Changes a link timeout (`IORING_LINK_TIMEOUT_UPDATE`).
+    pub const LINK_UPDATE: Self = Self::from_bits_retain(1 << 4);
+}
