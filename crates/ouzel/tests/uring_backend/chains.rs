@@ -209,7 +209,8 @@ fn more_steps_than_the_queue_has_room_for() {
         let mut over = 0;
         // Runs of three never straddle the eight entries, and none is lost.
         for buffers in buffers.chunks_mut(3) {
-            let operations: Vec<_> = buffers.iter_mut().map(|buffer| (THEN, read(0, buffer, Some(0)))).collect();
+            let operations: Vec<_> =
+                buffers.iter_mut().map(|buffer| (THEN, read(0, buffer, Some(0)))).collect();
             let steps = driver.steps(&operations);
             match driver.uring.start(&steps) {
                 Started::Taken { count, .. } => started += count,
@@ -222,7 +223,8 @@ fn more_steps_than_the_queue_has_room_for() {
         }
         assert_eq!(started, 300);
         // A run longer than the queue is taken in part.
-        let operations: Vec<_> = buffers[..20].iter_mut().map(|buffer| (THEN, read(0, buffer, Some(0)))).collect();
+        let operations: Vec<_> =
+            buffers[..20].iter_mut().map(|buffer| (THEN, read(0, buffer, Some(0)))).collect();
         let steps = driver.steps(&operations);
         let Started::Taken { count, .. } = driver.uring.start(&steps) else { panic!("not taken") };
         assert_eq!(count, 8);

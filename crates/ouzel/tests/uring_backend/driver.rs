@@ -5,7 +5,9 @@ use std::path::{Path as FilePath, PathBuf};
 use std::time::Duration;
 
 use ouzel::backend::uring::{Uring, UringOptions};
-use ouzel_engine::{Backend, Buffers, Edge, Operation, Outcome, Path, Report, Span, Started, Step, Token, Way};
+use ouzel_engine::{
+    Backend, Buffers, Edge, Operation, Outcome, Path, Report, Span, Started, Step, Token, Way,
+};
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::OpenFlags;
 
@@ -73,7 +75,12 @@ impl Driver {
     /// Starts a run that is expected to be taken whole.
     pub fn start_run(&mut self, operations: &[(Edge, Operation)]) -> Vec<Token> {
         for pair in operations.windows(2) {
-            assert!(self.uring.follows(&pair[0].1, pair[1].0, &pair[1].1), "{:?} behind {:?}", pair[1], pair[0]);
+            assert!(
+                self.uring.follows(&pair[0].1, pair[1].0, &pair[1].1),
+                "{:?} behind {:?}",
+                pair[1],
+                pair[0]
+            );
         }
         let steps = self.steps(operations);
         match self.uring.start(&steps) {

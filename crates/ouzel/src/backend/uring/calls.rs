@@ -8,7 +8,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
 use ouzel_engine::Operation;
 use ouzel_ring::Errno;
-use ouzel_ring::modifiers::{AllocateFlags, LinkFlags, RemoveFlags, RenameFlags, ShutdownHow, SyncMode, Whence};
+use ouzel_ring::modifiers::{
+    AllocateFlags, LinkFlags, RemoveFlags, RenameFlags, ShutdownHow, SyncMode, Whence,
+};
 use ouzel_uring::abi::AT_FDCWD;
 use rustix::fs::{AtFlags, FallocateFlags, FileType, Mode, OFlags, SeekFrom};
 use rustix::io;
@@ -43,11 +45,15 @@ pub(super) fn kind_of(descriptor: impl AsFd) -> io::Result<Kind> {
     })
 }
 
+/// Whether a descriptor stands for a directory.
+pub(super) fn is_directory(descriptor: impl AsFd) -> bool {
+    rustix::fs::fstat(descriptor)
+        .is_ok_and(|status| FileType::from_raw_mode(status.st_mode) == FileType::Directory)
+}
+
 /// Whether a descriptor stands for a directory, or only names a file: such a one is no use as a slot.
 pub(super) fn is_only_a_name(descriptor: impl AsFd) -> io::Result<bool> {
-    let mode = rustix::fs::fstat(descriptor.as_fd())?.st_mode;
-    Ok(FileType::from_raw_mode(mode) == FileType::Directory
-        || rustix::fs::fcntl_getfl(descriptor)?.contains(OFlags::PATH))
+    Ok(is_directory(descriptor.as_fd()) || rustix::fs::fcntl_getfl(descriptor)?.contains(OFlags::PATH))
 }
 
 /// Takes O_NONBLOCK off.

@@ -21,8 +21,7 @@ impl Lengths {
         if self.chunks.len() <= chunk {
             self.chunks.resize_with(chunk + 1, || None);
         }
-        let words =
-            self.chunks[chunk].get_or_insert_with(|| Box::new([const { AtomicU32::new(0) }; CHUNK]));
+        let words = self.chunks[chunk].get_or_insert_with(|| Box::new([const { AtomicU32::new(0) }; CHUNK]));
         words[place].store(length, Ordering::Relaxed);
         words[place].as_ptr()
     }

@@ -74,7 +74,9 @@ pub(super) fn route(operation: &Operation, features: &Features) -> Route {
             helper(Opcode::Ftruncate, "this kernel's io_uring has no TRUNCATE (Linux 6.9)")
         }
         Operation::Allocate { .. } => helper(Opcode::Fallocate, "this kernel's io_uring has no ALLOCATE"),
-        Operation::Mkdir { .. } => helper(Opcode::Mkdirat, "this kernel's io_uring has no MKDIR (Linux 5.15)"),
+        Operation::Mkdir { .. } => {
+            helper(Opcode::Mkdirat, "this kernel's io_uring has no MKDIR (Linux 5.15)")
+        }
         Operation::Remove { .. } => {
             helper(Opcode::Unlinkat, "this kernel's io_uring has no REMOVE (Linux 5.11)")
         }
@@ -147,7 +149,9 @@ pub(super) fn follows(
 fn fits(table: &Table, features: &Features, operation: &Operation) -> bool {
     // An index with nothing behind it is one that an earlier member of the run opens, into a slot.
     let known = |index: u32| {
-        table.get(index).is_some_and(|record| if record.is_empty() { features.slots } else { !record.closing })
+        table
+            .get(index)
+            .is_some_and(|record| if record.is_empty() { features.slots } else { !record.closing })
     };
     match *operation {
         Operation::Open { directory, flags, .. } => {
@@ -170,9 +174,9 @@ fn fits(table: &Table, features: &Features, operation: &Operation) -> bool {
         Operation::Bind { socket, .. }
         | Operation::Listen { socket, .. }
         | Operation::Shutdown { socket, .. } => known(socket) && route(operation, features) == Route::Ring,
-        Operation::Connect { socket, .. } | Operation::Send { socket, .. } | Operation::Recv { socket, .. } => {
-            known(socket)
-        }
+        Operation::Connect { socket, .. }
+        | Operation::Send { socket, .. }
+        | Operation::Recv { socket, .. } => known(socket),
         _ => false,
     }
 }
@@ -223,12 +227,7 @@ impl Lowering<'_> {
 
     /// The target of a transfer at `position`.
     #[inline]
-    fn seekable(
-        &self,
-        index: u32,
-        position: Position,
-        pins: &mut [u32; 2],
-    ) -> Result<(Target, u64), Errno> {
+    fn seekable(&self, index: u32, position: Position, pins: &mut [u32; 2]) -> Result<(Target, u64), Errno> {
         let target = self.target(index, pins)?;
         match position {
             None => Ok((target, CURRENT_POSITION)),

@@ -335,8 +335,9 @@ impl Uring {
         for _ in 0..TRIES {
             match self.enter(want, None) {
                 Ok(())
-                | Err(EnterError::Interrupted | EnterError::TimedOut | EnterError::TryAgain | EnterError::Busy) => {
-                }
+                | Err(
+                    EnterError::Interrupted | EnterError::TimedOut | EnterError::TryAgain | EnterError::Busy,
+                ) => {}
                 Err(error) => return Err(Errno::from_raw(error.errno())),
             }
             while let Some(completion) = self.ring.next_completion() {
@@ -378,9 +379,9 @@ impl Uring {
                 self.insert(write, write_end).inspect_err(|_| self.empty(read))?;
                 Ok(0)
             }),
-            Operation::Socket { domain, kind, protocol, into } => calls::socket(domain, kind, protocol)
-                .and_then(|socket| self.insert(into, socket))
-                .map(|()| 0),
+            Operation::Socket { domain, kind, protocol, into } => {
+                calls::socket(domain, kind, protocol).and_then(|socket| self.insert(into, socket)).map(|()| 0)
+            }
             ref operation => calls::perform(operation, numbers),
         };
         self.finish_now(outcome, Way { place: Place::Call, reason })
@@ -397,7 +398,13 @@ impl Uring {
     }
 
     /// Gives an operation to a helper.
-    fn hand_over(&mut self, step: &Step, indices: [u32; 2], numbers: [RawFd; 2], reason: &'static str) -> Started {
+    fn hand_over(
+        &mut self,
+        step: &Step,
+        indices: [u32; 2],
+        numbers: [RawFd; 2],
+        reason: &'static str,
+    ) -> Started {
         let way = Way { place: Place::Helper, reason };
         let helpers = match &mut self.helpers {
             Some(helpers) => helpers,
@@ -456,8 +463,7 @@ impl Uring {
                 self.table.unpin(pin);
             }
         }
-        let lowered =
-            if cancelled { Err(Errno::ECANCELED) } else { self.lower(token, &operation, true) };
+        let lowered = if cancelled { Err(Errno::ECANCELED) } else { self.lower(token, &operation, true) };
         let lowered = match lowered {
             Ok(lowered) => lowered,
             Err(error) => {
@@ -467,7 +473,9 @@ impl Uring {
             }
         };
         let events = match operation {
-            Operation::Read { .. } | Operation::Recv { .. } | Operation::Accept { multishot: false, .. } => POLL_IN,
+            Operation::Read { .. } | Operation::Recv { .. } | Operation::Accept { multishot: false, .. } => {
+                POLL_IN
+            }
             Operation::Write { .. } | Operation::Send { .. } | Operation::Connect { .. } => POLL_OUT,
             _ => 0,
         };
@@ -562,10 +570,9 @@ impl Backend for Uring {
             self.push_waiting();
             let have = (self.ready.len() + self.held.len()).min(u32::MAX as usize) as u32;
             let want = want.saturating_sub(have).min(self.ring.cq_entries());
-            if self.ring.sq_pending() == 0
-                && !self.ring.cq_needs_enter()
-                && (want == 0 || self.ring.cq_ready() >= want)
-            {
+            // The kernel's word that work is deferred can be left over from work that is done.
+            let deferred = self.in_flight > 0 && self.ring.cq_needs_enter();
+            if self.ring.sq_pending() == 0 && !deferred && (want == 0 || self.ring.cq_ready() >= want) {
                 return Ok(());
             }
             let limit = if want == 0 { None } else { until.map(|until| self.limit(until)) };

@@ -14,7 +14,7 @@ use ouzel_uring::abi::Cqe;
 
 use super::packets::{BELL, OWN, Standing};
 use super::table::{Kind, NONE};
-use super::{Uring, lower, memory};
+use super::{Uring, calls, lower, memory};
 
 impl Uring {
     /// The report a completion makes, if it makes one.
@@ -84,12 +84,25 @@ impl Uring {
                 return None;
             }
             // Pipes and sockets have no ranges.
-            Errno::ESPIPE if matches!(operation, Operation::Sync { mode: SyncMode::Range, .. }) => Errno::EINVAL,
+            Errno::ESPIPE if matches!(operation, Operation::Sync { mode: SyncMode::Range, .. }) => {
+                Errno::EINVAL
+            }
+            // The ring refuses directories with another error than `read(2)`.
+            Errno::EINVAL if self.reads_a_directory(operation) => Errno::EISDIR,
             // The slots that the kernel may choose from are used up.
             Errno::ENFILE if operation.is_multishot() => Errno::EMFILE,
             error => error,
         };
         Some(self.fail(token.slot, token, error))
+    }
+
+    #[cold]
+    fn reads_a_directory(&mut self, operation: &Operation) -> bool {
+        let Operation::Read { file, .. } = *operation else { return false };
+        self.ensure_descriptor(file).and_then(|()| self.number(file)).is_ok_and(|number| {
+            self.calls += 1;
+            calls::is_directory(memory::borrow(number))
+        })
     }
 
     /// The report of an operation that failed.
@@ -127,12 +140,10 @@ impl Uring {
     #[inline]
     fn succeed(&mut self, token: Token, operation: &Operation, result: i32) -> u32 {
         match *operation {
-            Operation::Open { flags, into, .. } => {
-                if lower::opens_descriptor(flags, &self.features) {
-                    let names = flags.intersects(OpenFlags::DIRECTORY | OpenFlags::PATH);
-                    let kind = if names { Kind::File } else { Kind::Unknown };
-                    self.table.put_opened(into, NONE, Some(memory::own(result)), kind);
-                }
+            Operation::Open { flags, into, .. } if lower::opens_descriptor(flags, &self.features) => {
+                let names = flags.intersects(OpenFlags::DIRECTORY | OpenFlags::PATH);
+                let kind = if names { Kind::File } else { Kind::Unknown };
+                self.table.put_opened(into, NONE, Some(memory::own(result)), kind);
             }
             Operation::Socket { into, .. } if !self.features.slots => {
                 self.table.put(into, NONE, Some(memory::own(result)), Kind::Stream);

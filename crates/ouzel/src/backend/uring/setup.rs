@@ -77,7 +77,9 @@ impl fmt::Display for UringError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             UringError::Setup(error) => write!(formatter, "uring backend: {error}"),
-            UringError::Probe(error) => write!(formatter, "uring backend: asking for its operations: {error}"),
+            UringError::Probe(error) => {
+                write!(formatter, "uring backend: asking for its operations: {error}")
+            }
             UringError::TooOld { missing } => write!(
                 formatter,
                 "uring backend: this kernel's io_uring lacks {missing}: use Linux 5.15 or newer, or the threads backend"
