@@ -132,10 +132,6 @@ fn what_may_not_wait_does_not() {
             driver.good(open(&zero, OpenFlags::READ, 9));
             assert_eq!(driver.run_one(read(9, &mut buffer, None), false), done(64));
             driver.close(9);
-            // A connection to a listener whose queue is full would have to wait.
-            let connect = Operation::Socket { domain: 1, kind: 1, protocol: 0, into: 9 };
-            driver.good(connect);
-            driver.close(9);
             for index in [LISTENER, SOCKET, READ_END, WRITE_END] {
                 driver.close(index);
             }
@@ -283,6 +279,28 @@ fn a_cancelled_head_takes_its_run_along() {
 }
 
 #[test]
+fn a_member_that_was_not_begun_is_cancelled_when_it_is() {
+    let Some(mut driver) = backend(UringOptions::default()) else { return };
+    driver.good(Operation::Pipe { into: [READ_END, WRITE_END] });
+    let mut buffers = [[0; 8]; 4];
+    let operations: Vec<_> =
+        buffers.iter_mut().map(|buffer| (Edge::Always, read(READ_END, buffer, None))).collect();
+    for backwards in [false, true] {
+        let mut tokens = driver.start_run(&operations);
+        assert_eq!(driver.report_within(Duration::from_millis(5)), None);
+        if backwards {
+            tokens.reverse();
+        }
+        for token in &tokens {
+            driver.uring.cancel(*token);
+        }
+        for _ in 0..4 {
+            assert_eq!(driver.report().outcome, failed(Errno::ECANCELED));
+        }
+    }
+}
+
+#[test]
 fn cancels_are_not_lost_when_the_queue_is_full() {
     let options = UringOptions { entries: 8, ..UringOptions::default() };
     let Some(mut driver) = backend(options) else { return };
@@ -334,5 +352,82 @@ fn a_wait_ends_when_its_time_is_up() {
         assert_eq!(driver.uring.next(), None);
         driver.uring.cancel(token);
         assert_eq!(driver.report().outcome, failed(Errno::ECANCELED));
+    });
+}
+
+#[test]
+fn a_connection_to_a_full_listener_waits_for_its_turn() {
+    each(|mut driver| {
+        for scratch in scratches("backlog") {
+            let path = scratch.file("listener");
+            let listener = UnixListener::bind(&path).unwrap();
+            rustix::net::listen(&listener, 0).unwrap();
+            let caller = UnixStream::connect(&path).unwrap();
+            let mut address = vec![0u8; 2];
+            address[..2].copy_from_slice(&1u16.to_ne_bytes());
+            address.extend_from_slice(path.to_str().unwrap().as_bytes());
+            address.push(0);
+            driver.good(Operation::Socket { domain: 1, kind: 1, protocol: 0, into: SOCKET });
+            let connect = Operation::Connect { socket: SOCKET, address: span(&mut address) };
+            assert_eq!(driver.error(connect, false), Errno::ETIMEDOUT);
+            let token = driver.start(connect, true).unwrap();
+            assert_eq!(driver.report_within(Duration::from_millis(20)), None);
+            driver.uring.cancel(token);
+            assert_eq!(driver.report().outcome, failed(Errno::ECANCELED));
+
+            let token = driver.start(connect, true).unwrap();
+            assert_eq!(driver.report_within(Duration::from_millis(20)), None);
+            let enters = driver.uring.counters().enters;
+            assert_eq!(driver.report_within(Duration::from_millis(50)), None);
+            assert!(driver.uring.counters().enters - enters < 10, "it spins");
+            drop(listener.accept().unwrap());
+            let report = driver.report();
+            assert_eq!((report.token, report.outcome), (token, done(0)));
+            drop(caller);
+            driver.close(SOCKET);
+        }
+    });
+}
+
+#[test]
+fn objects_that_came_in_non_blocking_are_waited_for() {
+    each(|mut driver| {
+        for scratch in scratches("non-blocking") {
+            let path = scratch.file("listener");
+            let listener = UnixListener::bind(&path).unwrap();
+            listener.set_nonblocking(true).unwrap();
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            let (pipe, mut pipe_writer) = std::io::pipe().unwrap();
+            rustix::fs::fcntl_setfl(&pipe, rustix::fs::OFlags::NONBLOCK).unwrap();
+            driver.uring.adopt(LISTENER, listener.into()).unwrap();
+            driver.uring.adopt(SOCKET, ours.into()).unwrap();
+            driver.uring.adopt(READ_END, pipe.into()).unwrap();
+            let mut buffer = [0; 8];
+            let accept = Operation::Accept { socket: LISTENER, address: None, into: 9, multishot: false };
+            let receive =
+                Operation::Recv { socket: SOCKET, buffer: span(&mut buffer), flags: MessageFlags::empty() };
+            let operations =
+                [accept, receive, read(SOCKET, &mut buffer, None), read(READ_END, &mut buffer, None)];
+            for (place, operation) in operations.into_iter().enumerate() {
+                let token = driver.start(operation, true).unwrap();
+                assert_eq!(driver.report_within(Duration::from_millis(20)), None, "{operation:?}");
+                let mut caller = None;
+                match place {
+                    0 => caller = Some(UnixStream::connect(&path).unwrap()),
+                    3 => pipe_writer.write_all(b"bytes").unwrap(),
+                    _ => theirs.write_all(b"bytes").unwrap(),
+                }
+                let report = driver.report();
+                assert_eq!(report.token, token);
+                let Outcome::Done { error, result, .. } = report.outcome else { panic!() };
+                assert_eq!(error, Errno::OK, "{operation:?}");
+                assert!(place == 0 || result == 5);
+                drop(caller);
+            }
+            for index in [LISTENER, SOCKET, READ_END, 9] {
+                driver.close(index);
+            }
+        }
     });
 }

@@ -1,7 +1,7 @@
 //! The uring backend: operations become entries of the kernel's ring, runs become linked entries.
 //!
 //! [`Uring`] holds the ring, the table of objects and what is remembered of started operations. `lower` makes entries,
-//! `reports` reads completions, `helpers` do what the ring cannot, `memory` holds all that is unsafe. It enters the
+//! `starting` pushes them, `reports` reads completions, `helpers` do what the ring cannot, `memory` holds all that is unsafe. It enters the
 //! kernel in [`wait`](Backend::wait) and otherwise only when the submission queue is full or a descriptor must be made
 //! from a slot. It must never push part of a run: a run that straddles a submission is cut by the kernel.
 //!
@@ -14,39 +14,36 @@ mod helpers;
 mod lengths;
 mod lower;
 mod memory;
+mod objects;
 mod packets;
 mod reports;
 mod setup;
+mod starting;
 mod table;
 
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ouzel_engine::{Backend, Counters, Edge, Operation, Outcome, Place, Report, Started, Step, Token, Way};
 use ouzel_ring::Errno;
-use ouzel_uring::abi::{CancelFlags, Cqe, Features as KernelFeatures, FixedFdFlags, PollFlags, Timespec};
+use ouzel_uring::abi::{CancelFlags, Cqe, Features as KernelFeatures, Timespec};
 use ouzel_uring::{EnterError, Ring, Slot, SlotUpdate, Sqe, Timeout};
 use rustix::time::{ClockId, clock_gettime};
 
-use self::helpers::{Helpers, Job};
+use self::helpers::Helpers;
 use self::lengths::Lengths;
 use self::lower::{Lowered, Lowering, Route};
-use self::packets::{BELL, CANCEL, INSTALL, POLL, Packet, SLOTS, Standing};
+use self::packets::{CANCEL, CANCEL_POLL, OWN, POLL, Packet, SLOTS, Standing};
 pub use self::setup::{Features, Missing, Policy, UringError, UringOptions};
 use self::table::{Kind, NONE, Table};
 use super::HostBackend;
 
 /// The most steps of one run.
 const LONGEST_RUN: usize = 32;
-
-/// `POLLIN`.
-const POLL_IN: u32 = 1;
-/// `POLLOUT`.
-const POLL_OUT: u32 = 4;
 
 const IN_KERNEL: Way = Way { place: Place::Kernel, reason: "" };
 const ON_THE_SPOT: Way = Way { place: Place::Call, reason: "refused before it was handed to the kernel" };
@@ -158,9 +155,11 @@ impl Uring {
         debug_assert!(pushed.is_ok(), "room was made before");
     }
 
-    /// Pushes a cancel, for which there is room. Its success posts no completion, where the kernel can do without.
+    /// Pushes a cancel of the entry with this user data, for which there is room. Its success posts no completion,
+    /// where the kernel can do without.
     fn push_cancel(&mut self, user_data: u64) {
-        let mut entry = Sqe::cancel(user_data, CancelFlags::empty()).user_data(CANCEL);
+        let own = if user_data & OWN == 0 { user_data | CANCEL } else { CANCEL_POLL };
+        let mut entry = Sqe::cancel(user_data, CancelFlags::empty()).user_data(own);
         if self.ring.features().contains(KernelFeatures::CQE_SKIP) {
             entry = entry.skip_success();
         }
@@ -190,7 +189,7 @@ impl Uring {
         let wait = if step.may_wait { Standing::MAY_WAIT } else { Standing::empty() };
         let standing = standing | wait | Standing::LIVE;
         let (generation, operation) = (step.token.generation, step.operation);
-        self.packets[place] = Packet { generation, standing, pins, operation };
+        self.packets[place] = Packet { generation, standing, pins, next: NONE, operation };
         self.in_flight += 1;
     }
 
@@ -202,299 +201,6 @@ impl Uring {
         let mut lowered = lowering.lower(operation)?;
         lowered.entry.user_data = token.to_word();
         Ok(lowered)
-    }
-
-    /// Starts a run on the ring.
-    fn start_run(&mut self, steps: &[Step]) -> Started {
-        let count = steps.len().min(self.ring.sq_entries() as usize);
-        let first = &steps[0];
-        if let Operation::Close { file } = first.operation
-            && let Some(record) = self.table.get(file)
-            && record.slot == NONE
-            && record.is_pinned()
-            && !record.closing
-        {
-            // Operations under way name the number; it is closed behind the last of them.
-            self.table.bury(file);
-            let reason = "closed when the operations on it are over";
-            return self.finish_now(Ok(0), Way { place: Place::Call, reason });
-        }
-        let mut at_once = false;
-        if !first.may_wait {
-            match self.must_be_stopped(&first.operation) {
-                Ok(stopped) => at_once = stopped,
-                Err(error) => return self.finish_now(Err(error), ON_THE_SPOT),
-            }
-        }
-        if !self.make_room(count as u32 + u32::from(at_once)) {
-            return Started::Busy;
-        }
-        let mut held = match self.lower(first.token, &first.operation, first.may_wait) {
-            Ok(lowered) => lowered,
-            Err(error) => return self.finish_now(Err(error), ON_THE_SPOT),
-        };
-        if let Operation::Close { file } = first.operation
-            && let Some(record) = self.table.get_mut(file)
-        {
-            // A close further down a run may never happen, and until it does the object is there.
-            record.closing = true;
-        }
-        self.remember(first, Standing::empty(), held.pins);
-        let mut taken = 1;
-        for step in &steps[1..count] {
-            // What cannot follow is asked for again when its turn comes, and then refused by itself.
-            let Ok(next) = self.lower(step.token, &step.operation, true) else { break };
-            let entry = match step.edge {
-                Edge::Success => held.entry.link(),
-                Edge::Always => held.entry.hardlink(),
-            };
-            self.push(&entry);
-            self.remember(step, Standing::IN_RUN, next.pins);
-            held = next;
-            taken += 1;
-        }
-        if taken > 1 {
-            self.packets[first.token.slot as usize].standing.insert(Standing::IN_RUN);
-        }
-        self.push(&held.entry);
-        if at_once {
-            self.push_cancel(first.token.to_word());
-        }
-        Started::Taken { count: taken, way: IN_KERNEL }
-    }
-
-    /// Whether an operation that may not wait has to be cancelled as soon as it was tried, because the kernel has no
-    /// other way to be told. ETIMEDOUT if it is known already that it would have to wait.
-    fn must_be_stopped(&mut self, operation: &Operation) -> Result<bool, Errno> {
-        let (file, events) = match *operation {
-            Operation::Accept { .. } | Operation::Connect { .. } | Operation::Poll { .. } => return Ok(true),
-            Operation::Read { file, .. } => (file, rustix::event::PollFlags::IN),
-            Operation::Write { file, .. } => (file, rustix::event::PollFlags::OUT),
-            _ => return Ok(false),
-        };
-        match self.classify(file)? {
-            Kind::Stream => Ok(true),
-            Kind::Device => {
-                // A device may have to be read by a kernel worker, which a cancel could hit before it began.
-                self.ensure_descriptor(file)?;
-                let number = self.number(file)?;
-                let mut asked = [rustix::event::PollFd::from_borrowed_fd(memory::borrow(number), events)];
-                let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-                self.calls += 1;
-                calls::retry(|| rustix::event::poll(&mut asked, Some(&now))).map_err(calls::errno)?;
-                if asked[0].revents().is_empty() { Err(Errno::ETIMEDOUT) } else { Ok(false) }
-            }
-            Kind::File | Kind::Unknown => Ok(false),
-        }
-    }
-
-    /// What sort of thing is behind `index`; looked at once.
-    fn classify(&mut self, index: u32) -> Result<Kind, Errno> {
-        let record = self.table.get(index).filter(|record| !record.closing).ok_or(Errno::EBADF)?;
-        if record.kind != Kind::Unknown {
-            return Ok(record.kind);
-        }
-        self.ensure_descriptor(index)?;
-        let number = self.number(index)?;
-        self.calls += 1;
-        let kind = calls::kind_of(memory::borrow(number)).map_err(calls::errno)?;
-        if let Some(record) = self.table.get_mut(index) {
-            record.kind = kind;
-        }
-        Ok(kind)
-    }
-
-    fn number(&self, index: u32) -> Result<RawFd, Errno> {
-        self.table.get(index).and_then(table::Record::number).ok_or(Errno::EBADF)
-    }
-
-    /// Sees to it that the object at `index` has an ordinary descriptor.
-    fn ensure_descriptor(&mut self, index: u32) -> Result<(), Errno> {
-        let record = self.table.get(index).filter(|record| !record.closing).ok_or(Errno::EBADF)?;
-        if record.descriptor.is_some() {
-            return Ok(());
-        }
-        if record.slot == NONE {
-            return Err(Errno::EBADF);
-        }
-        let descriptor = self.install(Slot(record.slot))?;
-        if let Some(record) = self.table.get_mut(index) {
-            record.descriptor = Some(descriptor);
-        }
-        Ok(())
-    }
-
-    /// Makes an ordinary descriptor from a slot. The kernel does it while it takes the entry, so this enters but
-    /// does not wait; completions of others are kept for their turn.
-    fn install(&mut self, slot: Slot) -> Result<OwnedFd, Errno> {
-        if !self.make_room(1) {
-            return Err(Errno::ENOBUFS);
-        }
-        self.push(&Sqe::fixed_fd_install(slot, FixedFdFlags::empty()).user_data(INSTALL));
-        let mut want = 0;
-        for _ in 0..TRIES {
-            match self.enter(want, None) {
-                Ok(())
-                | Err(
-                    EnterError::Interrupted | EnterError::TimedOut | EnterError::TryAgain | EnterError::Busy,
-                ) => {}
-                Err(error) => return Err(Errno::from_raw(error.errno())),
-            }
-            while let Some(completion) = self.ring.next_completion() {
-                if completion.user_data == INSTALL {
-                    return match completion.res {
-                        number if number >= 0 => Ok(memory::own(number)),
-                        error => Err(Errno::from_raw(error)),
-                    };
-                }
-                self.held.push_back(completion);
-            }
-            want = 1;
-        }
-        Err(Errno::EIO)
-    }
-
-    /// Puts an ordinary descriptor into the table: into a slot if it can be one.
-    fn insert(&mut self, index: u32, descriptor: OwnedFd) -> Result<(), Errno> {
-        let kind = calls::kind_of(&descriptor).map_err(calls::errno)?;
-        let name = calls::is_only_a_name(&descriptor).map_err(calls::errno)?;
-        if self.features.slots && !name {
-            let update = [SlotUpdate::file(descriptor.as_fd())];
-            if matches!(self.ring.files_update(Slot(index), &update), Ok(1)) {
-                self.table.put(index, index, None, kind);
-                return Ok(());
-            }
-            // Some files, a ring's own for one, cannot be slots.
-        }
-        self.table.put(index, NONE, Some(descriptor), kind);
-        Ok(())
-    }
-
-    /// Does an operation by a plain call, at once.
-    fn call(&mut self, step: &Step, numbers: [RawFd; 2], reason: &'static str) -> Started {
-        self.calls += 1;
-        let outcome = match step.operation {
-            Operation::Pipe { into: [read, write] } => calls::pipe().and_then(|(read_end, write_end)| {
-                self.insert(read, read_end)?;
-                self.insert(write, write_end).inspect_err(|_| self.empty(read))?;
-                Ok(0)
-            }),
-            Operation::Socket { domain, kind, protocol, into } => {
-                calls::socket(domain, kind, protocol).and_then(|socket| self.insert(into, socket)).map(|()| 0)
-            }
-            ref operation => calls::perform(operation, numbers),
-        };
-        self.finish_now(outcome, Way { place: Place::Call, reason })
-    }
-
-    /// Throws away what `insert` put at `index`.
-    fn empty(&mut self, index: u32) {
-        if let Some(slot) = self.table.get(index).map(|record| record.slot)
-            && slot != NONE
-        {
-            let _ = self.ring.files_update(Slot(slot), &[SlotUpdate::EMPTY]);
-        }
-        self.table.clear(index);
-    }
-
-    /// Gives an operation to a helper.
-    fn hand_over(
-        &mut self,
-        step: &Step,
-        indices: [u32; 2],
-        numbers: [RawFd; 2],
-        reason: &'static str,
-    ) -> Started {
-        let way = Way { place: Place::Helper, reason };
-        let helpers = match &mut self.helpers {
-            Some(helpers) => helpers,
-            none => match Helpers::new() {
-                Ok(helpers) => none.insert(helpers),
-                Err(error) => {
-                    let errno = error.raw_os_error().map_or(Errno::ENOMEM, Errno::from_raw);
-                    return self.finish_now(Err(errno), way);
-                }
-            },
-        };
-        let Step { token, operation, may_wait, .. } = *step;
-        if let Err(error) = helpers.start(Job { token, operation, numbers, may_wait }) {
-            return self.finish_now(Err(error), way);
-        }
-        self.remember(step, Standing::HELPER, indices);
-        Started::Taken { count: 1, way }
-    }
-
-    /// Pushes what was put off: second tries, cancels, the poll of the helpers' bell.
-    fn push_waiting(&mut self) {
-        while let Some(slot) = self.again.pop_front() {
-            if !self.make_room(2) {
-                self.again.push_front(slot);
-                break;
-            }
-            self.try_again(slot);
-        }
-        while let Some(user_data) = self.cancels.pop_front() {
-            if !self.make_room(1) {
-                self.cancels.push_front(user_data);
-                break;
-            }
-            self.push_cancel(user_data);
-        }
-        if !self.listening
-            && let Some(number) = self.helpers.as_ref().filter(|helpers| helpers.is_busy()).map(Helpers::bell)
-        {
-            let entry = Sqe::poll_add(number.as_raw_fd(), POLL_IN, PollFlags::empty()).user_data(BELL);
-            if self.make_room(1) {
-                self.push(&entry);
-                self.listening = true;
-            }
-        }
-    }
-
-    /// Pushes an operation once more, behind a poll if it is one that waits for something to be ready.
-    fn try_again(&mut self, slot: u32) {
-        let Some(packet) = self.packets.get_mut(slot as usize) else { return };
-        let (token, operation) = (Token { slot, generation: packet.generation }, packet.operation);
-        packet.standing.remove(Standing::AGAIN | Standing::IN_RUN | Standing::POLLED);
-        let pins = std::mem::replace(&mut packet.pins, [NONE; 2]);
-        let cancelled = packet.standing.contains(Standing::CANCELLED);
-        for pin in pins {
-            if pin != NONE {
-                self.table.unpin(pin);
-            }
-        }
-        let lowered = if cancelled { Err(Errno::ECANCELED) } else { self.lower(token, &operation, true) };
-        let lowered = match lowered {
-            Ok(lowered) => lowered,
-            Err(error) => {
-                let report = self.fail(slot, token, error);
-                self.ready.push_back(report);
-                return;
-            }
-        };
-        let events = match operation {
-            Operation::Read { .. } | Operation::Recv { .. } | Operation::Accept { multishot: false, .. } => {
-                POLL_IN
-            }
-            Operation::Write { .. } | Operation::Send { .. } | Operation::Connect { .. } => POLL_OUT,
-            _ => 0,
-        };
-        if events != 0 {
-            let mut poll = Sqe::poll_add(lowered.entry.fd, events, PollFlags::empty());
-            poll.flags = lowered.entry.flags;
-            self.push(&poll.link().user_data(token.to_word() | POLL));
-        }
-        self.push(&lowered.entry);
-        for pin in lowered.pins {
-            if pin != NONE {
-                self.table.pin(pin);
-            }
-        }
-        let packet = &mut self.packets[slot as usize];
-        packet.pins = lowered.pins;
-        if events != 0 {
-            packet.standing.insert(Standing::POLLED);
-        }
     }
 
     /// The time limit of a wait until `until`.
@@ -557,7 +263,7 @@ impl Backend for Uring {
             if let Some(helpers) = &self.helpers {
                 helpers.cancel(token);
             }
-        } else if !standing.contains(Standing::AGAIN) {
+        } else if !standing.intersects(Standing::AGAIN | Standing::BEHIND) {
             if standing.contains(Standing::POLLED) {
                 self.cancels.push_back(token.to_word() | POLL);
             }
@@ -639,7 +345,7 @@ impl Backend for Uring {
 
 impl HostBackend for Uring {
     fn adopt(&mut self, index: u32, descriptor: OwnedFd) -> Result<(), Errno> {
-        self.insert(index, descriptor)
+        self.take_in(index, descriptor)
     }
 
     fn release(&mut self, index: u32) -> Result<OwnedFd, Errno> {

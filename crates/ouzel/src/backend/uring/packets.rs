@@ -12,14 +12,18 @@ pub(super) const SLOTS: u32 = 1 << 28;
 
 /// The entry is the backend's own; its completion is no report.
 pub(super) const OWN: u64 = 1 << 31;
+/// Which of the backend's own entries it is.
+pub(super) const KIND: u64 = OWN | 7 << 28;
 /// A poll before a second try, beside the operation's token.
-pub(super) const POLL: u64 = OWN | 1 << 30;
-/// A cancel.
-pub(super) const CANCEL: u64 = OWN | 1;
+pub(super) const POLL: u64 = OWN | 1 << 28;
+/// A cancel, beside the operation's token.
+pub(super) const CANCEL: u64 = OWN | 2 << 28;
+/// A cancel of a poll.
+pub(super) const CANCEL_POLL: u64 = OWN | 3 << 28;
 /// The poll of the helpers' bell.
-pub(super) const BELL: u64 = OWN | 2;
+pub(super) const BELL: u64 = OWN | 4 << 28;
 /// A descriptor made from a slot.
-pub(super) const INSTALL: u64 = OWN | 3;
+pub(super) const INSTALL: u64 = OWN | 5 << 28;
 
 bitflags! {
     /// How an operation stands.
@@ -39,6 +43,8 @@ bitflags! {
         const AGAIN = 1 << 5;
         /// Its second try hangs behind a poll.
         const POLLED = 1 << 6;
+        /// The member of its run before it is not over, so the kernel has not begun it and finds nothing to cancel.
+        const BEHIND = 1 << 7;
     }
 }
 
@@ -49,6 +55,8 @@ pub(super) struct Packet {
     pub(super) standing: Standing,
     /// The indices whose descriptor it names by number.
     pub(super) pins: [u32; 2],
+    /// The slot of the next member of its run, or [`NONE`].
+    pub(super) next: u32,
     pub(super) operation: Operation,
 }
 
@@ -57,6 +65,7 @@ impl Packet {
         generation: 0,
         standing: Standing::empty(),
         pins: [NONE; 2],
+        next: NONE,
         operation: Operation::Close { file: NONE },
     };
 

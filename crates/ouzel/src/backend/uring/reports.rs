@@ -12,7 +12,7 @@ use ouzel_ring::Errno;
 use ouzel_ring::modifiers::{OpenFlags, SyncMode};
 use ouzel_uring::abi::Cqe;
 
-use super::packets::{BELL, OWN, Standing};
+use super::packets::{BELL, CANCEL, KIND, OWN, Standing};
 use super::table::{Kind, NONE};
 use super::{Uring, calls, lower, memory};
 
@@ -48,11 +48,20 @@ impl Uring {
     /// A completion of the backend's own entry.
     #[cold]
     fn read_own(&mut self, completion: &Cqe) {
-        if completion.user_data != BELL {
-            // A cancel that found nothing, or a poll whose operation has its own completion.
-            return;
+        match completion.user_data & KIND {
+            BELL => self.listening = false,
+            CANCEL if completion.res == -Errno::ENOENT.raw() => {
+                // Between two waits the kernel does not find an operation, though it may begin to wait again.
+                let word = completion.user_data & !KIND;
+                let token = Token::from_word(word);
+                if self.packets.get(token.slot as usize).is_some_and(|packet| packet.is(token)) {
+                    self.cancels.push_back(word);
+                }
+                return;
+            }
+            // A poll whose operation has its own completion.
+            _ => return,
         }
-        self.listening = false;
         let Some(mut helpers) = self.helpers.take() else { return };
         helpers.collect(|token, outcome| {
             self.finish(token.slot);
@@ -118,7 +127,20 @@ impl Uring {
     fn again_later(&mut self, slot: u32) {
         if let Some(packet) = self.packets.get_mut(slot as usize) {
             packet.standing.insert(Standing::AGAIN);
+            let next = std::mem::replace(&mut packet.next, NONE);
             self.again.push_back(slot);
+            self.begun(next);
+        }
+    }
+
+    /// The kernel has begun the member of a run in `slot`, or dropped it.
+    #[inline]
+    fn begun(&mut self, slot: u32) {
+        let Some(packet) = self.packets.get_mut(slot as usize) else { return };
+        packet.standing.remove(Standing::BEHIND);
+        if packet.standing.contains(Standing::CANCELLED) {
+            let token = Token { slot, generation: packet.generation };
+            self.cancels.push_back(token.to_word());
         }
     }
 
@@ -127,8 +149,11 @@ impl Uring {
     fn finish(&mut self, slot: u32) {
         let Some(packet) = self.packets.get_mut(slot as usize) else { return };
         packet.standing = Standing::empty();
-        let pins = packet.pins;
+        let (pins, next) = (packet.pins, packet.next);
         self.in_flight -= 1;
+        if next != NONE {
+            self.begun(next);
+        }
         for pin in pins {
             if pin != NONE {
                 self.table.unpin(pin);
