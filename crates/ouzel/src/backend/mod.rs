@@ -4,13 +4,13 @@ pub mod fault;
 mod memory;
 mod random;
 pub mod sim;
+pub mod threads;
+pub mod uring;
 
 use std::os::fd::OwnedFd;
 
 use ouzel_engine::Backend;
 use ouzel_ring::Errno;
-
-pub mod threads;
 
 /// A backend whose descriptor table can exchange objects with the rest of the process.
 pub trait HostBackend: Backend + Send {
