@@ -8,6 +8,7 @@ use std::error::Error;
 use std::ffi::CString;
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::{Tally, allocations};
@@ -43,7 +44,7 @@ impl Task {
 /// Errors: bad arguments, a pass that failed, a harness that went away.
 pub fn serve(
     setting: &str,
-    mut pass: impl FnMut(&Task) -> Result<Tally, Box<dyn Error>>,
+    mut pass: impl FnMut(&Arc<Task>) -> Result<Tally, Box<dyn Error>>,
 ) -> Result<(), Box<dyn Error>> {
     serve_with(|_| Ok(setting.to_owned()), |_: &mut String, task| pass(task))
 }
@@ -54,9 +55,9 @@ pub fn serve(
 /// Errors: as for [`serve`], and those of `set_up`.
 pub fn serve_with<S: ToString>(
     set_up: impl FnOnce(&Task) -> Result<S, Box<dyn Error>>,
-    mut pass: impl FnMut(&mut S, &Task) -> Result<Tally, Box<dyn Error>>,
+    mut pass: impl FnMut(&mut S, &Arc<Task>) -> Result<Tally, Box<dyn Error>>,
 ) -> Result<(), Box<dyn Error>> {
-    let task = Task::from_arguments()?;
+    let task = Arc::new(Task::from_arguments()?);
     let mut state = set_up(&task)?;
     let mut output = std::io::stdout().lock();
     writeln!(output, "{{\"setting\":{:?}}}", state.to_string())?;
@@ -65,6 +66,7 @@ pub fn serve_with<S: ToString>(
         if line?.trim() != "run" {
             return Err("the harness says only `run`".into());
         }
+        // What is shared with tasks is cloned as a pointer; the paths are not.
         let allocations_before = allocations();
         let start = Instant::now();
         let tally = pass(&mut state, &task)?;

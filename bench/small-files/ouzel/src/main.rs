@@ -1,6 +1,8 @@
 //! Ouzel through its typed interface: chains of open, read and close, so many submitted and then waited for together,
 //! with the memory of finished chains and their buffers used again.
 
+use std::sync::Arc;
+
 use contender::{BUFFER_BYTES, CountingAllocator, Tally, Task, serve_with};
 use ouzel::{BackendKind, Buffer, Chain, Offset, OpenOptions, Reg, Ring, Ticket};
 
@@ -44,7 +46,7 @@ fn set_up(task: &Task) -> Result<State, Box<dyn std::error::Error>> {
     Ok(State { ring, spare, flying: Vec::with_capacity(task.in_flight) })
 }
 
-fn pass(state: &mut State, task: &Task) -> Result<Tally, Box<dyn std::error::Error>> {
+fn pass(state: &mut State, task: &Arc<Task>) -> Result<Tally, Box<dyn std::error::Error>> {
     let State { ring, spare, flying } = state;
     let mut tally = Tally::default();
     for paths in task.paths.chunks(task.in_flight) {
