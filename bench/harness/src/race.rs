@@ -54,13 +54,11 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// Runs all entrants; returns the lines of those that finished, and why the others did not.
-#[allow(clippy::type_complexity, reason = "two lists, named where they are taken apart")]
-pub fn run(
-    entrants: &[Entrant],
-    files: &Files,
-    rounds: u32,
-) -> Result<(Vec<Line>, Vec<(String, String)>), Box<dyn Error>> {
+/// The lines of those that finished; the names of the others, and why they did not.
+pub type Outcome = (Vec<Line>, Vec<(String, String)>);
+
+/// Runs all entrants.
+pub fn run(entrants: &[Entrant], files: &Files, rounds: u32) -> Result<Outcome, Box<dyn Error>> {
     let mut skipped = Vec::new();
     let mut running: Vec<(Running, Line)> = Vec::new();
     for entrant in entrants {

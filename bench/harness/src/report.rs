@@ -126,10 +126,14 @@ fn small_files(text: &mut String, results: &Results) -> std::fmt::Result {
         )?;
     }
     if let (Some(raw), Some(again)) = (raw, results.line("raw (again)")) {
-        let noise = (again.ratio_to(raw) - 1.0).abs() * 100.0;
+        let apart = |ratio: f64| (ratio - 1.0).abs() * 100.0;
+        let middle = apart(again.ratio_to(raw));
+        let widest =
+            again.samples.iter().zip(&raw.samples).map(|(again, raw)| apart(again / raw)).fold(0.0, f64::max);
         writeln!(
             text,
-            "\nThe same program ran as `raw` and as `raw (again)`: {noise:.1} % apart. Smaller differences are noise."
+            "\nThe noise: the same program ran as `raw` and as `raw (again)`. They are {middle:.1} % apart in the median, \
+             single rounds up to {widest:.1} %."
         )?;
     }
     writeln!(text, "\nSystem calls, instructions (in user space) and allocations are per file.")?;

@@ -54,13 +54,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// A contender's name and its nanoseconds per operation, round by round.
+type Samples<'a> = (&'a str, Vec<f64>);
+
 /// Runs the contenders in turn, one warm-up round and `rounds` that count; nanoseconds per operation, sorted.
 fn race<'a>(
     contenders: &mut [(&'a str, Box<dyn Contender>)],
     batch: u64,
     rounds: usize,
     operations: u64,
-) -> Result<Vec<(&'a str, Vec<f64>)>, Box<dyn Error>> {
+) -> Result<Vec<Samples<'a>>, Box<dyn Error>> {
     let mut samples: Vec<Vec<f64>> = vec![Vec::with_capacity(rounds); contenders.len()];
     for round in 0..=rounds {
         for ((_, contender), samples) in contenders.iter_mut().zip(&mut samples) {

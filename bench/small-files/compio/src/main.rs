@@ -5,10 +5,10 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use contender::{BUFFER_BYTES, CountingAllocator, Tally, Task, serve};
 use compio::buf::BufResult;
 use compio::fs::File;
 use compio::io::AsyncReadAt;
+use contender::{BUFFER_BYTES, CountingAllocator, Tally, Task, serve};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -26,8 +26,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 async fn pass(task: &Arc<Task>, buffers: &mut Vec<Vec<u8>>) -> Result<Tally, Box<dyn std::error::Error>> {
     let next = Rc::new(Cell::new(0));
-    let workers: Vec<_> =
-        buffers.drain(..).map(|buffer| compio::runtime::spawn(read_files(task.clone(), next.clone(), buffer))).collect();
+    let workers: Vec<_> = buffers
+        .drain(..)
+        .map(|buffer| compio::runtime::spawn(read_files(task.clone(), next.clone(), buffer)))
+        .collect();
     let mut tally = Tally::default();
     for worker in workers {
         let (read, buffer) = worker.await.map_err(|_| "a task was lost")??;

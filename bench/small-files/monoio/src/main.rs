@@ -14,19 +14,26 @@ static ALLOCATOR: CountingAllocator = CountingAllocator;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut ring = io_uring::IoUring::builder();
     ring.setup_single_issuer().setup_coop_taskrun().setup_taskrun_flag();
-    let mut runtime =
-        monoio::RuntimeBuilder::<monoio::IoUringDriver>::new().uring_builder(ring).with_entries(256).build()?;
+    let mut runtime = monoio::RuntimeBuilder::<monoio::IoUringDriver>::new()
+        .uring_builder(ring)
+        .with_entries(256)
+        .build()?;
     let mut buffers: Vec<Vec<u8>> = Vec::new();
-    serve("IoUringDriver, 256 entries, SINGLE_ISSUER, COOP_TASKRUN, TASKRUN_FLAG, buffers used again", |task| {
-        buffers.resize_with(task.in_flight, || vec![0; BUFFER_BYTES]);
-        runtime.block_on(pass(task, &mut buffers))
-    })
+    serve(
+        "IoUringDriver, 256 entries, SINGLE_ISSUER, COOP_TASKRUN, TASKRUN_FLAG, buffers used again",
+        |task| {
+            buffers.resize_with(task.in_flight, || vec![0; BUFFER_BYTES]);
+            runtime.block_on(pass(task, &mut buffers))
+        },
+    )
 }
 
 async fn pass(task: &Arc<Task>, buffers: &mut Vec<Vec<u8>>) -> Result<Tally, Box<dyn std::error::Error>> {
     let next = Rc::new(Cell::new(0));
-    let workers: Vec<_> =
-        buffers.drain(..).map(|buffer| monoio::spawn(read_files(task.clone(), next.clone(), buffer))).collect();
+    let workers: Vec<_> = buffers
+        .drain(..)
+        .map(|buffer| monoio::spawn(read_files(task.clone(), next.clone(), buffer)))
+        .collect();
     let mut tally = Tally::default();
     for worker in workers {
         let (read, buffer) = worker.await?;

@@ -25,8 +25,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 async fn pass(task: &Arc<Task>, buffers: &mut Vec<Vec<u8>>) -> Result<Tally, Box<dyn std::error::Error>> {
     let next = Rc::new(Cell::new(0));
-    let workers: Vec<_> =
-        buffers.drain(..).map(|buffer| tokio_uring::spawn(read_files(task.clone(), next.clone(), buffer))).collect();
+    let workers: Vec<_> = buffers
+        .drain(..)
+        .map(|buffer| tokio_uring::spawn(read_files(task.clone(), next.clone(), buffer)))
+        .collect();
     let mut tally = Tally::default();
     for worker in workers {
         let (read, buffer) = worker.await??;
