@@ -10,6 +10,8 @@ use std::os::fd::OwnedFd;
 use ouzel_engine::Backend;
 use ouzel_ring::Errno;
 
+pub mod threads;
+
 /// A backend whose descriptor table can exchange objects with the rest of the process.
 pub trait HostBackend: Backend + Send {
     /// Puts an ordinary file descriptor into the table at `index`, which the engine has reserved.
