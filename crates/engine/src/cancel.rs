@@ -92,6 +92,15 @@ impl<B: Backend> Engine<B> {
 
     /// Ends the ordinary part of `chain`: its running members are asked to stop, those behind them will not run.
     pub(crate) fn give_up(&mut self, chain: u32, why: GivenUp) {
+        if self.chains[chain].ended.is_none() {
+            self.end_ordinary(chain, why);
+            self.queue(chain);
+        }
+    }
+
+    /// The same for a chain that is being moved on right now, and so must not be queued: it may be over, and its slot
+    /// given out again, before the work list gets there.
+    pub(crate) fn end_ordinary(&mut self, chain: u32, why: GivenUp) {
         if self.chains[chain].ended.is_some() {
             return;
         }
@@ -113,7 +122,6 @@ impl<B: Backend> Engine<B> {
             }
             slot = next;
         }
-        self.queue(chain);
     }
 
     /// Asks the backend to give up a started packet.

@@ -124,9 +124,11 @@ impl<B: Backend> Engine<B> {
                         let finally = self.packets[slot].is_finally();
                         self.conclude(chain, slot, Errno::OK, 0, 0, false);
                         match at {
-                            Some(at) if !finally && at <= now => self.give_up(chain, GivenUp::TimedOut),
-                            Some(at) if !finally => self.timers.set(self.packets.capacity() + chain, at),
-                            _ => {}
+                            _ if finally => {}
+                            Some(at) if at <= now => self.end_ordinary(chain, GivenUp::TimedOut),
+                            Some(at) => self.timers.set(self.packets.capacity() + chain, at),
+                            // Never is a deadline too: it replaces an earlier one.
+                            None => self.timers.clear(self.packets.capacity() + chain),
                         }
                         true
                     }
