@@ -18,7 +18,7 @@ use crate::memory::{Arena, Memory};
 use crate::stage::{Stage, ring};
 
 /// How long anything may take.
-pub const LIMIT: Duration = Duration::from_secs(20);
+pub const LIMIT: Duration = Duration::from_secs(5);
 
 /// How long a program waits to see that something does *not* happen.
 pub const MOMENT: Duration = Duration::from_millis(20);
@@ -175,6 +175,20 @@ impl World {
         }
         assert_eq!(all.len(), count, "more completions than expected: {all:#?}");
         all
+    }
+
+    /// Waits for at least one completion.
+    #[track_caller]
+    pub fn wait_any(&mut self) -> Vec<Completion> {
+        let started = Instant::now();
+        loop {
+            self.enter(u32::MAX, 1, Some(MOMENT));
+            let all = self.pop_all();
+            if !all.is_empty() {
+                return all;
+            }
+            assert!(started.elapsed() < LIMIT, "no completion after {LIMIT:?}: {:?}", self.gauges());
+        }
     }
 
     /// Waits until everything is over.

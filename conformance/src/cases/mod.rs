@@ -12,7 +12,7 @@ mod pipes;
 mod polling;
 mod regions;
 mod registers;
-mod sockets;
+pub(crate) mod sockets;
 mod space;
 mod stream_sockets;
 mod teardown;
