@@ -23,14 +23,13 @@ pub enum Target {
 }
 
 impl Target {
-    pub(crate) fn from_arguments(arguments: &[u64; 5]) -> Result<Target, Errno> {
-        match CancelBy::from_number(arguments[3]).ok_or(Errno::EINVAL)? {
-            CancelBy::Data => Ok(Target::Data(arguments[1])),
-            CancelBy::Descriptor => {
-                Descriptor::from_number(arguments[0]).map(Target::Descriptor).ok_or(Errno::EBADF)
-            }
-            CancelBy::All => Ok(Target::All),
-        }
+    /// What the arguments of a CANCEL name; `None` is nothing, for a number that no descriptor can have.
+    pub(crate) fn from_arguments(arguments: &[u64; 5]) -> Result<Option<Target>, Errno> {
+        Ok(match CancelBy::from_number(arguments[3]).ok_or(Errno::EINVAL)? {
+            CancelBy::Data => Some(Target::Data(arguments[1])),
+            CancelBy::Descriptor => Descriptor::from_number(arguments[0]).map(Target::Descriptor),
+            CancelBy::All => Some(Target::All),
+        })
     }
 }
 
