@@ -191,6 +191,16 @@ impl World {
         }
     }
 
+    /// Waits for `count` completions or more.
+    #[track_caller]
+    pub fn settle_some(&mut self, count: usize) -> Vec<Completion> {
+        let mut all = Vec::new();
+        while all.len() < count {
+            all.extend(self.wait_any());
+        }
+        all
+    }
+
     /// Waits until everything is over.
     #[track_caller]
     pub fn settle(&mut self) -> Vec<Completion> {
