@@ -8,6 +8,7 @@
 pub mod cases;
 pub mod entry;
 pub mod memory;
+pub mod random;
 pub mod stage;
 pub mod table;
 pub mod world;
