@@ -24,3 +24,13 @@ pub trait HostBackend: Backend + Send {
     /// Errors: EOPNOTSUPP where the backend has no real descriptors; those of making one.
     fn release(&mut self, index: u32) -> Result<OwnedFd, Errno>;
 }
+
+impl<B: HostBackend + ?Sized> HostBackend for Box<B> {
+    fn adopt(&mut self, index: u32, descriptor: OwnedFd) -> Result<(), Errno> {
+        (**self).adopt(index, descriptor)
+    }
+
+    fn release(&mut self, index: u32) -> Result<OwnedFd, Errno> {
+        (**self).release(index)
+    }
+}
