@@ -86,8 +86,7 @@ fn uring(builder: &RingBuilder, movable: bool) -> Result<Box<dyn HostBackend>, S
 }
 
 fn threads(builder: &RingBuilder, reason: String) -> Result<(Box<dyn HostBackend>, Choice), Error> {
-    let mut options = ThreadsOptions::default();
-    options.descriptors = builder.descriptors;
+    let options = ThreadsOptions { descriptors: builder.descriptors, ..ThreadsOptions::default() };
     match Threads::new(options) {
         Ok(backend) => Ok((Box::new(backend), Choice::new(BackendKind::Threads, reason))),
         Err(error) => Err(Error::Backend { backend: "threads", reason: error.to_string() }),
