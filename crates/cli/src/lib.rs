@@ -11,5 +11,6 @@ pub mod machine;
 pub mod output;
 pub mod program;
 pub mod report;
+pub mod ring_machine;
 pub mod run;
 pub mod summary;
