@@ -84,7 +84,7 @@ impl<B: Backend> Engine<B> {
 
     fn post_result(&mut self, slot: u32, outcome: Outcome) {
         let entry = self.packets[slot].entry;
-        let Outcome::Done { mut error, mut result, extra } = outcome else { return };
+        let Outcome::Done { error, mut result, extra } = outcome else { return };
         if error.is_ok() && entry.op == Verb::Accept as u32 {
             match self.descriptors.reserve() {
                 Ok(index) => {
@@ -92,9 +92,14 @@ impl<B: Backend> Engine<B> {
                     self.descriptors.install(index);
                     result = self.descriptors.descriptor(index);
                 }
-                Err(full) => {
+                Err(_) => {
+                    // The connection is closed, and the entry ends: its last completion says EMFILE.
                     self.backend.discard(result);
-                    (error, result) = (full, 0);
+                    if self.packets[slot].stage == Stage::Started {
+                        self.give_up_packet(slot, GivenUp::TableFull);
+                    }
+                    self.packets[slot].given_up = Some(GivenUp::TableFull);
+                    return;
                 }
             }
         }
@@ -111,6 +116,8 @@ impl<B: Backend> Engine<B> {
             let Some(Stored { slot, outcome, last }) = self.stored.pop_front() else { break };
             if last {
                 self.packets[slot].stored = 0;
+                let full = self.packets[slot].given_up == Some(GivenUp::TableFull);
+                let outcome = if full { Outcome::failure(Errno::EMFILE) } else { outcome };
                 self.packets[slot].stage = Stage::Reported(outcome);
                 let chain = self.packets[slot].chain;
                 self.queue(chain);

@@ -29,6 +29,8 @@ pub(crate) enum GivenUp {
     TimedOut,
     /// A multishot that no completion slot was left for.
     NoRoom,
+    /// A multishot ACCEPT whose connection found the descriptor table full.
+    TableFull,
 }
 
 impl GivenUp {
@@ -37,6 +39,7 @@ impl GivenUp {
             GivenUp::Cancelled => Errno::ECANCELED,
             GivenUp::TimedOut => Errno::ETIMEDOUT,
             GivenUp::NoRoom => Errno::ENOBUFS,
+            GivenUp::TableFull => Errno::EMFILE,
         }
     }
 }

@@ -4,6 +4,8 @@ pub mod fault;
 mod memory;
 mod random;
 pub mod sim;
+pub mod threads;
+pub mod uring;
 
 use std::os::fd::OwnedFd;
 
@@ -21,4 +23,14 @@ pub trait HostBackend: Backend + Send {
     ///
     /// Errors: EOPNOTSUPP where the backend has no real descriptors; those of making one.
     fn release(&mut self, index: u32) -> Result<OwnedFd, Errno>;
+}
+
+impl<B: HostBackend + ?Sized> HostBackend for Box<B> {
+    fn adopt(&mut self, index: u32, descriptor: OwnedFd) -> Result<(), Errno> {
+        (**self).adopt(index, descriptor)
+    }
+
+    fn release(&mut self, index: u32) -> Result<OwnedFd, Errno> {
+        (**self).release(index)
+    }
 }

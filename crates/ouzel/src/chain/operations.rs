@@ -236,7 +236,7 @@ impl Chain {
     pub fn mkdir(&mut self, directory: impl Into<Directory>, path: impl AsRef<Path>, mode: u32) -> Reg<Unit> {
         Draft::new(Verb::Mkdir)
             .directory(self, 0, directory)
-            .value(3, mode as u64)
+            .value(4, mode as u64)
             .add_path(self, path.as_ref())
     }
 
