@@ -25,11 +25,6 @@ impl<B: Backend> Engine<B> {
             count += 1;
             self.take_report(report);
         }
-        if count > 0 {
-            while let Some(chain) = self.stalled.pop_front() {
-                self.queue(chain);
-            }
-        }
         count
     }
 
