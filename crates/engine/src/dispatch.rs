@@ -126,6 +126,7 @@ impl<B: Backend> Engine<B> {
                         match at {
                             Some(at) if !finally && at <= now => self.give_up(chain, GivenUp::TimedOut),
                             Some(at) if !finally => self.timers.set(self.packets.capacity() + chain, at),
+                            None if !finally => self.timers.clear(self.packets.capacity() + chain),
                             _ => {}
                         }
                         true
