@@ -133,8 +133,8 @@ pub struct Engine<B> {
     pub(crate) steps: Vec<Step>,
     /// Operations the backend has not reported for the last time.
     pub(crate) started: u32,
-    /// Those of them whose success posts no completion.
-    pub(crate) silent: u32,
+    /// Those of them whose report must wake the engine by itself.
+    pub(crate) eager: u32,
     /// Something was started since the backend last submitted.
     pub(crate) unsubmitted: bool,
     pub(crate) chain_limit: u32,
@@ -165,7 +165,7 @@ impl<B: Backend> Engine<B> {
             stored: VecDeque::with_capacity(slots as usize),
             steps: Vec::with_capacity(longest_run),
             started: 0,
-            silent: 0,
+            eager: 0,
             unsubmitted: false,
             chain_limit,
             closing: false,
@@ -240,8 +240,9 @@ impl<B: Backend> Engine<B> {
 
     /// How many reports the backend should gather before it wakes the engine.
     fn reports_wanted(&self, completions: u32) -> u32 {
-        // A silent operation's report is none of the completions waited for, so nothing can be said in advance.
-        let wanted = if self.silent > 0 { 1 } else { completions };
+        // Only reports that end chains may be gathered: behind any other waits a member, or a chain for which there
+        // was no room, on which the rest of those started may depend.
+        let wanted = if self.eager > 0 || !self.stalled.is_empty() { 1 } else { completions };
         wanted.min(self.started).max(1)
     }
 
