@@ -25,11 +25,6 @@ impl<B: Backend> Engine<B> {
             count += 1;
             self.take_report(report);
         }
-        if count > 0 {
-            while let Some(chain) = self.stalled.pop_front() {
-                self.queue(chain);
-            }
-        }
         count
     }
 
@@ -45,7 +40,7 @@ impl<B: Backend> Engine<B> {
             return self.take_result(slot, report.outcome);
         }
         self.started -= 1;
-        self.silent -= self.packets[slot].flags().contains(EntryFlags::SILENT) as u32;
+        self.eager -= self.packets[slot].eager as u32;
         let outcome = self.settle(slot, report.outcome);
         if self.packets[slot].stored > 0 {
             self.packets[slot].stage = Stage::Parked;
