@@ -27,7 +27,11 @@ impl<B: Backend> Engine<B> {
         }
         if count > 0 {
             while let Some(chain) = self.stalled.pop_front() {
-                self.queue(chain);
+                // A chain that was given up meanwhile has moved on without this, and may be over.
+                let current = if self.chains.is_live(chain) { self.chains[chain].current } else { NONE };
+                if current != NONE && self.packets[current].stage == Stage::Stalled {
+                    self.queue(chain);
+                }
             }
         }
         count
