@@ -161,7 +161,7 @@ pub enum Started {
         /// Where it ran.
         way: Way,
     },
-    /// No room: nothing was taken. The engine asks again after the next report.
+    /// No room: nothing was taken. The engine asks again after the next [`wait`](Backend::wait), and with each enter.
     Busy,
 }
 

@@ -25,15 +25,6 @@ impl<B: Backend> Engine<B> {
             count += 1;
             self.take_report(report);
         }
-        if count > 0 {
-            while let Some(chain) = self.stalled.pop_front() {
-                // A chain that was given up meanwhile has moved on without this, and may be over.
-                let current = if self.chains.is_live(chain) { self.chains[chain].current } else { NONE };
-                if current != NONE && self.packets[current].stage == Stage::Stalled {
-                    self.queue(chain);
-                }
-            }
-        }
         count
     }
 
@@ -49,7 +40,7 @@ impl<B: Backend> Engine<B> {
             return self.take_result(slot, report.outcome);
         }
         self.started -= 1;
-        self.silent -= self.packets[slot].flags().contains(EntryFlags::SILENT) as u32;
+        self.eager -= self.packets[slot].eager as u32;
         let outcome = self.settle(slot, report.outcome);
         if self.packets[slot].stored > 0 {
             self.packets[slot].stage = Stage::Parked;

@@ -14,9 +14,9 @@ use ouzel_ring::{Broken, Descriptor, EngineEnd, Entry, Errno, State};
 use crate::cancel::Target;
 use crate::conclude::Stored;
 use crate::descriptors::{Descriptors, Look};
-use crate::packet::{Chain, Packet};
+use crate::packet::{Chain, Packet, Stage};
 use crate::regions::Regions;
-use crate::slab::Slab;
+use crate::slab::{NONE, Slab};
 use crate::timers::Timers;
 use crate::trace::{Event, EventKind, Trace};
 use crate::{Backend, Counters, Step};
@@ -133,8 +133,8 @@ pub struct Engine<B> {
     pub(crate) steps: Vec<Step>,
     /// Operations the backend has not reported for the last time.
     pub(crate) started: u32,
-    /// Those of them whose success posts no completion.
-    pub(crate) silent: u32,
+    /// Those of them whose report must wake the engine by itself.
+    pub(crate) eager: u32,
     /// Something was started since the backend last submitted.
     pub(crate) unsubmitted: bool,
     pub(crate) chain_limit: u32,
@@ -165,7 +165,7 @@ impl<B: Backend> Engine<B> {
             stored: VecDeque::with_capacity(slots as usize),
             steps: Vec::with_capacity(longest_run),
             started: 0,
-            silent: 0,
+            eager: 0,
             unsubmitted: false,
             chain_limit,
             closing: false,
@@ -184,6 +184,7 @@ impl<B: Backend> Engine<B> {
             _ => None,
         };
         let mut entered = Entered::default();
+        self.retry_stalled();
         loop {
             loop {
                 self.deliver_stored();
@@ -205,16 +206,27 @@ impl<B: Backend> Engine<B> {
                 || deadline.is_some_and(|deadline| now >= deadline)
                 || (self.started == 0 && until.is_none());
             if !enough {
-                self.sleep(self.reports_wanted(wait - entered.readable), until)?;
+                // Submitting may be all that the backend needs to have room again, so what is stalled is tried once
+                // more before anybody sleeps.
+                let want = if self.unsubmitted && !self.stalled.is_empty() {
+                    0
+                } else {
+                    self.reports_wanted(wait - entered.readable)
+                };
+                self.sleep(want, until)?;
                 self.collect();
+                self.retry_stalled();
                 self.fire_timers();
                 continue;
             }
             // What was started must not lie about; and who does not wait still gets what is there.
             let look = self.unsubmitted || (self.started > 0 && entered.readable < wait.max(1));
             if look {
+                let submitted = self.unsubmitted;
                 self.sleep(0, None)?;
-                self.collect();
+                if self.collect() > 0 || submitted {
+                    self.retry_stalled();
+                }
             }
             self.fire_timers();
             if self.work.is_empty() {
@@ -228,8 +240,9 @@ impl<B: Backend> Engine<B> {
 
     /// How many reports the backend should gather before it wakes the engine.
     fn reports_wanted(&self, completions: u32) -> u32 {
-        // A silent operation's report is none of the completions waited for, so nothing can be said in advance.
-        let wanted = if self.silent > 0 { 1 } else { completions };
+        // Only reports that end chains may be gathered: behind any other waits a member, or a chain for which there
+        // was no room, on which the rest of those started may depend.
+        let wanted = if self.eager > 0 || !self.stalled.is_empty() { 1 } else { completions };
         wanted.min(self.started).max(1)
     }
 
@@ -242,7 +255,24 @@ impl<B: Backend> Engine<B> {
     pub(crate) fn work_off(&mut self) {
         while let Some(chain) = self.work.pop_front() {
             self.chains[chain].queued = false;
-            self.advance(chain);
+            // A chain whose own DEADLINE ended it was queued while it was moving, and may be over.
+            if self.chains.is_live(chain) {
+                self.advance(chain);
+            }
+        }
+    }
+
+    /// Gives the chains for which the backend had no room another try.
+    fn retry_stalled(&mut self) {
+        while let Some(chain) = self.stalled.pop_front() {
+            // It may have been given up and be over by now, or its slot may be another chain's.
+            let current = self.chains[chain].current;
+            let waits = self.chains.is_live(chain)
+                && current != NONE
+                && self.packets[current].stage == Stage::Stalled;
+            if waits {
+                self.queue(chain);
+            }
         }
     }
 

@@ -58,6 +58,8 @@ pub(crate) struct Packet {
     pub(crate) opens: [u32; 2],
     /// The started operation is a CLOSE (of `uses[0]`).
     pub(crate) closes: bool,
+    /// Started: its report gives the engine something to do, or posts nothing, so that nobody may sleep past it.
+    pub(crate) eager: bool,
     /// Parked: its timer means success, not ETIMEDOUT.
     pub(crate) wakes: bool,
     /// Results of a multishot are in the store, so that its end must queue behind them.
@@ -76,6 +78,7 @@ impl Packet {
             uses: [NONE; 2],
             opens: [NONE; 2],
             closes: false,
+            eager: false,
             wakes: false,
             stored: 0,
             scratch: Scratch::default(),
@@ -93,6 +96,7 @@ impl Packet {
         self.uses = [NONE; 2];
         self.opens = [NONE; 2];
         self.closes = false;
+        self.eager = false;
         self.wakes = false;
         self.stored = 0;
     }

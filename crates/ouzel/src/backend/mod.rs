@@ -4,6 +4,8 @@ pub mod fault;
 mod memory;
 mod random;
 pub mod sim;
+pub mod threads;
+pub mod uring;
 
 use std::os::fd::OwnedFd;
 

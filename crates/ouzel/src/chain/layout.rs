@@ -57,6 +57,7 @@ impl Layout {
                     self.places[number].position = self.entries.len() as u16;
                     let mut flags = if finally { EntryFlags::FINALLY } else { EntryFlags::empty() };
                     flags |= if step.hardlink { EntryFlags::HARDLINK } else { EntryFlags::LINK };
+                    flags |= if step.silent { EntryFlags::SILENT } else { EntryFlags::empty() };
                     self.entries.push((number as u16, flags));
                 }
             }
@@ -65,7 +66,8 @@ impl Layout {
             *flags |= EntryFlags::LOCAL;
         }
         if let Some((_, flags)) = self.entries.last_mut() {
-            *flags -= EntryFlags::CHAINED;
+            // The last completion tells that the chain is over.
+            *flags -= EntryFlags::CHAINED | EntryFlags::SILENT;
         }
     }
 
