@@ -168,7 +168,7 @@ fn accept_multishot_without_credits_loses_nothing(world: &mut World) {
             world.push(&[connect(client, address).silent().data(2)]);
             world.enter(u32::MAX, 0, None);
             world.enter(0, u32::MAX, Some(std::time::Duration::from_millis(2)));
-            if unconnected.len() % 5 == 0 {
+            if unconnected.len().is_multiple_of(5) {
                 break;
             }
         }
