@@ -20,12 +20,17 @@ impl<B: Backend> Engine<B> {
     pub(crate) fn collect(&mut self) -> u32 {
         let mut count = 0;
         // When the store is full the rest stays in the backend, which holds it back in turn.
-        while self.stored.len() < self.packets.capacity() as usize {
+        while !self.is_store_full() {
             let Some(report) = self.backend.next() else { break };
             count += 1;
             self.take_report(report);
         }
         count
+    }
+
+    /// Whether nothing more can be taken from the backend before the submitter reads completions.
+    pub(crate) fn is_store_full(&self) -> bool {
+        self.stored.len() >= self.packets.capacity() as usize
     }
 
     fn take_report(&mut self, report: Report) {
@@ -43,7 +48,7 @@ impl<B: Backend> Engine<B> {
         self.eager -= self.packets[slot].eager as u32;
         let outcome = self.settle(slot, report.outcome);
         if self.packets[slot].stored > 0 {
-            self.packets[slot].stage = Stage::Parked;
+            self.packets[slot].stage = Stage::Stored;
             self.stored.push_back(Stored { slot, outcome, last: true });
             return;
         }
@@ -61,20 +66,21 @@ impl<B: Backend> Engine<B> {
     /// One result of a multishot that goes on: posted if there is a slot to spare, else stored. When that was the
     /// last slot to spare, the operation is given up.
     fn take_result(&mut self, slot: u32, outcome: Outcome) {
-        if self.packets[slot].stored > 0 || !self.has_spare_slot() {
+        if self.packets[slot].stored > 0 || !self.has_slots(2) {
             self.packets[slot].stored += 1;
             self.stored.push_back(Stored { slot, outcome, last: false });
         } else {
             self.post_result(slot, outcome);
         }
-        if !self.has_spare_slot() {
+        if !self.has_slots(2) {
             self.give_up_packet(slot, GivenUp::NoRoom);
         }
     }
 
-    fn has_spare_slot(&mut self) -> bool {
+    /// Whether `count` completion slots are promised to nobody.
+    fn has_slots(&mut self, count: u32) -> bool {
         // A look at the submitter's head; if that is impossible, the next enter says so.
-        self.free_credits() >= 2 || (self.queues.unread().is_ok() && self.free_credits() >= 2)
+        self.free_credits() >= count || (self.queues.unread().is_ok() && self.free_credits() >= count)
     }
 
     fn post_result(&mut self, slot: u32, outcome: Outcome) {
@@ -97,10 +103,14 @@ impl<B: Backend> Engine<B> {
         self.post(&entry, error, result, CompletionFlags::MORE.bits(), extra);
     }
 
-    /// Delivers stored results while there are slots to spare for them.
+    /// Delivers stored results while there are slots for them.
+    ///
+    /// They may pass through the slot kept for CANCEL: the operations are over or about to be, so the submitter has
+    /// it back as soon as it has read them. Otherwise multishots could hold all slots for ends that wait behind
+    /// results for which there is no slot.
     pub(crate) fn deliver_stored(&mut self) {
         while let Some(front) = self.stored.front() {
-            if !front.last && !self.has_spare_slot() {
+            if !front.last && !self.has_slots(1) {
                 break;
             }
             let Some(Stored { slot, outcome, last }) = self.stored.pop_front() else { break };
@@ -239,7 +249,7 @@ impl<B: Backend> Engine<B> {
                     self.give_up_packet(owner, GivenUp::TimedOut);
                     continue;
                 }
-                Stage::Waiting | Stage::Reported(_) => continue,
+                Stage::Waiting | Stage::Stored | Stage::Reported(_) => continue,
             };
             packet.stage = Stage::Reported(outcome);
             let chain = packet.chain;

@@ -18,6 +18,8 @@ pub(crate) enum Stage {
     Stalled,
     /// The backend has it.
     Started,
+    /// A multishot that is over; its end is in the store, behind its results.
+    Stored,
     /// The backend has reported; its turn has not come.
     Reported(Outcome),
 }
@@ -29,6 +31,8 @@ pub(crate) enum GivenUp {
     TimedOut,
     /// A multishot that no completion slot was left for.
     NoRoom,
+    /// A multishot ACCEPT that no index was left for.
+    NoDescriptor,
 }
 
 impl GivenUp {
@@ -37,6 +41,7 @@ impl GivenUp {
             GivenUp::Cancelled => Errno::ECANCELED,
             GivenUp::TimedOut => Errno::ETIMEDOUT,
             GivenUp::NoRoom => Errno::ENOBUFS,
+            GivenUp::NoDescriptor => Errno::EMFILE,
         }
     }
 }
@@ -59,7 +64,7 @@ pub(crate) struct Packet {
     pub(crate) eager: bool,
     /// Parked: its timer means success, not ETIMEDOUT.
     pub(crate) wakes: bool,
-    /// Results of a multishot are in the store, so that its end must queue behind them.
+    /// How many results of a multishot have gone into the store: what follows must queue behind them.
     pub(crate) stored: u32,
     pub(crate) scratch: Scratch,
 }
