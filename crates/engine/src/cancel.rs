@@ -119,8 +119,12 @@ impl<B: Backend> Engine<B> {
     /// Asks the backend to give up a started packet.
     pub(crate) fn give_up_packet(&mut self, slot: u32, why: GivenUp) {
         let packet = &mut self.packets[slot];
-        if packet.given_up.is_none() {
+        let asked = packet.given_up.is_some();
+        // A lost connection outranks every other reason: the entry's end has to say so.
+        if !asked || why == GivenUp::NoDescriptor {
             packet.given_up = Some(why);
+        }
+        if !asked {
             let data = packet.entry.data;
             let token = Token { slot, generation: self.packets.generation(slot) };
             self.record(data, EventKind::GivenUp);

@@ -66,6 +66,11 @@ impl<B: Backend> Engine<B> {
     /// One result of a multishot that goes on: posted if there is a slot to spare, else stored. When that was the
     /// last slot to spare, the operation is given up.
     fn take_result(&mut self, slot: u32, outcome: Outcome) {
+        let outcome = match self.accepted(slot, outcome) {
+            Ok(outcome) => outcome,
+            // The entry ends with that error instead of going on with it.
+            Err(_) => return self.give_up_packet(slot, GivenUp::NoDescriptor),
+        };
         if self.packets[slot].stored > 0 || !self.has_slots(2) {
             self.packets[slot].stored += 1;
             self.stored.push_back(Stored { slot, outcome, last: false });
@@ -85,22 +90,33 @@ impl<B: Backend> Engine<B> {
 
     fn post_result(&mut self, slot: u32, outcome: Outcome) {
         let entry = self.packets[slot].entry;
-        let Outcome::Done { mut error, mut result, extra } = outcome else { return };
-        if error.is_ok() && entry.op == Verb::Accept as u32 {
-            match self.descriptors.reserve() {
-                Ok(index) => {
-                    self.backend.attach(result, index);
-                    self.descriptors.install(index);
-                    result = self.descriptors.descriptor(index);
-                }
-                Err(full) => {
-                    self.backend.discard(result);
-                    (error, result) = (full, 0);
-                }
-            }
-        }
+        let Outcome::Done { error, result, extra } = outcome else { return };
         self.record(entry.data, EventKind::Completed { error, result, skipped: false });
         self.post(&entry, error, result, CompletionFlags::MORE.bits(), extra);
+    }
+
+    /// The outcome of the operation in `slot` with a descriptor in place of the handle, if it is a connection that a
+    /// multishot ACCEPT took. EMFILE, and the connection is closed, if the table is full.
+    fn accepted(&mut self, slot: u32, outcome: Outcome) -> Result<Outcome, Errno> {
+        let packet = &self.packets[slot];
+        let accepts =
+            packet.entry.op == Verb::Accept as u32 && packet.flags().contains(EntryFlags::MULTISHOT);
+        match outcome {
+            Outcome::Done { error: Errno::OK, result: handle, .. } if accepts => {
+                match self.descriptors.reserve() {
+                    Ok(index) => {
+                        self.backend.attach(handle, index);
+                        self.descriptors.install(index);
+                        Ok(Outcome::success(self.descriptors.descriptor(index)))
+                    }
+                    Err(full) => {
+                        self.backend.discard(handle);
+                        Err(full)
+                    }
+                }
+            }
+            other => Ok(other),
+        }
     }
 
     /// Delivers stored results while there are slots for them.
@@ -125,19 +141,6 @@ impl<B: Backend> Engine<B> {
         }
     }
 
-    /// Lets go of what stored results hold: nobody will read them.
-    pub(crate) fn drop_stored(&mut self) {
-        while let Some(stored) = self.stored.pop_front() {
-            let accepts = self.packets[stored.slot].entry.op == Verb::Accept as u32;
-            if let Outcome::Done { error: Errno::OK, result, .. } = stored.outcome
-                && accepts
-                && !stored.last
-            {
-                self.backend.discard(result);
-            }
-        }
-    }
-
     /// The operation in `slot` is over: what it named is free of it, what it opened is open, what it closed is gone.
     /// Returns the outcome as the submitter sees it.
     pub(crate) fn settle(&mut self, slot: u32, outcome: Outcome) -> Outcome {
@@ -150,6 +153,7 @@ impl<B: Backend> Engine<B> {
                 self.descriptors.end_use(index);
             }
         }
+        let outcome = self.accepted(slot, outcome).unwrap_or_else(Outcome::failure);
         let succeeded = matches!(outcome, Outcome::Done { error: Errno::OK, .. });
         for index in opens {
             if index != NONE {

@@ -319,7 +319,6 @@ impl<B: Backend> Engine<B> {
 
     /// Says that the engine is gone and gives the backend back.
     pub fn close(mut self) -> B {
-        self.drop_stored();
         self.queues.set_state(State::Closed);
         self.backend
     }
