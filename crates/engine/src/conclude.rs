@@ -169,6 +169,10 @@ impl<B: Backend> Engine<B> {
                 Outcome::Done { .. } => self.descriptors.retire(uses[0]),
             }
         }
+        if succeeded && opens[1] != NONE {
+            // Now, not when its turn comes: a CLOSE later in the run may have reported by then.
+            self.packets[slot].second = self.descriptors.descriptor(opens[1]);
+        }
         match outcome {
             Outcome::Done { error: Errno::OK, result, extra } => {
                 let result = if opens[0] == NONE { result } else { self.descriptors.descriptor(opens[0]) };
@@ -194,12 +198,11 @@ impl<B: Backend> Engine<B> {
     ) -> bool {
         self.timers.clear(slot);
         let packet = &self.packets[slot];
-        let (entry, flags, next, opens) = (packet.entry, packet.flags(), packet.next, packet.opens);
+        let (entry, flags, next, second) = (packet.entry, packet.flags(), packet.next, packet.second);
         if error.is_ok() {
             if let Some(register) = flags.saved_into() {
                 self.save(chain, register, result);
-                if opens[1] != NONE && register + 1 < REGISTERS {
-                    let second = self.descriptors.descriptor(opens[1]);
+                if second != 0 && register + 1 < REGISTERS {
                     self.save(chain, register + 1, second);
                 }
             }

@@ -58,6 +58,8 @@ pub(crate) struct Packet {
     pub(crate) uses: [u32; 2],
     /// The indices a started operation will open.
     pub(crate) opens: [u32; 2],
+    /// The descriptor of the second object it has opened (a pipe's end to write to), or 0.
+    pub(crate) second: u64,
     /// The started operation is a CLOSE (of `uses[0]`).
     pub(crate) closes: bool,
     /// Started: its report gives the engine something to do, or posts nothing, so that nobody may sleep past it.
@@ -79,6 +81,7 @@ impl Packet {
             given_up: None,
             uses: [NONE; 2],
             opens: [NONE; 2],
+            second: 0,
             closes: false,
             eager: false,
             wakes: false,
@@ -97,6 +100,7 @@ impl Packet {
         self.given_up = None;
         self.uses = [NONE; 2];
         self.opens = [NONE; 2];
+        self.second = 0;
         self.closes = false;
         self.eager = false;
         self.wakes = false;
