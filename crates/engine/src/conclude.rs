@@ -148,11 +148,9 @@ impl<B: Backend> Engine<B> {
         let (uses, opens, closes) = (packet.uses, packet.opens, packet.closes);
         packet.uses = [NONE; 2];
         let given_up = packet.given_up;
-        for index in uses {
-            if index != NONE {
-                self.descriptors.end_use(index);
-            }
-        }
+        // Some step of a run went ahead although the OPEN before it had failed. It found nothing to close; whether it
+        // is to run at all is for the engine to say.
+        let outcome = if closes && !self.descriptors.is_open(uses[0]) { Outcome::NotRun } else { outcome };
         let outcome = self.accepted(slot, outcome).unwrap_or_else(Outcome::failure);
         let succeeded = matches!(outcome, Outcome::Done { error: Errno::OK, .. });
         for index in opens {
@@ -172,6 +170,11 @@ impl<B: Backend> Engine<B> {
         if succeeded && opens[1] != NONE {
             // Now, not when its turn comes: a CLOSE later in the run may have reported by then.
             self.packets[slot].second = self.descriptors.descriptor(opens[1]);
+        }
+        for index in uses {
+            if index != NONE {
+                self.descriptors.end_use(index);
+            }
         }
         match outcome {
             Outcome::Done { error: Errno::OK, result, extra } => {
