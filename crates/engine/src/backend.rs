@@ -138,6 +138,12 @@ impl Outcome {
         Outcome::Done { error: Errno::OK, result, extra: 0 }
     }
 
+    /// Whether it ran and succeeded.
+    #[inline]
+    pub const fn is_success(&self) -> bool {
+        matches!(self, Outcome::Done { error: Errno::OK, .. })
+    }
+
     /// Failure with this error.
     #[inline]
     pub const fn failure(error: Errno) -> Outcome {

@@ -152,7 +152,7 @@ impl<B: Backend> Engine<B> {
         // is to run at all is for the engine to say.
         let outcome = if closes && !self.descriptors.is_open(uses[0]) { Outcome::NotRun } else { outcome };
         let outcome = self.accepted(slot, outcome).unwrap_or_else(Outcome::failure);
-        let succeeded = matches!(outcome, Outcome::Done { error: Errno::OK, .. });
+        let succeeded = outcome.is_success();
         for index in opens {
             if index != NONE {
                 if succeeded { self.descriptors.install(index) } else { self.descriptors.retire(index) }
