@@ -123,10 +123,10 @@ impl<B: Backend> Engine<B> {
     ///
     /// They may pass through the slot kept for CANCEL: the operations are over or about to be, so the submitter has
     /// it back as soon as it has read them. Otherwise multishots could hold all slots for ends that wait behind
-    /// results for which there is no slot.
+    /// results for which there is no slot. On a broken ring nobody will read them, and they only make way.
     pub(crate) fn deliver_stored(&mut self) {
         while let Some(front) = self.stored.front() {
-            if !front.last && !self.has_slots(1) {
+            if !front.last && !self.has_slots(1) && !self.queues.is_broken() {
                 break;
             }
             let Some(Stored { slot, outcome, last }) = self.stored.pop_front() else { break };

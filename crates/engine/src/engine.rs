@@ -198,7 +198,7 @@ impl<B: Backend> Engine<B> {
                     break;
                 }
             }
-            entered.readable = self.queues.unread()?;
+            entered.readable = self.readable()?;
             let timers = self.timers.next();
             let now = if deadline.is_some() || timers.is_some() { self.backend.now() } else { 0 };
             let until = match (deadline, timers) {
@@ -239,9 +239,17 @@ impl<B: Backend> Engine<B> {
                 break;
             }
         }
-        entered.readable = self.queues.unread()?;
+        entered.readable = self.readable()?;
         entered.incomplete = self.incomplete();
         Ok(entered)
+    }
+
+    /// Completions the submitter can read. A broken ring that is torn down has none.
+    fn readable(&mut self) -> Result<u32, EnterError> {
+        match self.queues.unread() {
+            Err(_) if self.closing => Ok(0),
+            readable => Ok(readable?),
+        }
     }
 
     /// How many reports the backend should gather before it wakes the engine.

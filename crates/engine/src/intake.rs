@@ -29,8 +29,10 @@ impl<B: Backend> Engine<B> {
         if budget == 0 && !self.closing {
             return Ok(0);
         }
-        self.queues.available()?;
-        self.queues.unread()?;
+        if let Err(broken) = self.queues.available().and_then(|_| self.queues.unread()) {
+            // A ring that is torn down goes on without its submitter: what is in flight has to end.
+            return if self.closing { Ok(0) } else { Err(broken.into()) };
+        }
         let budget = if self.closing { u32::MAX } else { budget };
         while taken < budget {
             if self.staged.is_empty() {
@@ -62,7 +64,11 @@ impl<B: Backend> Engine<B> {
     }
 
     /// How many entries at the tail wait for the rest of their chain.
-    pub(crate) fn incomplete(&self) -> u32 {
+    pub(crate) fn incomplete(&mut self) -> u32 {
+        if self.queues.available().is_ok_and(|available| available > 0) {
+            // The end of the chain is there; it was only beyond what could be looked at.
+            return 0;
+        }
         let tail = self.staged.iter().rev().take_while(|staged| is_chained(&staged.entry)).count();
         tail as u32
     }
