@@ -67,7 +67,8 @@ pub enum Edge {
     /// The step runs only if the one before succeeded in full. A backend may also break the run here after a short
     /// transfer: it reports the rest as [`Outcome::NotRun`] and the engine goes on from there.
     Success,
-    /// The step runs whatever became of the one before.
+    /// The step runs whatever became of the one before, if that ran. Behind a step that did not run none runs: the
+    /// engine decides what is to be done with the rest.
     Always,
 }
 
@@ -135,6 +136,12 @@ impl Outcome {
     #[inline]
     pub const fn success(result: u64) -> Outcome {
         Outcome::Done { error: Errno::OK, result, extra: 0 }
+    }
+
+    /// Whether it ran and succeeded.
+    #[inline]
+    pub const fn is_success(&self) -> bool {
+        matches!(self, Outcome::Done { error: Errno::OK, .. })
     }
 
     /// Failure with this error.

@@ -42,12 +42,12 @@ impl<B: Backend> Engine<B> {
                     }
                 }
                 Stage::Parked => match self.packets[slot].given_up {
-                    Some(why) if self.packets[slot].stored == 0 => {
+                    Some(why) => {
                         self.conclude(chain, slot, why.errno(), 0, 0, false);
                     }
-                    _ => return,
+                    None => return,
                 },
-                Stage::Started => return,
+                Stage::Started | Stage::Stored => return,
                 Stage::Reported(Outcome::NotRun) => self.packets[slot].stage = Stage::Waiting,
                 Stage::Reported(Outcome::Done { error, result, extra }) => {
                     self.conclude(chain, slot, error, result, extra, false);

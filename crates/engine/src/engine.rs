@@ -122,6 +122,8 @@ pub struct Engine<B> {
     pub(crate) staged: VecDeque<Staged>,
     /// Entries of an over-long chain are being refused up to its end.
     pub(crate) refusing: bool,
+    /// The head of the submission queue waits for completion slots.
+    pub(crate) starved: bool,
     /// A chain with DRAIN is live.
     pub(crate) draining: bool,
     /// Chains that can move on.
@@ -159,6 +161,7 @@ impl<B: Backend> Engine<B> {
             timers: Timers::new(2 * slots),
             staged: VecDeque::with_capacity(geometry.entries() as usize),
             refusing: false,
+            starved: false,
             draining: false,
             work: VecDeque::with_capacity(slots as usize),
             stalled: VecDeque::with_capacity(slots as usize),
@@ -174,7 +177,8 @@ impl<B: Backend> Engine<B> {
     }
 
     /// Takes up to `submit` entries (whole chains only), then waits until `wait` completions are readable, `timeout`
-    /// nanoseconds have passed, or nothing in flight could produce one. With `wait` 0 it does not wait.
+    /// nanoseconds have passed, nothing in flight could produce one, or completions must be read before anything more
+    /// can be taken or delivered. With `wait` 0 it does not wait.
     ///
     /// Nothing is locked while it waits. Who embeds the engine where two threads could call this at once answers the
     /// second with EBUSY; in Rust the exclusive borrow rules it out.
@@ -194,7 +198,7 @@ impl<B: Backend> Engine<B> {
                     break;
                 }
             }
-            entered.readable = self.queues.unread()?;
+            entered.readable = self.readable()?;
             let timers = self.timers.next();
             let now = if deadline.is_some() || timers.is_some() { self.backend.now() } else { 0 };
             let until = match (deadline, timers) {
@@ -204,7 +208,8 @@ impl<B: Backend> Engine<B> {
             let enough = entered.readable >= wait
                 || self.chains.live() == 0
                 || deadline.is_some_and(|deadline| now >= deadline)
-                || (self.started == 0 && until.is_none());
+                || (self.started == 0 && until.is_none())
+                || (entered.readable > 0 && (self.starved || !self.stored.is_empty()));
             if !enough {
                 // Submitting may be all that the backend needs to have room again, so what is stalled is tried once
                 // more before anybody sleeps.
@@ -227,15 +232,24 @@ impl<B: Backend> Engine<B> {
                 if self.collect() > 0 || submitted {
                     self.retry_stalled();
                 }
+                self.deliver_stored();
             }
             self.fire_timers();
             if self.work.is_empty() {
                 break;
             }
         }
-        entered.readable = self.queues.unread()?;
+        entered.readable = self.readable()?;
         entered.incomplete = self.incomplete();
         Ok(entered)
+    }
+
+    /// Completions the submitter can read. A broken ring that is torn down has none.
+    fn readable(&mut self) -> Result<u32, EnterError> {
+        match self.queues.unread() {
+            Err(_) if self.closing => Ok(0),
+            readable => Ok(readable?),
+        }
     }
 
     /// How many reports the backend should gather before it wakes the engine.
@@ -313,7 +327,6 @@ impl<B: Backend> Engine<B> {
 
     /// Says that the engine is gone and gives the backend back.
     pub fn close(mut self) -> B {
-        self.drop_stored();
         self.queues.set_state(State::Closed);
         self.backend
     }

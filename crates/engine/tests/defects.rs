@@ -124,12 +124,13 @@ fn a_deadline_of_never_replaces_an_earlier_one() {
         let forever = entry(Verb::Deadline, 2, EntryFlags::LINK, never);
         rig.push(&[linked(deadline(1, 100)), forever, read(3, file)]);
         rig.go();
+        assert_eq!(rig.errors(), [(1, Errno::OK), (2, Errno::OK)]);
         rig.backend().now += 1_000;
         rig.go();
         assert_eq!(rig.backend().cancelled, [] as [usize; 0]);
         rig.tell(0, ok(0));
         rig.go();
-        assert_eq!(rig.errors(), [(1, Errno::OK), (2, Errno::OK), (3, Errno::OK)]);
+        assert_eq!(rig.errors(), [(3, Errno::OK)]);
         assert_sound(&mut rig);
     }
 }
@@ -156,7 +157,7 @@ fn what_waits_in_the_queue_for_completions_to_be_read_is_said() {
     let mut seen = Vec::new();
     let mut enters = 0;
     while seen.len() < 4 {
-        rig.enter(u32::MAX, 4);
+        rig.enter(u32::MAX, 4 - seen.len() as u32);
         seen.extend(rig.errors());
         enters += 1;
         assert!(enters < 10);
@@ -249,7 +250,7 @@ fn an_enter_ends_when_the_store_is_full() {
         if seen.len() == 13 {
             break;
         }
-        rig.enter(0, 4);
+        rig.enter(0, (13 - seen.len() as u32).min(4));
         seen.extend(rig.pop_all().iter().map(|one| (one.data, one.errno(), one.result)));
     }
     let mut expected: Vec<_> = (0..12).map(|result| (1, Errno::OK, result)).collect();
@@ -362,10 +363,11 @@ fn a_deadline_between_two_members_times_the_next_one_out() {
     let file = rig.descriptor();
     rig.push(&[linked(deadline(1, 100)), linked(read(2, file)), hard(read(3, file)), read(4, file)]);
     rig.go();
+    assert_eq!(rig.errors(), [(1, Errno::OK)]);
     rig.tell(0, ok(0));
     rig.backend().now += 100;
     rig.go();
-    assert_eq!(rig.errors(), [(1, Errno::OK), (2, Errno::OK), (3, ETIMEDOUT), (4, ECANCELED)]);
+    assert_eq!(rig.errors(), [(2, Errno::OK), (3, ETIMEDOUT), (4, ECANCELED)]);
     assert_sound(&mut rig);
 }
 
