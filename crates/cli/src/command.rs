@@ -74,6 +74,10 @@ fn complain(error: &CommandError, json: bool) {
     }
     let text = match error {
         CommandError::Program(error) => format!("{:?}", Report::new(error.as_ref().clone())),
+        CommandError::Machine(error) => {
+            let help = "`ouzel doctor` says what this machine allows, and what would change that";
+            format!("{:?}", miette::miette!(help = help, "{error}"))
+        }
         other => format!("error: {other}\n"),
     };
     write!(io::stderr(), "{text}").unwrap_or_default();

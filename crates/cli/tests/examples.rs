@@ -212,7 +212,7 @@ try x = open \"nothing\" read
 f = open \"file\" read write create exclusive
 n = write f \"hello world\" at 0
 p = seek f by n
-at = get p
+get p
 m = write f \"!\" at n silent
 truncate f to n
 q = seek f end -5
