@@ -84,6 +84,16 @@ pub fn chain(seed: u64, number: u64) -> Vec<Member> {
     let length = 1 + random.below(12);
     let pipes = random.once_in(3);
     let mut members: Vec<Member> = (0..length).map(|at| member(&mut random, at, pipes)).collect();
+    if members.iter().any(|member| member.verb == Verb::Seek) {
+        // Positions in a directory are the file system's own.
+        for member in members.iter_mut().filter(|member| member.verb == Verb::Open) {
+            member.modifier &= !OpenFlags::DIRECTORY.bits();
+        }
+    }
+    for member in members.iter_mut().filter(|member| pipes && member.verb == Verb::Seek) {
+        // Before the beginning of a pipe two errors apply, and either may be told.
+        member.length = member.length.max(30);
+    }
     let finally = if random.once_in(3) { random.below(length) } else { length };
     for member in &mut members[finally as usize..] {
         member.flags |= EntryFlags::FINALLY.bits();

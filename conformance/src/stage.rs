@@ -68,10 +68,7 @@ impl Stage {
         {
             return Some(format!("{}: {error}", base.display()));
         }
-        match ring(self, &self.builder()) {
-            Ok(_) => None,
-            Err(reason) => Some(reason),
-        }
+        ring(self, &self.builder()).err()
     }
 
     /// A fresh directory; empty for the simulator.

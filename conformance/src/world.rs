@@ -85,6 +85,11 @@ impl World {
         self.stage.is_sim()
     }
 
+    /// Entries that were pushed and not taken.
+    pub fn queued(&self) -> u32 {
+        self.queued
+    }
+
     /// What is alive in the engine.
     pub fn gauges(&self) -> Gauges {
         self.ring.as_ref().expect("the ring is up").gauges()

@@ -155,7 +155,7 @@ fn accept_multishot_with_a_full_table(world: &mut World) {
 }
 
 fn accept_multishot_without_credits_loses_nothing(world: &mut World) {
-    world.renew(|builder| builder.entries(4).completions(4));
+    world.renew(|builder| builder.entries(64).completions(4));
     let address = world.unix("s");
     let server = listener(world, 1, address);
     let mut clients: Vec<u64> = (0..10).map(|_| world.ok(socket(1, 1, 0))).collect();
@@ -168,7 +168,7 @@ fn accept_multishot_without_credits_loses_nothing(world: &mut World) {
             world.push(&[connect(client, address).silent().data(2)]);
             world.enter(u32::MAX, 0, None);
             world.enter(0, u32::MAX, Some(std::time::Duration::from_millis(2)));
-            if unconnected.len() % 5 == 0 {
+            if unconnected.len().is_multiple_of(5) {
                 break;
             }
         }

@@ -67,7 +67,8 @@ pub enum Edge {
     /// The step runs only if the one before succeeded in full. A backend may also break the run here after a short
     /// transfer: it reports the rest as [`Outcome::NotRun`] and the engine goes on from there.
     Success,
-    /// The step runs whatever became of the one before.
+    /// The step runs whatever became of the one before, if that ran. Behind a step that did not run none runs: the
+    /// engine decides what is to be done with the rest.
     Always,
 }
 
@@ -137,6 +138,12 @@ impl Outcome {
         Outcome::Done { error: Errno::OK, result, extra: 0 }
     }
 
+    /// Whether it ran and succeeded.
+    #[inline]
+    pub const fn is_success(&self) -> bool {
+        matches!(self, Outcome::Done { error: Errno::OK, .. })
+    }
+
     /// Failure with this error.
     #[inline]
     pub const fn failure(error: Errno) -> Outcome {
@@ -161,7 +168,7 @@ pub enum Started {
         /// Where it ran.
         way: Way,
     },
-    /// No room: nothing was taken. The engine asks again after the next report.
+    /// No room: nothing was taken. The engine asks again after the next [`wait`](Backend::wait), and with each enter.
     Busy,
 }
 

@@ -4,12 +4,12 @@
 //! one pass over the packets in flight, so nothing can slip past it.
 
 use ouzel_ring::modifiers::CancelBy;
-use ouzel_ring::{Descriptor, Errno, Verb};
+use ouzel_ring::{Descriptor, EntryFlags, Errno, Verb};
 
 use crate::packet::{Ended, GivenUp, Stage};
 use crate::slab::NONE;
 use crate::trace::EventKind;
-use crate::{Backend, Engine, Token};
+use crate::{Backend, Engine, Outcome, Token};
 
 /// Which entries a cancel is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl<B: Backend> Engine<B> {
             return false;
         }
         let packet = &self.packets[slot];
-        let over = matches!(packet.stage, Stage::Reported(_)) || packet.stored > 0;
+        let over = matches!(packet.stage, Stage::Stored | Stage::Reported(Outcome::Done { .. }));
         if over
             || packet.is_finally()
             || Some(packet.chain) == own
@@ -104,20 +104,31 @@ impl<B: Backend> Engine<B> {
             return;
         }
         self.chains[chain].ended = Some(Ended::GivenUp);
-        let current = self.chains[chain].current;
-        if current != NONE
-            && matches!(self.packets[current].stage, Stage::Waiting | Stage::Parked | Stage::Stalled)
-            && !self.packets[current].is_finally()
-        {
-            // Its turn has come (or is about to), and nobody else is at it.
-            self.packets[current].given_up = Some(why);
-        }
-        let mut slot = current;
+        // The first member that is not over is the one that `why` is about; those behind it are cancelled.
+        let mut why = why;
+        let mut slot = self.chains[chain].current;
         while slot != NONE {
-            let packet = &self.packets[slot];
+            let packet = &mut self.packets[slot];
+            if packet.is_finally() {
+                break;
+            }
             let next = packet.next;
-            if packet.stage == Stage::Started && !packet.is_finally() {
-                self.give_up_packet(slot, why);
+            match packet.stage {
+                Stage::Stored => {}
+                Stage::Reported(outcome) if outcome != Outcome::NotRun => {
+                    if !outcome.is_success() && packet.flags().contains(EntryFlags::LINK) {
+                        // The chain breaks here; nothing behind it would have run.
+                        why = GivenUp::Cancelled;
+                    }
+                }
+                Stage::Started => {
+                    self.give_up_packet(slot, why);
+                    why = GivenUp::Cancelled;
+                }
+                Stage::Waiting | Stage::Parked | Stage::Stalled | Stage::Reported(_) => {
+                    packet.given_up = Some(why);
+                    why = GivenUp::Cancelled;
+                }
             }
             slot = next;
         }
@@ -126,8 +137,12 @@ impl<B: Backend> Engine<B> {
     /// Asks the backend to give up a started packet.
     pub(crate) fn give_up_packet(&mut self, slot: u32, why: GivenUp) {
         let packet = &mut self.packets[slot];
-        if packet.given_up.is_none() {
+        let asked = packet.given_up.is_some();
+        // A lost connection outranks every other reason: the entry's end has to say so.
+        if !asked || why == GivenUp::NoDescriptor {
             packet.given_up = Some(why);
+        }
+        if !asked {
             let data = packet.entry.data;
             let token = Token { slot, generation: self.packets.generation(slot) };
             self.record(data, EventKind::GivenUp);

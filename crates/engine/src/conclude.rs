@@ -20,17 +20,17 @@ impl<B: Backend> Engine<B> {
     pub(crate) fn collect(&mut self) -> u32 {
         let mut count = 0;
         // When the store is full the rest stays in the backend, which holds it back in turn.
-        while self.stored.len() < self.packets.capacity() as usize {
+        while !self.is_store_full() {
             let Some(report) = self.backend.next() else { break };
             count += 1;
             self.take_report(report);
         }
-        if count > 0 {
-            while let Some(chain) = self.stalled.pop_front() {
-                self.queue(chain);
-            }
-        }
         count
+    }
+
+    /// Whether nothing more can be taken from the backend before the submitter reads completions.
+    pub(crate) fn is_store_full(&self) -> bool {
+        self.stored.len() >= self.packets.capacity() as usize
     }
 
     fn take_report(&mut self, report: Report) {
@@ -45,10 +45,10 @@ impl<B: Backend> Engine<B> {
             return self.take_result(slot, report.outcome);
         }
         self.started -= 1;
-        self.silent -= self.packets[slot].flags().contains(EntryFlags::SILENT) as u32;
+        self.eager -= self.packets[slot].eager as u32;
         let outcome = self.settle(slot, report.outcome);
         if self.packets[slot].stored > 0 {
-            self.packets[slot].stage = Stage::Parked;
+            self.packets[slot].stage = Stage::Stored;
             self.stored.push_back(Stored { slot, outcome, last: true });
             return;
         }
@@ -66,76 +66,77 @@ impl<B: Backend> Engine<B> {
     /// One result of a multishot that goes on: posted if there is a slot to spare, else stored. When that was the
     /// last slot to spare, the operation is given up.
     fn take_result(&mut self, slot: u32, outcome: Outcome) {
-        if self.packets[slot].stored > 0 || !self.has_spare_slot() {
+        let outcome = match self.accepted(slot, outcome) {
+            Ok(outcome) => outcome,
+            // The entry ends with that error instead of going on with it.
+            Err(_) => return self.give_up_packet(slot, GivenUp::NoDescriptor),
+        };
+        if self.packets[slot].stored > 0 || !self.has_slots(2) {
             self.packets[slot].stored += 1;
             self.stored.push_back(Stored { slot, outcome, last: false });
         } else {
             self.post_result(slot, outcome);
         }
-        if !self.has_spare_slot() {
+        if !self.has_slots(2) {
             self.give_up_packet(slot, GivenUp::NoRoom);
         }
     }
 
-    fn has_spare_slot(&mut self) -> bool {
+    /// Whether `count` completion slots are promised to nobody.
+    fn has_slots(&mut self, count: u32) -> bool {
         // A look at the submitter's head; if that is impossible, the next enter says so.
-        self.free_credits() >= 2 || (self.queues.unread().is_ok() && self.free_credits() >= 2)
+        self.free_credits() >= count || (self.queues.unread().is_ok() && self.free_credits() >= count)
     }
 
     fn post_result(&mut self, slot: u32, outcome: Outcome) {
         let entry = self.packets[slot].entry;
-        let Outcome::Done { error, mut result, extra } = outcome else { return };
-        if error.is_ok() && entry.op == Verb::Accept as u32 {
-            match self.descriptors.reserve() {
-                Ok(index) => {
-                    self.backend.attach(result, index);
-                    self.descriptors.install(index);
-                    result = self.descriptors.descriptor(index);
-                }
-                Err(_) => {
-                    // The connection is closed, and the entry ends: its last completion says EMFILE.
-                    self.backend.discard(result);
-                    if self.packets[slot].stage == Stage::Started {
-                        self.give_up_packet(slot, GivenUp::TableFull);
-                    }
-                    self.packets[slot].given_up = Some(GivenUp::TableFull);
-                    return;
-                }
-            }
-        }
+        let Outcome::Done { error, result, extra } = outcome else { return };
         self.record(entry.data, EventKind::Completed { error, result, skipped: false });
         self.post(&entry, error, result, CompletionFlags::MORE.bits(), extra);
     }
 
-    /// Delivers stored results while there are slots to spare for them.
+    /// The outcome of the operation in `slot` with a descriptor in place of the handle, if it is a connection that a
+    /// multishot ACCEPT took. EMFILE, and the connection is closed, if the table is full.
+    fn accepted(&mut self, slot: u32, outcome: Outcome) -> Result<Outcome, Errno> {
+        let packet = &self.packets[slot];
+        let accepts =
+            packet.entry.op == Verb::Accept as u32 && packet.flags().contains(EntryFlags::MULTISHOT);
+        match outcome {
+            Outcome::Done { error: Errno::OK, result: handle, .. } if accepts => {
+                match self.descriptors.reserve() {
+                    Ok(index) => {
+                        self.backend.attach(handle, index);
+                        self.descriptors.install(index);
+                        Ok(Outcome::success(self.descriptors.descriptor(index)))
+                    }
+                    Err(full) => {
+                        self.backend.discard(handle);
+                        Err(full)
+                    }
+                }
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// Delivers stored results while there are slots for them.
+    ///
+    /// They may pass through the slot kept for CANCEL: the operations are over or about to be, so the submitter has
+    /// it back as soon as it has read them. Otherwise multishots could hold all slots for ends that wait behind
+    /// results for which there is no slot. On a broken ring nobody will read them, and they only make way.
     pub(crate) fn deliver_stored(&mut self) {
         while let Some(front) = self.stored.front() {
-            if !front.last && !self.has_spare_slot() {
+            if !front.last && !self.has_slots(1) && !self.queues.is_broken() {
                 break;
             }
             let Some(Stored { slot, outcome, last }) = self.stored.pop_front() else { break };
             if last {
                 self.packets[slot].stored = 0;
-                let full = self.packets[slot].given_up == Some(GivenUp::TableFull);
-                let outcome = if full { Outcome::failure(Errno::EMFILE) } else { outcome };
                 self.packets[slot].stage = Stage::Reported(outcome);
                 let chain = self.packets[slot].chain;
                 self.queue(chain);
             } else {
                 self.post_result(slot, outcome);
-            }
-        }
-    }
-
-    /// Lets go of what stored results hold: nobody will read them.
-    pub(crate) fn drop_stored(&mut self) {
-        while let Some(stored) = self.stored.pop_front() {
-            let accepts = self.packets[stored.slot].entry.op == Verb::Accept as u32;
-            if let Outcome::Done { error: Errno::OK, result, .. } = stored.outcome
-                && accepts
-                && !stored.last
-            {
-                self.backend.discard(result);
             }
         }
     }
@@ -147,12 +148,11 @@ impl<B: Backend> Engine<B> {
         let (uses, opens, closes) = (packet.uses, packet.opens, packet.closes);
         packet.uses = [NONE; 2];
         let given_up = packet.given_up;
-        for index in uses {
-            if index != NONE {
-                self.descriptors.end_use(index);
-            }
-        }
-        let succeeded = matches!(outcome, Outcome::Done { error: Errno::OK, .. });
+        // Some step of a run went ahead although the OPEN before it had failed. It found nothing to close; whether it
+        // is to run at all is for the engine to say.
+        let outcome = if closes && !self.descriptors.is_open(uses[0]) { Outcome::NotRun } else { outcome };
+        let outcome = self.accepted(slot, outcome).unwrap_or_else(Outcome::failure);
+        let succeeded = outcome.is_success();
         for index in opens {
             if index != NONE {
                 if succeeded { self.descriptors.install(index) } else { self.descriptors.retire(index) }
@@ -165,6 +165,15 @@ impl<B: Backend> Engine<B> {
                     self.descriptors.abandon_close(uses[0]);
                 }
                 Outcome::Done { .. } => self.descriptors.retire(uses[0]),
+            }
+        }
+        if succeeded && opens[1] != NONE {
+            // Now, not when its turn comes: a CLOSE later in the run may have reported by then.
+            self.packets[slot].second = self.descriptors.descriptor(opens[1]);
+        }
+        for index in uses {
+            if index != NONE {
+                self.descriptors.end_use(index);
             }
         }
         match outcome {
@@ -192,12 +201,11 @@ impl<B: Backend> Engine<B> {
     ) -> bool {
         self.timers.clear(slot);
         let packet = &self.packets[slot];
-        let (entry, flags, next, opens) = (packet.entry, packet.flags(), packet.next, packet.opens);
+        let (entry, flags, next, second) = (packet.entry, packet.flags(), packet.next, packet.second);
         if error.is_ok() {
             if let Some(register) = flags.saved_into() {
                 self.save(chain, register, result);
-                if opens[1] != NONE && register + 1 < REGISTERS {
-                    let second = self.descriptors.descriptor(opens[1]);
+                if second != 0 && register + 1 < REGISTERS {
                     self.save(chain, register + 1, second);
                 }
             }
@@ -251,7 +259,7 @@ impl<B: Backend> Engine<B> {
                     self.give_up_packet(owner, GivenUp::TimedOut);
                     continue;
                 }
-                Stage::Waiting | Stage::Reported(_) => continue,
+                Stage::Waiting | Stage::Stored | Stage::Reported(_) => continue,
             };
             packet.stage = Stage::Reported(outcome);
             let chain = packet.chain;

@@ -141,6 +141,11 @@ impl Descriptors {
         }
     }
 
+    #[inline]
+    pub(crate) fn is_open(&self, index: u32) -> bool {
+        self.records[index as usize].state == State::Open
+    }
+
     /// How many started operations name the index.
     pub(crate) fn uses(&self, index: u32) -> u32 {
         self.records[index as usize].uses

@@ -42,12 +42,12 @@ impl<B: Backend> Engine<B> {
                     }
                 }
                 Stage::Parked => match self.packets[slot].given_up {
-                    Some(why) if self.packets[slot].stored == 0 => {
+                    Some(why) => {
                         self.conclude(chain, slot, why.errno(), 0, 0, false);
                     }
-                    _ => return,
+                    None => return,
                 },
-                Stage::Started => return,
+                Stage::Started | Stage::Stored => return,
                 Stage::Reported(Outcome::NotRun) => self.packets[slot].stage = Stage::Waiting,
                 Stage::Reported(Outcome::Done { error, result, extra }) => {
                     self.conclude(chain, slot, error, result, extra, false);
@@ -179,7 +179,7 @@ impl<B: Backend> Engine<B> {
             Started::Taken { count, way } => {
                 let count = count.clamp(1, steps.len());
                 for (place, step) in steps[..count].iter().enumerate() {
-                    self.mark_started(step);
+                    self.mark_started(step, place + 1 == count);
                     if self.trace.is_on() {
                         let place_of_run = if place == 0 || way.place != Place::Kernel {
                             way
@@ -308,12 +308,13 @@ impl<B: Backend> Engine<B> {
         }
     }
 
-    fn mark_started(&mut self, step: &Step) {
+    fn mark_started(&mut self, step: &Step, last_of_run: bool) {
         self.hold(step);
         let packet = &mut self.packets[step.token.slot];
         packet.stage = Stage::Started;
+        packet.eager = packet.flags().contains(EntryFlags::SILENT) || (last_of_run && packet.next != NONE);
         self.started += 1;
-        self.silent += packet.flags().contains(EntryFlags::SILENT) as u32;
+        self.eager += packet.eager as u32;
         self.unsubmitted = true;
     }
 

@@ -14,9 +14,9 @@ use ouzel_ring::{Broken, Descriptor, EngineEnd, Entry, Errno, State};
 use crate::cancel::Target;
 use crate::conclude::Stored;
 use crate::descriptors::{Descriptors, Look};
-use crate::packet::{Chain, Packet};
+use crate::packet::{Chain, Packet, Stage};
 use crate::regions::Regions;
-use crate::slab::Slab;
+use crate::slab::{NONE, Slab};
 use crate::timers::Timers;
 use crate::trace::{Event, EventKind, Trace};
 use crate::{Backend, Counters, Step};
@@ -122,6 +122,8 @@ pub struct Engine<B> {
     pub(crate) staged: VecDeque<Staged>,
     /// Entries of an over-long chain are being refused up to its end.
     pub(crate) refusing: bool,
+    /// The head of the submission queue waits for completion slots.
+    pub(crate) starved: bool,
     /// A chain with DRAIN is live.
     pub(crate) draining: bool,
     /// Chains that can move on.
@@ -133,8 +135,8 @@ pub struct Engine<B> {
     pub(crate) steps: Vec<Step>,
     /// Operations the backend has not reported for the last time.
     pub(crate) started: u32,
-    /// Those of them whose success posts no completion.
-    pub(crate) silent: u32,
+    /// Those of them whose report must wake the engine by itself.
+    pub(crate) eager: u32,
     /// Something was started since the backend last submitted.
     pub(crate) unsubmitted: bool,
     pub(crate) chain_limit: u32,
@@ -159,13 +161,14 @@ impl<B: Backend> Engine<B> {
             timers: Timers::new(2 * slots),
             staged: VecDeque::with_capacity(geometry.entries() as usize),
             refusing: false,
+            starved: false,
             draining: false,
             work: VecDeque::with_capacity(slots as usize),
             stalled: VecDeque::with_capacity(slots as usize),
             stored: VecDeque::with_capacity(slots as usize),
             steps: Vec::with_capacity(longest_run),
             started: 0,
-            silent: 0,
+            eager: 0,
             unsubmitted: false,
             chain_limit,
             closing: false,
@@ -174,7 +177,8 @@ impl<B: Backend> Engine<B> {
     }
 
     /// Takes up to `submit` entries (whole chains only), then waits until `wait` completions are readable, `timeout`
-    /// nanoseconds have passed, or nothing in flight could produce one. With `wait` 0 it does not wait.
+    /// nanoseconds have passed, nothing in flight could produce one, or completions must be read before anything more
+    /// can be taken or delivered. With `wait` 0 it does not wait.
     ///
     /// Nothing is locked while it waits. Who embeds the engine where two threads could call this at once answers the
     /// second with EBUSY; in Rust the exclusive borrow rules it out.
@@ -184,6 +188,7 @@ impl<B: Backend> Engine<B> {
             _ => None,
         };
         let mut entered = Entered::default();
+        self.retry_stalled();
         loop {
             loop {
                 self.deliver_stored();
@@ -193,7 +198,7 @@ impl<B: Backend> Engine<B> {
                     break;
                 }
             }
-            entered.readable = self.queues.unread()?;
+            entered.readable = self.readable()?;
             let timers = self.timers.next();
             let now = if deadline.is_some() || timers.is_some() { self.backend.now() } else { 0 };
             let until = match (deadline, timers) {
@@ -203,33 +208,55 @@ impl<B: Backend> Engine<B> {
             let enough = entered.readable >= wait
                 || self.chains.live() == 0
                 || deadline.is_some_and(|deadline| now >= deadline)
-                || (self.started == 0 && until.is_none());
+                || (self.started == 0 && until.is_none())
+                || (entered.readable > 0 && (self.starved || !self.stored.is_empty()));
             if !enough {
-                self.sleep(self.reports_wanted(wait - entered.readable), until)?;
+                // Submitting may be all that the backend needs to have room again, so what is stalled is tried once
+                // more before anybody sleeps.
+                let want = if self.unsubmitted && !self.stalled.is_empty() {
+                    0
+                } else {
+                    self.reports_wanted(wait - entered.readable)
+                };
+                self.sleep(want, until)?;
                 self.collect();
+                self.retry_stalled();
                 self.fire_timers();
                 continue;
             }
             // What was started must not lie about; and who does not wait still gets what is there.
             let look = self.unsubmitted || (self.started > 0 && entered.readable < wait.max(1));
             if look {
+                let submitted = self.unsubmitted;
                 self.sleep(0, None)?;
-                self.collect();
+                if self.collect() > 0 || submitted {
+                    self.retry_stalled();
+                }
+                self.deliver_stored();
             }
             self.fire_timers();
             if self.work.is_empty() {
                 break;
             }
         }
-        entered.readable = self.queues.unread()?;
+        entered.readable = self.readable()?;
         entered.incomplete = self.incomplete();
         Ok(entered)
     }
 
+    /// Completions the submitter can read. A broken ring that is torn down has none.
+    fn readable(&mut self) -> Result<u32, EnterError> {
+        match self.queues.unread() {
+            Err(_) if self.closing => Ok(0),
+            readable => Ok(readable?),
+        }
+    }
+
     /// How many reports the backend should gather before it wakes the engine.
     fn reports_wanted(&self, completions: u32) -> u32 {
-        // A silent operation's report is none of the completions waited for, so nothing can be said in advance.
-        let wanted = if self.silent > 0 { 1 } else { completions };
+        // Only reports that end chains may be gathered: behind any other waits a member, or a chain for which there
+        // was no room, on which the rest of those started may depend.
+        let wanted = if self.eager > 0 || !self.stalled.is_empty() { 1 } else { completions };
         wanted.min(self.started).max(1)
     }
 
@@ -242,7 +269,24 @@ impl<B: Backend> Engine<B> {
     pub(crate) fn work_off(&mut self) {
         while let Some(chain) = self.work.pop_front() {
             self.chains[chain].queued = false;
-            self.advance(chain);
+            // A chain whose own DEADLINE ended it was queued while it was moving, and may be over.
+            if self.chains.is_live(chain) {
+                self.advance(chain);
+            }
+        }
+    }
+
+    /// Gives the chains for which the backend had no room another try.
+    fn retry_stalled(&mut self) {
+        while let Some(chain) = self.stalled.pop_front() {
+            // It may have been given up and be over by now, or its slot may be another chain's.
+            let current = self.chains[chain].current;
+            let waits = self.chains.is_live(chain)
+                && current != NONE
+                && self.packets[current].stage == Stage::Stalled;
+            if waits {
+                self.queue(chain);
+            }
         }
     }
 
@@ -283,7 +327,6 @@ impl<B: Backend> Engine<B> {
 
     /// Says that the engine is gone and gives the backend back.
     pub fn close(mut self) -> B {
-        self.drop_stored();
         self.queues.set_state(State::Closed);
         self.backend
     }

@@ -25,11 +25,14 @@ impl<B: Backend> Engine<B> {
     /// Admits as many whole chains as it can of the first `budget` entries. Returns how many entries it took.
     pub(crate) fn take_in(&mut self, budget: u32) -> Result<u32, EnterError> {
         let mut taken = 0;
+        self.starved = false;
         if budget == 0 && !self.closing {
             return Ok(0);
         }
-        self.queues.available()?;
-        self.queues.unread()?;
+        if let Err(broken) = self.queues.available().and_then(|_| self.queues.unread()) {
+            // A ring that is torn down goes on without its submitter: what is in flight has to end.
+            return if self.closing { Ok(0) } else { Err(broken.into()) };
+        }
         let budget = if self.closing { u32::MAX } else { budget };
         while taken < budget {
             if self.staged.is_empty() {
@@ -50,7 +53,9 @@ impl<B: Backend> Engine<B> {
             match step {
                 Some(count) => taken += count,
                 None => {
-                    self.take_cancels(budget - taken);
+                    if !self.closing {
+                        self.take_cancels(budget - taken);
+                    }
                     break;
                 }
             }
@@ -59,7 +64,11 @@ impl<B: Backend> Engine<B> {
     }
 
     /// How many entries at the tail wait for the rest of their chain.
-    pub(crate) fn incomplete(&self) -> u32 {
+    pub(crate) fn incomplete(&mut self) -> u32 {
+        if self.queues.available().is_ok_and(|available| available > 0) {
+            // The end of the chain is there; it was only beyond what could be looked at.
+            return 0;
+        }
         let tail = self.staged.iter().rev().take_while(|staged| is_chained(&staged.entry)).count();
         tail as u32
     }
@@ -143,7 +152,11 @@ impl<B: Backend> Engine<B> {
         let flags = EntryFlags::from_bits_retain(first.flags);
         let kept_back = if is_lone_cancel(first) { 0 } else { 1 };
         let held_up = self.draining || (flags.contains(EntryFlags::DRAIN) && self.chains.live() > 0);
-        if held_up || self.free_credits() < length + kept_back {
+        if held_up {
+            return None;
+        }
+        if self.free_credits() < length + kept_back {
+            self.starved = true;
             return None;
         }
         if !self.is_well_formed(length) {
@@ -190,7 +203,10 @@ impl<B: Backend> Engine<B> {
 
     /// Completes the entry at the head with `error`, without running it. `None` if there is no slot for that.
     fn refuse_head(&mut self, error: Errno) -> Option<u32> {
-        if self.free_credits() < 1 {
+        // The slot kept for CANCEL is of no use any more when nothing is taken.
+        let kept_back = if self.closing { 0 } else { 1 };
+        if self.free_credits() < 1 + kept_back {
+            self.starved = true;
             return None;
         }
         let staged = self.staged.pop_front()?;

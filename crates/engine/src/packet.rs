@@ -18,6 +18,8 @@ pub(crate) enum Stage {
     Stalled,
     /// The backend has it.
     Started,
+    /// A multishot that is over; its end is in the store, behind its results.
+    Stored,
     /// The backend has reported; its turn has not come.
     Reported(Outcome),
 }
@@ -29,8 +31,8 @@ pub(crate) enum GivenUp {
     TimedOut,
     /// A multishot that no completion slot was left for.
     NoRoom,
-    /// A multishot ACCEPT whose connection found the descriptor table full.
-    TableFull,
+    /// A multishot ACCEPT that no index was left for.
+    NoDescriptor,
 }
 
 impl GivenUp {
@@ -39,7 +41,7 @@ impl GivenUp {
             GivenUp::Cancelled => Errno::ECANCELED,
             GivenUp::TimedOut => Errno::ETIMEDOUT,
             GivenUp::NoRoom => Errno::ENOBUFS,
-            GivenUp::TableFull => Errno::EMFILE,
+            GivenUp::NoDescriptor => Errno::EMFILE,
         }
     }
 }
@@ -56,11 +58,15 @@ pub(crate) struct Packet {
     pub(crate) uses: [u32; 2],
     /// The indices a started operation will open.
     pub(crate) opens: [u32; 2],
+    /// The descriptor of the second object it has opened (a pipe's end to write to), or 0.
+    pub(crate) second: u64,
     /// The started operation is a CLOSE (of `uses[0]`).
     pub(crate) closes: bool,
+    /// Started: its report gives the engine something to do, or posts nothing, so that nobody may sleep past it.
+    pub(crate) eager: bool,
     /// Parked: its timer means success, not ETIMEDOUT.
     pub(crate) wakes: bool,
-    /// Results of a multishot are in the store, so that its end must queue behind them.
+    /// How many results of a multishot have gone into the store: what follows must queue behind them.
     pub(crate) stored: u32,
     pub(crate) scratch: Scratch,
 }
@@ -75,7 +81,9 @@ impl Packet {
             given_up: None,
             uses: [NONE; 2],
             opens: [NONE; 2],
+            second: 0,
             closes: false,
+            eager: false,
             wakes: false,
             stored: 0,
             scratch: Scratch::default(),
@@ -92,7 +100,9 @@ impl Packet {
         self.given_up = None;
         self.uses = [NONE; 2];
         self.opens = [NONE; 2];
+        self.second = 0;
         self.closes = false;
+        self.eager = false;
         self.wakes = false;
         self.stored = 0;
     }

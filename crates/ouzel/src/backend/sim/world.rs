@@ -476,7 +476,6 @@ impl World {
         }
         match (object, mode) {
             (Object::Inode(_), _) => Ok(()),
-            (_, SyncMode::Range) => Err(Errno::ESPIPE),
             _ => Err(Errno::EINVAL),
         }
     }

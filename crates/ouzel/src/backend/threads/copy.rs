@@ -53,6 +53,21 @@ pub(super) fn attempt(calls: &Calls, body: &mut Body, wish: &AtomicBool) -> Atte
         }
     }
     let regular = source.kind == Kind::Regular && target.kind == Kind::Regular;
+    if !regular && body.copy.is_none() {
+        // A wait for the wrong end of a pipe would never end, so it must not begin.
+        calls.count(2);
+        let open =
+            [(&source, OFlags::RDONLY), (&target, OFlags::WRONLY)].into_iter().all(|(object, access)| {
+                fs::fcntl_getfl(object).is_ok_and(|flags| {
+                    let mode = flags & OFlags::ACCMODE;
+                    !flags.contains(OFlags::PATH) && (mode == access || mode == OFlags::RDWR)
+                })
+            });
+        let directory = [&source, &target].iter().any(|object| object.kind == Kind::Directory);
+        if !open && !directory {
+            return Attempt::failure(Errno::EBADF);
+        }
+    }
     let state = body.copy.get_or_insert_with(|| {
         Box::new(CopyState { by_hand: !regular, buffer: Vec::new(), start: 0, end: 0 })
     });

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ouzel_engine::Position;
 use ouzel_ring::Errno;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FileType, SeekFrom, fstat, seek};
+use rustix::fs::{FileType, OFlags, SeekFrom, fstat, seek};
 use rustix::io;
 use rustix::net::{RecvFlags, SendFlags};
 use rustix::pipe::SpliceFlags;
@@ -87,6 +87,16 @@ pub(super) fn copy(order: &Order, stop: &Stop, calls: &mut u64) -> Result<u64, E
     if (order.from.is_some() && streams(from)) || (order.to.is_some() && streams(to)) {
         return Err(Errno::ESPIPE);
     }
+    if streams(from) || streams(to) {
+        // A wait for the wrong end of a pipe would never end, so it must not begin.
+        *calls += 2;
+        let modes =
+            rustix::fs::fcntl_getfl(source).and_then(|from| Ok((from, rustix::fs::fcntl_getfl(target)?)));
+        let (reads, writes) = modes.map_err(errno)?;
+        if !allows(reads, OFlags::RDONLY) || !allows(writes, OFlags::WRONLY) {
+            return Err(Errno::EBADF);
+        }
+    }
     let mut copy = Copy { order, stop, source, target, from, to, calls, bounce: Vec::new(), plain: false };
     let mut offsets = (order.from, order.to);
     let mut copied = 0;
@@ -100,6 +110,12 @@ pub(super) fn copy(order: &Order, stop: &Stop, calls: &mut u64) -> Result<u64, E
         }
     }
     Ok(copied)
+}
+
+/// Whether a descriptor with these flags is open for `access`, which is RDONLY or WRONLY.
+fn allows(flags: OFlags, access: OFlags) -> bool {
+    let mode = flags & OFlags::ACCMODE;
+    !flags.contains(OFlags::PATH) && (mode == access || mode == OFlags::RDWR)
 }
 
 struct Copy<'a> {
@@ -173,12 +189,22 @@ impl Copy<'_> {
         let (from, to) = (offsets.0.as_mut(), offsets.1.as_mut());
         match rustix::fs::copy_file_range(self.source, from, self.target, to, length) {
             Ok(moved) if moved > 0 => Ok(moved as u64),
+            Err(io::Errno::INVAL) if self.same_file() => Err(io::Errno::INVAL),
             // Files of pseudo file systems look empty to this call, and some pairs it refuses.
             Ok(_) | Err(io::Errno::XDEV | io::Errno::INVAL | io::Errno::OPNOTSUPP | io::Errno::NOSYS) => {
                 self.plain = true;
                 self.bounced(left, offsets)
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Then what the kernel refused are ranges that overlap.
+    fn same_file(&mut self) -> bool {
+        *self.calls += 2;
+        match (fstat(self.source), fstat(self.target)) {
+            (Ok(source), Ok(target)) => (source.st_dev, source.st_ino) == (target.st_dev, target.st_ino),
+            _ => false,
         }
     }
 
