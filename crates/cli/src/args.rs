@@ -21,6 +21,8 @@ pub enum Command {
     Run(RunArguments),
     /// Read a program and say what is wrong with it, without running it
     Check(CheckArguments),
+    /// Say what this machine lets Ouzel do, and what would change that
+    Doctor(DoctorArguments),
 }
 
 /// The backends that can be asked for.
@@ -74,6 +76,14 @@ pub struct RunArguments {
     /// Print every completion on standard error
     #[arg(long)]
     pub trace: bool,
+}
+
+/// `ouzel doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArguments {
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `ouzel check`.

@@ -10,7 +10,8 @@ use miette::Report;
 use serde_json::json;
 use thiserror::Error;
 
-use crate::args::{Arguments, CheckArguments, Command, RunArguments};
+use crate::args::{Arguments, CheckArguments, Command, DoctorArguments, RunArguments};
+use crate::doctor;
 use crate::inputs::{self, Exclusions, Input};
 use crate::machine::{self, MachineError, Wanted};
 use crate::program::{self, MAX_PROGRAM, Problem, Program, ProgramError, Values};
@@ -49,6 +50,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     let (outcome, json) = match &arguments.command {
         Command::Run(arguments) => (run_program(arguments), arguments.json),
         Command::Check(arguments) => (check_program(arguments), arguments.json),
+        Command::Doctor(arguments) => (examine(arguments), arguments.json),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -72,6 +74,10 @@ fn complain(error: &CommandError, json: bool) {
     }
     let text = match error {
         CommandError::Program(error) => format!("{:?}", Report::new(error.as_ref().clone())),
+        CommandError::Machine(error) => {
+            let help = "`ouzel doctor` says what this machine allows, and what would change that";
+            format!("{:?}", miette::miette!(help = help, "{error}"))
+        }
         other => format!("error: {other}\n"),
     };
     write!(io::stderr(), "{text}").unwrap_or_default();
@@ -129,6 +135,16 @@ fn check_program(arguments: &CheckArguments) -> Result<bool, CommandError> {
     }
     writeln!(io::stdout(), "{line}").map_err(CommandError::Output)?;
     Ok(true)
+}
+
+fn examine(arguments: &DoctorArguments) -> Result<bool, CommandError> {
+    let report = doctor::Report::examine();
+    if arguments.json {
+        print_json(&report)?;
+    } else {
+        write!(io::stdout(), "{report}").map_err(CommandError::Output)?;
+    }
+    Ok(report.is_well())
 }
 
 fn run_program(arguments: &RunArguments) -> Result<bool, CommandError> {

@@ -6,6 +6,7 @@
 
 pub mod args;
 pub mod command;
+pub mod doctor;
 pub mod explained;
 pub mod inputs;
 pub mod machine;
