@@ -11,6 +11,7 @@ crate::cases![
     copy_between_files,
     copy_moves_current_positions_by_what_was_copied,
     copy_within_one_file,
+    copy_to_a_file_that_appends,
     copy_ends_with_the_source,
     copy_in_every_mix,
     copy_waits_for_a_pipe,
@@ -50,6 +51,16 @@ fn copy_within_one_file(world: &mut World) {
     assert_eq!(world.ok(copy(file, 0, file, 5, 5)), 5);
     assert_eq!(world.contents(file, 0, 20), b"0123401234");
     world.fails(copy(file, 0, file, 2, 5), Errno::EINVAL);
+    assert_eq!(world.ok(copy(file, 8, file, 3, 100)), 2, "only what there is to be copied can overlap");
+    assert_eq!(world.ok(copy(file, 50, file, 50, 10)), 0);
+}
+
+fn copy_to_a_file_that_appends(world: &mut World) {
+    let source = world.file("a", b"0123456789");
+    world.file("b", b"##");
+    let target = world.open("b", OpenFlags::READ | OpenFlags::WRITE | OpenFlags::APPEND);
+    assert_eq!(world.ok(copy(source, 2, target, HERE, 3)), 3);
+    assert_eq!(world.contents(target, 0, 20), b"##234");
 }
 
 fn copy_ends_with_the_source(world: &mut World) {

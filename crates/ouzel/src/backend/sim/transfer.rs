@@ -140,16 +140,17 @@ impl World {
             if self.tree.is_directory(number) {
                 return Err(Errno::EISDIR.into());
             }
-            if write_flags.contains(OpenFlags::APPEND) && matches!(write_object, Object::Inode(_)) {
-                return Err(Errno::EBADF.into());
-            }
         }
         let length = length.min(MAX_TRANSFER);
         if *progress == 0 && read_object == write_object && matches!(read_object, Object::Inode(_)) {
             let start = |id: &u64, position: Position| {
                 position.or_else(|| self.open.get(id).map(|opened| opened.position)).unwrap_or(0)
             };
-            if start(&read, from).abs_diff(start(&write, to)) < length {
+            // Only what there is to be copied can overlap; appended bytes go behind all of it.
+            let (first, end) = (start(&read, from), self.extent(read_object)?);
+            let count = length.min(end.saturating_sub(first));
+            let appends = write_flags.contains(OpenFlags::APPEND);
+            if !appends && count > 0 && first.abs_diff(start(&write, to)) < count {
                 return Err(Errno::EINVAL.into());
             }
         }
@@ -174,6 +175,17 @@ impl World {
             }
         }
         Ok(*progress)
+    }
+
+    /// How long a regular file is; 0 for anything else.
+    fn extent(&self, object: Object) -> Result<u64, Errno> {
+        Ok(match object {
+            Object::Inode(number) => match &self.tree.inode(number)?.kind {
+                Kind::File(pages) => pages.size(),
+                _ => 0,
+            },
+            _ => 0,
+        })
     }
 
     fn position(&self, id: u64, position: Position) -> u64 {

@@ -195,8 +195,18 @@ impl Copy<'_> {
                 self.plain = true;
                 self.bounced(left, offsets)
             }
+            // The call refuses a target that appends; writing to it does not.
+            Err(io::Errno::BADF) if self.appends() => {
+                self.plain = true;
+                self.bounced(left, offsets)
+            }
             Err(error) => Err(error),
         }
+    }
+
+    fn appends(&mut self) -> bool {
+        *self.calls += 1;
+        rustix::fs::fcntl_getfl(self.target).is_ok_and(|flags| flags.contains(OFlags::APPEND))
     }
 
     /// Then what the kernel refused are ranges that overlap.
