@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::args::{Arguments, CheckArguments, Command, RunArguments};
 use crate::inputs::{self, Exclusions, Input};
-use crate::machine::{self, MachineError};
+use crate::machine::{self, MachineError, Wanted};
 use crate::program::{self, MAX_PROGRAM, Problem, Program, ProgramError, Values};
 use crate::report::Reporter;
 use crate::run::{self, Options};
@@ -144,7 +144,13 @@ fn run_program(arguments: &RunArguments) -> Result<bool, CommandError> {
     if !arguments.json {
         warn(&program);
     }
-    let mut machine = machine::open(arguments.backend, arguments.in_flight, &program)?;
+    let wanted = Wanted {
+        backend: arguments.backend,
+        in_flight: if arguments.each.is_empty() { 1 } else { arguments.in_flight },
+        explain: arguments.explain,
+        trace: arguments.trace,
+    };
+    let mut machine = machine::open(&wanted, &program)?;
     let options =
         Options { name, in_flight: arguments.in_flight, collect: arguments.json, explain: arguments.explain };
     let mut names = BufReader::new(io::stdin());

@@ -6,10 +6,12 @@
 
 pub mod args;
 pub mod command;
+pub mod explained;
 pub mod inputs;
 pub mod machine;
 pub mod output;
 pub mod program;
 pub mod report;
+pub mod ring_machine;
 pub mod run;
 pub mod summary;

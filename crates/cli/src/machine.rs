@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::args::BackendChoice;
 use crate::program::{Bound, Program, Slot, Step};
+use crate::ring_machine::RingMachine;
 
 /// Executes chains, several at a time.
 pub trait Machine {
@@ -31,6 +32,11 @@ pub trait Machine {
 
     /// How often the border to the engine's executor was crossed so far.
     fn crossings(&self) -> u64;
+
+    /// What became of the first chain, step by step, if that was asked for.
+    fn explanation(&mut self) -> Option<ouzel::Explanation> {
+        None
+    }
 }
 
 /// What became of [`Machine::start`].
@@ -97,14 +103,24 @@ pub enum MachineError {
     Ring(String),
 }
 
-/// Opens the machine that `choice` asks for, with room for `in_flight` chains of `program`.
-pub fn open(
-    choice: BackendChoice,
-    _in_flight: u32,
-    _program: &Program,
-) -> Result<Box<dyn Machine>, MachineError> {
-    Err(MachineError::Unavailable {
-        backend: format!("{choice:?}").to_lowercase(),
-        reason: "this build of the command was made without the library".to_owned(),
-    })
+/// What a machine is to be like.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// What executes the operations.
+    pub backend: BackendChoice,
+    /// How many chains it has to have room for.
+    pub in_flight: u32,
+    /// Whether the first chain is to be explained, and all say where their steps ran.
+    pub explain: bool,
+    /// Whether all chains are to say where their steps ran.
+    pub trace: bool,
+}
+
+/// Opens the machine that is wanted for `program`.
+///
+/// # Errors
+///
+/// [`MachineError::Unavailable`] if the backend cannot be had.
+pub fn open(wanted: &Wanted, program: &Program) -> Result<Box<dyn Machine>, MachineError> {
+    Ok(Box::new(RingMachine::open(wanted, program)?))
 }

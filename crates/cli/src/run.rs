@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use ouzel_ring::Errno;
 
+use crate::explained::ExplainedChain;
 use crate::inputs::{Input, shown};
 use crate::machine::{Ended, Ending, Machine, MachineError, Start};
 use crate::output::render;
@@ -72,6 +73,7 @@ pub fn execute(
         observe,
         in_flight: HashMap::new(),
         places: BTreeMap::new(),
+        first: None,
         summary: Summary {
             program: options.name.clone(),
             backend: backend.name,
@@ -82,7 +84,8 @@ pub fn execute(
     };
     let (crossings, started) = (machine.crossings(), Instant::now());
     runner.all(inputs, values, machine)?;
-    let mut summary = runner.finish();
+    let explanation = machine.explanation();
+    let mut summary = runner.finish(explanation.as_ref());
     summary.crossings = machine.crossings().saturating_sub(crossings);
     summary.elapsed_nanoseconds = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
     Ok(summary)
@@ -95,6 +98,8 @@ struct Runner<'a> {
     /// The inputs whose chains run, by ticket.
     in_flight: HashMap<u64, Option<String>>,
     places: BTreeMap<(usize, &'static str, &'static str), u64>,
+    /// The input whose chain was the first to start.
+    first: Option<Option<String>>,
     summary: Summary,
 }
 
@@ -146,6 +151,7 @@ impl Runner<'_> {
         loop {
             match machine.start(ticket, self.program, steps) {
                 Ok(Start::Taken) => {
+                    self.first.get_or_insert_with(|| input.clone());
                     self.in_flight.insert(ticket, input);
                     return Ok(());
                 }
@@ -285,7 +291,10 @@ impl Runner<'_> {
         }
     }
 
-    fn finish(mut self) -> Summary {
+    fn finish(mut self, explanation: Option<&ouzel::Explanation>) -> Summary {
+        let first = self.first.take().flatten();
+        self.summary.explained_chain =
+            explanation.map(|explanation| ExplainedChain::new(self.program, first, explanation));
         self.summary.explain = self
             .places
             .iter()

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::explained::ExplainedChain;
+
 /// The outcome of `ouzel run`. Field names are those of `--json`; `docs/program.md` lists them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Summary {
@@ -37,6 +39,8 @@ pub struct Summary {
     pub outputs: Vec<Output>,
     /// Where the statements ran. Empty unless asked for.
     pub explain: Vec<Explained>,
+    /// The first chain, step by step. `None` unless asked for.
+    pub explained_chain: Option<ExplainedChain>,
 }
 
 /// Why an input failed.
@@ -125,6 +129,13 @@ impl Summary {
         text.push('\n');
         if self.tolerated > 0 {
             text.push_str(&format!("{} errors of `try` statements\n", grouped(self.tolerated)));
+        }
+        if let Some(chain) = &self.explained_chain {
+            text.push_str(&chain.to_string());
+            if self.inputs == 1 {
+                return text;
+            }
+            text.push_str("all chains:\n");
         }
         for step in &self.explain {
             let because = if step.reason.is_empty() { String::new() } else { format!(": {}", step.reason) };

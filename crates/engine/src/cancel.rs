@@ -23,14 +23,13 @@ pub enum Target {
 }
 
 impl Target {
-    pub(crate) fn from_arguments(arguments: &[u64; 5]) -> Result<Target, Errno> {
-        match CancelBy::from_number(arguments[3]).ok_or(Errno::EINVAL)? {
-            CancelBy::Data => Ok(Target::Data(arguments[1])),
-            CancelBy::Descriptor => {
-                Descriptor::from_number(arguments[0]).map(Target::Descriptor).ok_or(Errno::EBADF)
-            }
-            CancelBy::All => Ok(Target::All),
-        }
+    /// What the arguments of a CANCEL name; `None` is nothing, for a number that no descriptor can have.
+    pub(crate) fn from_arguments(arguments: &[u64; 5]) -> Result<Option<Target>, Errno> {
+        Ok(match CancelBy::from_number(arguments[3]).ok_or(Errno::EINVAL)? {
+            CancelBy::Data => Some(Target::Data(arguments[1])),
+            CancelBy::Descriptor => Descriptor::from_number(arguments[0]).map(Target::Descriptor),
+            CancelBy::All => Some(Target::All),
+        })
     }
 }
 
@@ -92,6 +91,15 @@ impl<B: Backend> Engine<B> {
 
     /// Ends the ordinary part of `chain`: its running members are asked to stop, those behind them will not run.
     pub(crate) fn give_up(&mut self, chain: u32, why: GivenUp) {
+        if self.chains[chain].ended.is_none() {
+            self.end_ordinary(chain, why);
+            self.queue(chain);
+        }
+    }
+
+    /// The same for a chain that is being moved on right now, and so must not be queued: it may be over, and its slot
+    /// given out again, before the work list gets there.
+    pub(crate) fn end_ordinary(&mut self, chain: u32, why: GivenUp) {
         if self.chains[chain].ended.is_some() {
             return;
         }
@@ -124,7 +132,6 @@ impl<B: Backend> Engine<B> {
             }
             slot = next;
         }
-        self.queue(chain);
     }
 
     /// Asks the backend to give up a started packet.

@@ -111,8 +111,10 @@ pub(crate) fn decode(
         Verb::Sync => {
             let mode = SyncMode::from_number(auxiliary).ok_or(Errno::EINVAL)?;
             let file = context.file(subject)?;
-            range(modifier, magnitude)?;
-            Operation::Sync { file, mode, offset: modifier, length: magnitude }
+            // The other modes do not look at the range.
+            let (offset, length) = if mode == SyncMode::Range { (modifier, magnitude) } else { (0, 0) };
+            range(offset, length)?;
+            Operation::Sync { file, mode, offset, length }
         }
         Verb::Truncate => {
             range(0, magnitude)?;
@@ -120,7 +122,10 @@ pub(crate) fn decode(
         }
         Verb::Allocate => {
             let flags = AllocateFlags::from_bits(auxiliary).ok_or(Errno::EINVAL)?;
-            if flags == AllocateFlags::PUNCH_HOLE || magnitude == 0 || modifier > i64::MAX as u64 {
+            if flags == AllocateFlags::PUNCH_HOLE
+                || magnitude == 0
+                || magnitude.max(modifier) > i64::MAX as u64
+            {
                 return Err(Errno::EINVAL);
             }
             if modifier.checked_add(magnitude).is_none_or(|end| end > i64::MAX as u64) {
@@ -131,7 +136,7 @@ pub(crate) fn decode(
         Verb::Mkdir => Operation::Mkdir {
             directory: context.directory(subject)?,
             path: regions.path(payload, magnitude, scratch)?,
-            mode: mode(modifier)?,
+            mode: mode(auxiliary)?,
         },
         Verb::Remove => Operation::Remove {
             directory: context.directory(subject)?,

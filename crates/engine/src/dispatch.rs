@@ -74,7 +74,8 @@ impl<B: Backend> Engine<B> {
             Err(Refusal::Undefined) if finally => {
                 return self.conclude(chain, slot, Errno::ECANCELED, 0, 0, true);
             }
-            Err(Refusal::Undefined) => return self.conclude(chain, slot, Errno::EINVAL, 0, 0, true),
+            // For what follows it is a failure like any other.
+            Err(Refusal::Undefined) => return self.conclude(chain, slot, Errno::EINVAL, 0, 0, false),
             Err(Refusal::Bad(error)) => return self.conclude(chain, slot, error, 0, 0, false),
         };
         match verb {
@@ -112,7 +113,7 @@ impl<B: Backend> Engine<B> {
             Verb::Cancel => match Target::from_arguments(arguments) {
                 Err(error) => self.conclude(chain, slot, error, 0, 0, false),
                 Ok(target) => {
-                    let reached = self.cancel_but(target, Some(chain));
+                    let reached = target.map_or(0, |target| self.cancel_but(target, Some(chain)));
                     self.conclude(chain, slot, Errno::OK, reached as u64, 0, false)
                 }
             },
@@ -124,10 +125,11 @@ impl<B: Backend> Engine<B> {
                         let finally = self.packets[slot].is_finally();
                         self.conclude(chain, slot, Errno::OK, 0, 0, false);
                         match at {
-                            Some(at) if !finally && at <= now => self.give_up(chain, GivenUp::TimedOut),
-                            Some(at) if !finally => self.timers.set(self.packets.capacity() + chain, at),
-                            None if !finally => self.timers.clear(self.packets.capacity() + chain),
-                            _ => {}
+                            _ if finally => {}
+                            Some(at) if at <= now => self.end_ordinary(chain, GivenUp::TimedOut),
+                            Some(at) => self.timers.set(self.packets.capacity() + chain, at),
+                            // Never is a deadline too: it replaces an earlier one.
+                            None => self.timers.clear(self.packets.capacity() + chain),
                         }
                         true
                     }

@@ -109,7 +109,13 @@ impl Regions {
             return Err(Errno::ENAMETOOLONG);
         }
         let bytes = self.text(payload, length, scratch)?;
-        split_paths::<1>(bytes).map(|[path]| path)
+        match bytes.split_last() {
+            Some((0, [])) => Err(Errno::ENOENT),
+            Some((0, name)) if !name.contains(&0) => {
+                Ok(Path { pointer: bytes.as_ptr(), length: bytes.len() })
+            }
+            _ => Err(Errno::EINVAL),
+        }
     }
 
     /// The two paths in `length` bytes at `payload`.
@@ -122,7 +128,7 @@ impl Regions {
         if length > 2 * MAX_PATH {
             return Err(Errno::ENAMETOOLONG);
         }
-        split_paths::<2>(self.text(payload, length, scratch)?)
+        split_paths(self.text(payload, length, scratch)?)
     }
 
     /// Bytes that will be parsed: in place in region 0, copied from any other.
@@ -182,13 +188,13 @@ unsafe fn copy_out(span: Span, into: &mut Vec<u8>) {
     }
 }
 
-/// Splits `bytes` into exactly `N` paths, each ended by its NUL.
-fn split_paths<const N: usize>(bytes: &[u8]) -> Result<[Path; N], Errno> {
+/// Splits `bytes` into two paths, each ended by its NUL.
+fn split_paths(bytes: &[u8]) -> Result<[Path; 2], Errno> {
     let nuls = bytes.iter().filter(|byte| **byte == 0).count();
-    if nuls != N || bytes.last() != Some(&0) {
+    if nuls != 2 || bytes.last() != Some(&0) {
         return Err(Errno::EINVAL);
     }
-    let mut paths = [Path { pointer: bytes.as_ptr(), length: 0 }; N];
+    let mut paths = [Path { pointer: bytes.as_ptr(), length: 0 }; 2];
     for (path, part) in paths.iter_mut().zip(bytes.split_inclusive(|byte| *byte == 0)) {
         if part.len() == 1 {
             return Err(Errno::ENOENT);
@@ -205,21 +211,34 @@ fn split_paths<const N: usize>(bytes: &[u8]) -> Result<[Path; N], Errno> {
 mod tests {
     use super::*;
 
-    fn lengths<const N: usize>(bytes: &[u8]) -> Result<[usize; N], Errno> {
-        split_paths::<N>(bytes).map(|paths| paths.map(|path| path.length))
+    #[test]
+    fn a_path_ends_in_its_only_nul() {
+        let regions = Regions::new(true);
+        let path = |bytes: &[u8]| {
+            let payload = Payload::of(bytes.as_ptr()).number();
+            regions.path(payload, bytes.len() as u64, &mut Scratch::default()).map(|path| path.length)
+        };
+        assert_eq!(path(b"a\0"), Ok(2));
+        assert_eq!(path(b"a"), Err(Errno::EINVAL));
+        assert_eq!(path(b"a\0b\0"), Err(Errno::EINVAL));
+        assert_eq!(path(b"\0"), Err(Errno::ENOENT));
+        assert_eq!(path(b""), Err(Errno::EINVAL));
+        let mut long = [b'x'; 4097];
+        long[4095] = 0;
+        assert_eq!(path(&long[..4096]), Ok(4096));
+        long[4095] = b'x';
+        long[4096] = 0;
+        assert_eq!(path(&long), Err(Errno::ENAMETOOLONG));
     }
 
     #[test]
-    fn paths_end_in_exactly_one_nul() {
-        assert_eq!(lengths(b"a\0"), Ok([2]));
-        assert_eq!(lengths::<1>(b""), Err(Errno::EINVAL));
-        assert_eq!(lengths::<1>(b"a"), Err(Errno::EINVAL));
-        assert_eq!(lengths::<1>(b"a\0b\0"), Err(Errno::EINVAL));
-        assert_eq!(lengths::<1>(b"\0"), Err(Errno::ENOENT));
+    fn two_paths_end_in_a_nul_each() {
+        let lengths = |bytes: &[u8]| split_paths(bytes).map(|paths| paths.map(|path| path.length));
         assert_eq!(lengths(b"a\0bc\0"), Ok([2, 3]));
-        assert_eq!(lengths::<2>(b"a\0"), Err(Errno::EINVAL));
-        assert_eq!(lengths::<2>(b"a\0\0"), Err(Errno::ENOENT));
-        assert_eq!(lengths::<2>(b"a\0b\0c\0"), Err(Errno::EINVAL));
+        assert_eq!(lengths(b"a\0"), Err(Errno::EINVAL));
+        assert_eq!(lengths(b"a\0\0"), Err(Errno::ENOENT));
+        assert_eq!(lengths(b"\0a\0"), Err(Errno::ENOENT));
+        assert_eq!(lengths(b"a\0b\0c\0"), Err(Errno::EINVAL));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What came of a chain: each step's result or error, and the buffers back.
 
+use ouzel_engine::{EventKind, Way};
 use ouzel_ring::{Completion, Descriptor, Errno, Verb};
 
 use crate::chain::{Chain, Fd, Reg, Stat, Unit};
@@ -89,6 +90,13 @@ impl Done {
         self.chain.buffers.get_mut(number as usize)?.take()
     }
 
+    /// Takes the buffer of a step, counted in the order steps were added: as [`take`](Done::take), for those who keep no
+    /// registers. For a STAT step it is the record; a step that writes what another has read shares that one's buffer.
+    pub fn take_of(&mut self, step: usize) -> Option<Buffer> {
+        let number = self.chain.buffer_of(step)?;
+        self.chain.buffers.get_mut(number as usize)?.take()
+    }
+
     /// The entries that a READDIR step has read.
     ///
     /// Errors: as for [`get`](Done::get).
@@ -100,7 +108,16 @@ impl Done {
         Ok(Entries::new(buffer.map_or(&[], |buffer| buffer.as_slice())))
     }
 
-    /// The completion of a step, counted in the order steps were added; `None` if there is no such step.
+    /// Where a step ran and why there; `None` if it did not run, or the ring was not [tracing](crate::Ring::trace).
+    pub fn way_of(&self, step: usize) -> Option<Way> {
+        self.chain.events.iter().rev().find_map(|(number, event)| match event.kind {
+            EventKind::Started { way, .. } if *number as usize == step => Some(way),
+            _ => None,
+        })
+    }
+
+    /// The completion of a step, counted in the order steps were added; `None` if there is no such step, or it was
+    /// [silent](Chain::silent) and succeeded.
     pub fn completion_of(&self, step: usize) -> Option<Completion> {
         self.chain.results.get(step).copied().flatten()
     }
@@ -152,12 +169,15 @@ impl Done {
         match self.completion_of(step) {
             Some(completion) if completion.error == 0 => Ok(completion),
             Some(completion) => Err(self.error_of(step, completion.errno()).into()),
-            None => Err(self.error_of(step, Errno::ECANCELED).into()),
+            None => Err(BuildError::Silent { step, verb: self.verb(step) }.into()),
         }
     }
 
     fn error_of(&self, step: usize, errno: Errno) -> OperationError {
-        let verb = self.chain.verbs().nth(step).unwrap_or(Verb::Nop);
-        OperationError { step, verb, errno, operand: self.chain.operand(step) }
+        OperationError { step, verb: self.verb(step), errno, operand: self.chain.operand(step) }
+    }
+
+    fn verb(&self, step: usize) -> Verb {
+        self.chain.verbs().nth(step).unwrap_or(Verb::Nop)
     }
 }

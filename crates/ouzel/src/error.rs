@@ -142,6 +142,13 @@ pub enum BuildError {
         /// The step whose data it wants.
         of: usize,
     },
+    /// The result of a step is asked for that reports none.
+    Silent {
+        /// The step.
+        step: usize,
+        /// Its verb.
+        verb: Verb,
+    },
     /// The chain has no steps.
     Empty,
     /// The chain has more steps than this ring can hold.
@@ -151,6 +158,21 @@ pub enum BuildError {
         /// How many the ring takes.
         limit: usize,
     },
+}
+
+impl BuildError {
+    /// The step that is wrong, if one is.
+    pub fn step(&self) -> Option<usize> {
+        match self {
+            BuildError::ForeignRegister { step, .. }
+            | BuildError::Undefined { step, .. }
+            | BuildError::TooManyLive { step, .. }
+            | BuildError::NulInPath { step, .. }
+            | BuildError::NoData { step, .. }
+            | BuildError::Silent { step, .. } => Some(*step),
+            BuildError::Empty | BuildError::TooLong { .. } => None,
+        }
+    }
 }
 
 impl fmt::Display for BuildError {
@@ -179,6 +201,12 @@ impl fmt::Display for BuildError {
             BuildError::NoData { step, of } => {
                 write!(formatter, "step {step} takes the data of step {of}, which reads or receives none")
             }
+            BuildError::Silent { step, verb } => write!(
+                formatter,
+                "step {step} ({}) was silent and reports no result: leave `silent()` out, or use the result within the \
+                 chain only",
+                verb.name()
+            ),
             BuildError::Empty => formatter.write_str("the chain has no steps: add one before running it"),
             BuildError::TooLong { steps, limit } => write!(
                 formatter,

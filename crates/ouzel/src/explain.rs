@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ouzel_engine::{Counters, Event, EventKind, Place, Way};
+use ouzel_engine::{Counters, EventKind, Place, Way};
 use ouzel_ring::{Errno, Verb};
 
 use crate::done::Done;
@@ -41,12 +41,7 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    pub(crate) fn new(
-        done: &Done,
-        events: impl Iterator<Item = (u16, Event)>,
-        counters: Counters,
-        backend: Choice,
-    ) -> Explanation {
+    pub(crate) fn new(done: &Done, counters: Counters, backend: Choice) -> Explanation {
         let mut steps: Vec<StepExplanation> = done
             .chain
             .verbs()
@@ -62,8 +57,8 @@ impl Explanation {
             })
             .collect();
         let mut order = Vec::with_capacity(steps.len());
-        for (step, event) in events {
-            let Some(explained) = steps.get_mut(step as usize) else { continue };
+        for (step, event) in &done.chain.events {
+            let Some(explained) = steps.get_mut(*step as usize) else { continue };
             match event.kind {
                 EventKind::Started { way, step: place, run, .. } => {
                     explained.way = Some(way);
@@ -77,7 +72,7 @@ impl Explanation {
                         explained.way = None;
                         explained.run = None;
                     }
-                    order.push(step as usize);
+                    order.push(*step as usize);
                 }
                 _ => {}
             }

@@ -42,7 +42,8 @@ pub use address::SocketAddress;
 pub use buffer::Buffer;
 pub use builder::RingBuilder;
 pub use chain::{
-    Chain, Count, Data, Directory, Fd, File, MAX_STEPS, Offset, OpenOptions, Reg, Stat, Target, Unit,
+    Chain, Count, Data, Directory, Distance, Fd, File, MAX_STEPS, Offset, OpenOptions, Reg, Stat, Target,
+    Unit,
 };
 pub use directory::{DirectoryEntry, Entries};
 pub use done::{Done, Kind};

@@ -54,7 +54,7 @@ impl From<Box<Rejected>> for Error {
 struct Slot {
     generation: u32,
     chain: Option<Chain>,
-    /// Completions still to come.
+    /// Completions still to come, those of silent steps that fail not counted: they come before the last one.
     remaining: u32,
 }
 
@@ -71,6 +71,7 @@ pub struct Ring<M = Pinned> {
     /// Entries pushed and not entered.
     pushed: u32,
     in_flight: u32,
+    tracing: bool,
 }
 
 impl Ring<Pinned> {
@@ -96,6 +97,7 @@ impl<M> Ring<M> {
             layout: Layout::default(),
             pushed: 0,
             in_flight: 0,
+            tracing: false,
         }
     }
 
@@ -112,28 +114,24 @@ impl<M> Ring<M> {
     /// Errors: as for [`run`](Ring::run).
     pub fn explain(&mut self, chain: Chain) -> Result<(Done, Explanation), Error> {
         let before = self.counters();
-        self.raw.start_trace();
-        let ticket = match self.submit(chain) {
-            Ok(ticket) => ticket,
-            Err(rejected) => {
-                self.raw.stop_trace();
-                return Err(rejected.into());
-            }
-        };
-        let done = self.wait(ticket);
-        let (events, _) = self.raw.stop_trace();
+        let tracing = self.trace(true);
+        let done = self.run(chain);
+        self.trace(tracing);
         let done = done?;
         let counters = self.counters().since(before);
-        let explanation = Explanation::new(
-            &done,
-            events.iter().filter_map(|event| {
-                let (slot, step) = split_data(event.data);
-                (slot == ticket.slot).then_some((step, *event))
-            }),
-            counters,
-            self.backend().clone(),
-        );
+        let explanation = Explanation::new(&done, counters, self.backend().clone());
         Ok((done, explanation))
+    }
+
+    /// Starts or stops recording where the steps of chains run, for [`Done::way_of`]; returns whether it was recorded before.
+    pub fn trace(&mut self, on: bool) -> bool {
+        let before = std::mem::replace(&mut self.tracing, on);
+        if on && !before {
+            self.raw.start_trace();
+        } else if !on {
+            self.raw.stop_trace();
+        }
+        before
     }
 
     /// Queues a chain. It starts with the next call that enters the ring: [`flush`](Ring::flush), a wait, or a submit that
@@ -164,11 +162,16 @@ impl<M> Ring<M> {
         }
         chain.results.clear();
         chain.results.resize(steps, None);
+        chain.events.clear();
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot { generation: 0, chain: None, remaining: 0 });
             (self.slots.len() - 1) as u32
         });
+        let mut remaining = 0;
         for (number, flags) in &layout.entries {
+            let silent = flags.contains(EntryFlags::SILENT);
+            chain.steps[*number as usize].silent = silent;
+            remaining += u32::from(!silent);
             let entry = address(&mut chain, *number, *flags, slot);
             // SAFETY: the memory the entry names is the chain's, which stays in its slot, unmoved on the heap and untouched,
             // until its completions have come; a chain whose completions never come is leaked (see `Drop`).
@@ -179,7 +182,7 @@ impl<M> Ring<M> {
         self.in_flight += 1;
         let place = &mut self.slots[slot as usize];
         place.chain = Some(chain);
-        place.remaining = steps as u32;
+        place.remaining = remaining;
         Ok(Ticket { slot, generation: place.generation })
     }
 
@@ -211,15 +214,23 @@ impl<M> Ring<M> {
     /// Waits until any chain is over and returns the one that was over first; `None` if none is in flight.
     pub fn wait_any(&mut self) -> Result<Option<(Ticket, Done)>, Error> {
         loop {
-            if let Some(slot) = self.ended.pop_front() {
-                let generation = self.slots[slot as usize].generation;
-                return Ok(Some((Ticket { slot, generation }, self.take(slot)?)));
+            if let Some(ended) = self.next_ended() {
+                return Ok(Some(ended));
             }
-            if self.in_flight == 0 {
-                return Ok(None);
-            }
-            self.enter(1)?;
+            // No chain can be over before this many completions have come.
+            let remaining =
+                self.slots.iter().filter(|slot| slot.chain.is_some()).map(|slot| slot.remaining).min();
+            let Some(remaining) = remaining else { return Ok(None) };
+            self.enter(remaining)?;
         }
+    }
+
+    /// Takes the chain that was over first among those that are over already, without entering the ring.
+    pub fn next_ended(&mut self) -> Option<(Ticket, Done)> {
+        let slot = self.ended.pop_front()?;
+        let generation = self.slots[slot as usize].generation;
+        let done = self.take(slot).ok()?;
+        Some((Ticket { slot, generation }, done))
     }
 
     /// Waits until every chain in flight is over. They stay here to be taken by [`wait_any`](Ring::wait_any).
@@ -311,10 +322,25 @@ impl<M> Ring<M> {
     fn enter(&mut self, wait: u32) -> Result<(), Error> {
         self.raw.enter(u32::MAX, wait, None)?;
         self.pushed = 0;
+        if self.tracing {
+            self.collect_events();
+        }
         while let Some(completion) = self.raw.pop() {
             deliver(&mut self.slots, &mut self.ended, &completion);
         }
         Ok(())
+    }
+
+    /// Gives what was recorded to the chains it belongs to. None of them can have been taken since it happened.
+    fn collect_events(&mut self) {
+        let (events, _) = self.raw.stop_trace();
+        self.raw.start_trace();
+        for event in events {
+            let (slot, step) = split_data(event.data);
+            if let Some(chain) = self.slots.get_mut(slot as usize).and_then(|slot| slot.chain.as_mut()) {
+                chain.events.push((step, event));
+            }
+        }
     }
 
     fn take(&mut self, slot: u32) -> Result<Done, Error> {
@@ -403,7 +429,7 @@ fn deliver(slots: &mut [Slot], ended: &mut VecDeque<u32>, completion: &Completio
         unsafe { buffer.set_filled(length) };
     }
     chain.results[step] = Some(*completion);
-    slot.remaining -= 1;
+    slot.remaining -= u32::from(!chain.steps[step].silent);
     if slot.remaining == 0 {
         ended.push_back(number);
     }

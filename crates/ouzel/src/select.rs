@@ -4,6 +4,8 @@ use std::fmt;
 
 use crate::backend::HostBackend;
 use crate::backend::sim::{Sim, SimOptions};
+use crate::backend::threads::{Threads, ThreadsOptions};
+use crate::backend::uring::{Uring, UringOptions};
 use crate::builder::RingBuilder;
 use crate::error::Error;
 
@@ -57,8 +59,38 @@ impl fmt::Display for Choice {
 
 /// The backend that `builder` asks for, or the best one there is.
 pub(crate) fn open(builder: &RingBuilder, movable: bool) -> Result<(Box<dyn HostBackend>, Choice), Error> {
-    let _ = movable;
-    Ok(sim(builder))
+    match builder.backend {
+        Some(BackendKind::Uring) => match uring(builder, movable) {
+            Ok(backend) => Ok((backend, Choice::new(BackendKind::Uring, "asked for"))),
+            Err(reason) => Err(Error::Backend { backend: "uring", reason }),
+        },
+        Some(BackendKind::Threads) => threads(builder, "asked for".to_owned()),
+        Some(BackendKind::Sim) => Ok(sim(builder)),
+        Some(BackendKind::Custom) => Err(Error::Backend {
+            backend: "custom",
+            reason: "a backend of your own is given to build_on or build_raw_on".to_owned(),
+        }),
+        None => match uring(builder, movable) {
+            Ok(backend) => Ok((backend, Choice::new(BackendKind::Uring, "io_uring is there"))),
+            Err(reason) => threads(builder, format!("no io_uring here: {reason}")),
+        },
+    }
+}
+
+fn uring(builder: &RingBuilder, movable: bool) -> Result<Box<dyn HostBackend>, String> {
+    let options = UringOptions { descriptors: builder.descriptors, movable, ..UringOptions::default() };
+    match Uring::new(options) {
+        Ok(backend) => Ok(Box::new(backend)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn threads(builder: &RingBuilder, reason: String) -> Result<(Box<dyn HostBackend>, Choice), Error> {
+    let options = ThreadsOptions { descriptors: builder.descriptors, ..ThreadsOptions::default() };
+    match Threads::new(options) {
+        Ok(backend) => Ok((Box::new(backend), Choice::new(BackendKind::Threads, reason))),
+        Err(error) => Err(Error::Backend { backend: "threads", reason: error.to_string() }),
+    }
 }
 
 fn sim(builder: &RingBuilder) -> (Box<dyn HostBackend>, Choice) {

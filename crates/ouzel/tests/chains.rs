@@ -1,5 +1,7 @@
 //! Chains through the typed face, on the simulator.
 
+#![allow(clippy::unwrap_used)]
+
 use std::time::Duration;
 
 use ouzel::abi::Errno;

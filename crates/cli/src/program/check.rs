@@ -91,7 +91,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn is_open(self) -> bool {
+    /// Whether it is an open object.
+    pub fn is_open(self) -> bool {
         matches!(self, Kind::File(_) | Kind::ReadEnd | Kind::WriteEnd | Kind::Socket)
     }
 

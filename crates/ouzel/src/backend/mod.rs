@@ -1,7 +1,11 @@
 //! The backends that Ouzel brings: what each needs from a host, beyond the engine's trait.
 
+pub mod fault;
+mod memory;
 mod random;
 pub mod sim;
+pub mod threads;
+pub mod uring;
 
 use std::os::fd::OwnedFd;
 
@@ -19,4 +23,14 @@ pub trait HostBackend: Backend + Send {
     ///
     /// Errors: EOPNOTSUPP where the backend has no real descriptors; those of making one.
     fn release(&mut self, index: u32) -> Result<OwnedFd, Errno>;
+}
+
+impl<B: HostBackend + ?Sized> HostBackend for Box<B> {
+    fn adopt(&mut self, index: u32, descriptor: OwnedFd) -> Result<(), Errno> {
+        (**self).adopt(index, descriptor)
+    }
+
+    fn release(&mut self, index: u32) -> Result<OwnedFd, Errno> {
+        (**self).release(index)
+    }
 }

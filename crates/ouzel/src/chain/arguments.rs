@@ -59,6 +59,12 @@ impl From<u64> for Count {
     }
 }
 
+impl From<u32> for Count {
+    fn from(number: u32) -> Count {
+        Count::Known(number as u64)
+    }
+}
+
 impl From<usize> for Count {
     fn from(number: usize) -> Count {
         Count::Known(number as u64)
@@ -74,6 +80,34 @@ impl From<Reg<usize>> for Count {
 impl From<Reg<u64>> for Count {
     fn from(reg: Reg<u64>) -> Count {
         Count::Number(reg)
+    }
+}
+
+/// How far SEEK moves: forwards or, if negative, backwards; as known now or as an earlier step results in.
+#[derive(Clone, Copy, Debug)]
+pub struct Distance(pub(super) Count);
+
+impl From<i64> for Distance {
+    fn from(distance: i64) -> Distance {
+        Distance(Count::Known(distance as u64))
+    }
+}
+
+impl From<i32> for Distance {
+    fn from(distance: i32) -> Distance {
+        Distance::from(i64::from(distance))
+    }
+}
+
+impl From<Reg<usize>> for Distance {
+    fn from(reg: Reg<usize>) -> Distance {
+        Distance(reg.into())
+    }
+}
+
+impl From<Reg<u64>> for Distance {
+    fn from(reg: Reg<u64>) -> Distance {
+        Distance(reg.into())
     }
 }
 

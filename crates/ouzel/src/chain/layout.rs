@@ -6,7 +6,7 @@
 
 use ouzel_ring::{EntryFlags, REGISTERS, Verb};
 
-use super::{Chain, Need};
+use super::{Chain, Need, Step};
 use crate::BuildError;
 
 /// The order of a chain's steps and the flags of each entry.
@@ -14,8 +14,27 @@ use crate::BuildError;
 pub(crate) struct Layout {
     /// (step, flags), in the order of execution.
     pub(crate) entries: Vec<(u16, EntryFlags)>,
+    /// What the entries follow from. Programs run the same chain over and over; its layout is made once.
+    shape: Vec<Shape>,
     /// For each step: when it runs, the last use of its two results, and their register.
     places: Vec<Place>,
+}
+
+/// What of a step its layout depends on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Shape {
+    op: u32,
+    needs: [Option<Need>; 5],
+    hardlink: bool,
+    finally: bool,
+    silent: bool,
+}
+
+impl Shape {
+    fn of(step: &Step) -> Shape {
+        let Step { entry, needs, hardlink, finally, silent, .. } = step;
+        Shape { op: entry.op, needs: *needs, hardlink: *hardlink, finally: *finally, silent: *silent }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -41,9 +60,17 @@ impl Layout {
         if chain.steps.is_empty() {
             return Err(BuildError::Empty);
         }
+        if self.shape.len() == chain.steps.len()
+            && self.shape.iter().zip(&chain.steps).all(|(shape, step)| *shape == Shape::of(step))
+        {
+            return Ok(());
+        }
+        self.shape.clear();
         self.order(chain);
         self.find_uses(chain)?;
-        self.assign(chain)
+        self.assign(chain)?;
+        self.shape.extend(chain.steps.iter().map(Shape::of));
+        Ok(())
     }
 
     fn order(&mut self, chain: &Chain) {
@@ -57,6 +84,7 @@ impl Layout {
                     self.places[number].position = self.entries.len() as u16;
                     let mut flags = if finally { EntryFlags::FINALLY } else { EntryFlags::empty() };
                     flags |= if step.hardlink { EntryFlags::HARDLINK } else { EntryFlags::LINK };
+                    flags |= if step.silent { EntryFlags::SILENT } else { EntryFlags::empty() };
                     self.entries.push((number as u16, flags));
                 }
             }
@@ -65,7 +93,8 @@ impl Layout {
             *flags |= EntryFlags::LOCAL;
         }
         if let Some((_, flags)) = self.entries.last_mut() {
-            *flags -= EntryFlags::CHAINED;
+            // The last completion tells that the chain is over.
+            *flags -= EntryFlags::CHAINED | EntryFlags::SILENT;
         }
     }
 

@@ -14,9 +14,10 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use ouzel_engine::Event;
 use ouzel_ring::{Completion, Entry, Verb};
 
-pub use arguments::{Count, Data, Directory, File, Offset, OpenOptions, Target};
+pub use arguments::{Count, Data, Directory, Distance, File, Offset, OpenOptions, Target};
 pub(crate) use layout::Layout;
 
 use crate::{Buffer, BuildError};
@@ -97,6 +98,7 @@ pub(crate) struct Step {
     pub(crate) record: Option<u16>,
     pub(crate) hardlink: bool,
     pub(crate) finally: bool,
+    pub(crate) silent: bool,
 }
 
 /// Operations that pass results to each other.
@@ -122,6 +124,8 @@ pub struct Chain {
     pub(crate) buffers: Vec<Option<Buffer>>,
     /// Filled in as completions arrive.
     pub(crate) results: Vec<Option<Completion>>,
+    /// What happened to its steps, if the ring was tracing: the number of the step and the event.
+    pub(crate) events: Vec<(u16, Event)>,
     pub(crate) error: Option<BuildError>,
     next_is_finally: bool,
 }
@@ -141,6 +145,7 @@ impl Chain {
             text: Vec::new(),
             buffers: Vec::new(),
             results: Vec::new(),
+            events: Vec::new(),
             error: None,
             next_is_finally: false,
         }
@@ -181,6 +186,17 @@ impl Chain {
         self
     }
 
+    /// Makes the last step post no completion if it succeeds (SILENT), which spares the ring that much. Its result can be
+    /// used within the chain but is not reported: [`Done::get`](crate::Done::get) has none, and what it read cannot be
+    /// told from what was in its buffer before. The step that runs last is reported all the same: it ends the chain.
+    /// Without steps it does nothing.
+    pub fn silent(&mut self) -> &mut Chain {
+        if let Some(step) = self.steps.last_mut() {
+            step.silent = true;
+        }
+        self
+    }
+
     /// Gives the last step this long, from its dispatch. Zero means that it may not wait for an event. Without steps it does
     /// nothing.
     pub fn timeout(&mut self, timeout: Duration) -> &mut Chain {
@@ -198,6 +214,7 @@ impl Chain {
         self.text.clear();
         self.buffers.clear();
         self.results.clear();
+        self.events.clear();
         self.error = None;
         self.next_is_finally = false;
     }
@@ -208,7 +225,15 @@ impl Chain {
             self.fail(BuildError::TooLong { steps: step + 1, limit: MAX_STEPS });
         }
         let finally = std::mem::take(&mut self.next_is_finally);
-        self.steps.push(Step { entry, needs, payload, record: None, hardlink: false, finally });
+        self.steps.push(Step {
+            entry,
+            needs,
+            payload,
+            record: None,
+            hardlink: false,
+            finally,
+            silent: false,
+        });
         self.result(step, false)
     }
 

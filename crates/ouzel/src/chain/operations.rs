@@ -11,7 +11,8 @@ use ouzel_ring::modifiers::{
 use ouzel_ring::{Entry, Verb};
 
 use super::{
-    Chain, Count, Data, Directory, Fd, File, Memory, Need, Offset, OpenOptions, Reg, Stat, Target, Unit,
+    Chain, Count, Data, Directory, Distance, Fd, File, Memory, Need, Offset, OpenOptions, Reg, Stat, Target,
+    Unit,
 };
 use crate::address::SocketAddress;
 use crate::{Buffer, BuildError};
@@ -158,8 +159,9 @@ impl Chain {
     }
 
     /// SEEK: moves the position of `file`. The result is the new one.
-    pub fn seek(&mut self, file: impl Into<File>, offset: i64, whence: Whence) -> Reg<u64> {
-        Draft::new(Verb::Seek).file(self, 0, file).value(3, offset as u64).value(4, whence as u64).add(self)
+    pub fn seek(&mut self, file: impl Into<File>, distance: impl Into<Distance>, whence: Whence) -> Reg<u64> {
+        let Distance(distance) = distance.into();
+        Draft::new(Verb::Seek).file(self, 0, file).count(self, 3, distance).value(4, whence as u64).add(self)
     }
 
     /// STAT: describes what `path` names, relative to `directory`.
@@ -195,11 +197,16 @@ impl Chain {
     }
 
     /// SYNC of a range: writes its pages out and waits for them. A length of 0 is up to the end.
-    pub fn sync_range(&mut self, file: impl Into<File>, offset: u64, length: u64) -> Reg<Unit> {
+    pub fn sync_range(
+        &mut self,
+        file: impl Into<File>,
+        offset: impl Into<Count>,
+        length: impl Into<Count>,
+    ) -> Reg<Unit> {
         Draft::new(Verb::Sync)
             .file(self, 0, file)
-            .value(2, length)
-            .value(3, offset)
+            .count(self, 2, length)
+            .count(self, 3, offset)
             .value(4, SyncMode::Range as u64)
             .add(self)
     }
@@ -213,14 +220,14 @@ impl Chain {
     pub fn allocate(
         &mut self,
         file: impl Into<File>,
-        offset: u64,
-        length: u64,
+        offset: impl Into<Count>,
+        length: impl Into<Count>,
         flags: AllocateFlags,
     ) -> Reg<Unit> {
         Draft::new(Verb::Allocate)
             .file(self, 0, file)
-            .value(2, length)
-            .value(3, offset)
+            .count(self, 2, length)
+            .count(self, 3, offset)
             .value(4, flags.bits())
             .add(self)
     }
@@ -229,7 +236,7 @@ impl Chain {
     pub fn mkdir(&mut self, directory: impl Into<Directory>, path: impl AsRef<Path>, mode: u32) -> Reg<Unit> {
         Draft::new(Verb::Mkdir)
             .directory(self, 0, directory)
-            .value(3, mode as u64)
+            .value(4, mode as u64)
             .add_path(self, path.as_ref())
     }
 
@@ -340,8 +347,8 @@ impl Chain {
     }
 
     /// LISTEN: lets `socket` take connections, `backlog` of them waiting.
-    pub fn listen(&mut self, socket: impl Into<File>, backlog: u32) -> Reg<Unit> {
-        Draft::new(Verb::Listen).file(self, 0, socket).value(2, backlog as u64).add(self)
+    pub fn listen(&mut self, socket: impl Into<File>, backlog: impl Into<Count>) -> Reg<Unit> {
+        Draft::new(Verb::Listen).file(self, 0, socket).count(self, 2, backlog).add(self)
     }
 
     /// ACCEPT: takes a connection.

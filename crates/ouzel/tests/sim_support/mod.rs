@@ -1,4 +1,5 @@
 //! Drives a backend one operation at a time, with memory that lives long enough by construction.
+#![allow(clippy::unwrap_used)] // A test that cannot go on should say where.
 #![allow(dead_code)]
 
 use ouzel_engine::{Backend, Buffers, Edge, Operation, Outcome, Path, Report, Span, Started, Step, Token};

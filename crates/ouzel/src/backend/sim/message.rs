@@ -7,7 +7,7 @@ use ouzel_ring::Errno;
 
 use super::address::{self, Name};
 use super::network::Network;
-use super::socket::{Socket, Type};
+use super::socket::{Socket, State, Type};
 use super::turn::{Key, Stop};
 
 /// Messages a unix datagram socket holds before its senders wait (`max_dgram_qlen`, and one more).
@@ -53,6 +53,9 @@ impl Network {
         if socket.write_closed {
             return Err(Errno::EPIPE.into());
         }
+        if !data.is_empty() && self.sockets.get(&peer).is_some_and(|other| other.read_closed) {
+            return Err(Errno::EPIPE.into());
+        }
         self.push_stream(id, peer, data)
     }
 
@@ -96,7 +99,7 @@ impl Network {
         if sequenced && !socket.is_connected() {
             return Err(Errno::ENOTCONN.into());
         }
-        let Some(peer) = socket.peer else { return Err(Errno::ENOTCONN.into()) };
+        let peer = socket.peer;
         if data.len() > self.capacity.saturating_sub(OVERHEAD) {
             return Err(Errno::EMSGSIZE.into());
         }
@@ -107,6 +110,7 @@ impl Network {
         if socket.write_closed {
             return Err(Errno::EPIPE.into());
         }
+        let Some(peer) = peer else { return Err(Errno::ENOTCONN.into()) };
         let Some(other) = self.sockets.get(&peer) else {
             if sequenced {
                 return Err(Errno::EPIPE.into());
@@ -128,6 +132,8 @@ impl Network {
     }
 
     fn send_inet_message(&mut self, id: u64, data: &[u8]) -> Result<usize, Errno> {
+        // Even a send that fails gives the socket a port.
+        self.bind_any_port(id)?;
         let socket = self.socket_mut(id)?;
         if data.len() > LONGEST_INET {
             return Err(Errno::EMSGSIZE);
@@ -186,6 +192,7 @@ impl Network {
         let unix = socket.is_unix();
         match socket.kind {
             Type::Stream if unix && !socket.is_connected() => return Err(Errno::EINVAL.into()),
+            Type::Stream if socket.state == State::Idle && socket.read_closed => return Ok(Vec::new()),
             Type::Stream | Type::Sequenced if !socket.is_connected() => return Err(Errno::ENOTCONN.into()),
             _ => {}
         }

@@ -10,7 +10,6 @@
 //! buffers count bytes of data only.
 
 mod address;
-mod memory;
 mod message;
 mod names;
 mod network;

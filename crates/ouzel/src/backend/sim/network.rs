@@ -112,6 +112,10 @@ impl Network {
 
     /// Binds to an abstract or an inet name; paths need the tree and are bound by [`Network::bind_inode`].
     pub(super) fn bind(&mut self, id: u64, given: Given) -> Result<(), Errno> {
+        let socket = self.socket_mut(id)?;
+        if socket.has_lost_port() {
+            socket.local = None;
+        }
         let socket = self.socket(id)?;
         if socket.local.is_some() && !(given == Given::Any && socket.is_unix()) {
             if let Given::Name(Name::Inet(ip, _)) = &given
@@ -140,12 +144,15 @@ impl Network {
                 if !address::is_local(ip) {
                     return Err(Errno::EADDRNOTAVAIL);
                 }
+                let keeps_port = port != 0;
                 let port = if port == 0 { self.free_port(kind, ip)? } else { port };
                 if self.is_taken(kind, ip, port) {
                     return Err(Errno::EADDRINUSE);
                 }
                 debug_assert!(family != Family::Unix);
-                self.socket_mut(id)?.local = Some(Name::Inet(ip, port));
+                let socket = self.socket_mut(id)?;
+                socket.local = Some(Name::Inet(ip, port));
+                socket.keeps_port = keeps_port;
                 Ok(())
             }
         }
@@ -176,9 +183,24 @@ impl Network {
         Ok(())
     }
 
+    /// Gives an inet socket without a name a free port at every address.
+    pub(super) fn bind_any_port(&mut self, id: u64) -> Result<(), Errno> {
+        let socket = self.socket(id)?;
+        let any = match socket.family {
+            Family::Unix => return Ok(()),
+            Family::Inet => std::net::Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(),
+            Family::Inet6 => Ipv6Addr::UNSPECIFIED,
+        };
+        if socket.local.is_none() {
+            self.bind(id, Given::Name(Name::Inet(any, 0)))?;
+        }
+        Ok(())
+    }
+
     fn is_taken(&self, kind: Type, ip: Ipv6Addr, port: u16) -> bool {
         self.sockets.values().any(|socket| {
             socket.kind == kind
+                && !socket.has_lost_port()
                 && matches!(&socket.local, Some(Name::Inet(other, taken))
                     if *taken == port && (address::hears(*other, ip) || address::hears(ip, *other)))
         })
@@ -203,14 +225,7 @@ impl Network {
         if socket.is_connected() || (socket.is_unix() && socket.local.is_none()) {
             return Err(Errno::EINVAL);
         }
-        if socket.local.is_none() {
-            let any = if socket.family == Family::Inet {
-                std::net::Ipv4Addr::UNSPECIFIED.to_ipv6_mapped()
-            } else {
-                Ipv6Addr::UNSPECIFIED
-            };
-            self.bind(id, Given::Name(Name::Inet(any, 0)))?;
-        }
+        self.bind_any_port(id)?;
         let limit = (backlog as usize).min(LONGEST_BACKLOG);
         let socket = self.socket_mut(id)?;
         match &mut socket.state {
@@ -331,8 +346,15 @@ impl Network {
                 let port = self.free_port(Type::Datagram, ip)?;
                 self.socket_mut(id)?.local = Some(Name::Inet(ip, port));
             }
+            if let Some(Name::Inet(own, _)) = &mut self.socket_mut(id)?.local
+                && (own.is_unspecified() || own.to_ipv4_mapped().is_some_and(|four| four.is_unspecified()))
+            {
+                // What it sends from here on comes from the address that reaches the peer.
+                *own = ip;
+            }
             (Name::Inet(ip, port), None)
         };
+        self.forsake(id, peer);
         let socket = self.socket_mut(id)?;
         socket.remote = Some(name);
         socket.peer = peer;
@@ -341,19 +363,38 @@ impl Network {
         Ok(())
     }
 
+    /// A unix datagram socket turns from its peer to another: what it has not read is dropped, and the old peer is
+    /// told so if it still sends there.
+    fn forsake(&mut self, id: u64, next: Option<u64>) {
+        let Some(socket) = self.sockets.get_mut(&id) else { return };
+        let old = socket.peer;
+        if !socket.is_unix() || old.is_none() || old == next || socket.messages.is_empty() {
+            return;
+        }
+        socket.messages.clear();
+        socket.queued = 0;
+        self.departed(id);
+        if let Some(old) = old
+            && let Some(other) = self.sockets.get_mut(&old)
+            && other.peer == Some(id)
+        {
+            other.error = Some(Errno::ECONNRESET);
+            self.arrived(old);
+        }
+    }
+
     /// Ends an association, as connecting to an address without a family does.
     pub(super) fn disconnect(&mut self, id: u64) -> Result<(), Errno> {
         let socket = self.socket(id)?;
         if socket.is_inet_stream() {
             self.cut_off(id);
-            let (family, kind, local) = {
-                let socket = self.socket_mut(id)?;
-                (socket.family, socket.kind, socket.local.take())
-            };
-            let mut fresh = Socket::new(family, kind);
-            fresh.local = local;
+            let socket = self.socket_mut(id)?;
+            let mut fresh = Socket::new(socket.family, socket.kind);
+            fresh.keeps_port = socket.keeps_port;
+            fresh.local = socket.local.take_if(|_| socket.keeps_port);
             self.sockets.insert(id, fresh);
         } else if socket.kind == Type::Datagram {
+            self.forsake(id, None);
             let socket = self.socket_mut(id)?;
             socket.state = State::Idle;
             socket.peer = None;
@@ -389,16 +430,19 @@ impl Network {
         if !unix && socket.is_listening() {
             if read {
                 self.close_queue(id);
-                self.socket_mut(id)?.state = State::Idle;
+                let socket = self.socket_mut(id)?;
+                socket.state = State::Idle;
+                socket.read_closed = false;
+                socket.write_closed = false;
+                socket.local.take_if(|_| !socket.keeps_port);
             }
             self.arrived(id);
             return Ok(());
         }
         let refused = !unix && (!socket.is_connected() || (kind == Type::Stream && socket.is_over()));
-        if !(refused && kind == Type::Stream) {
-            socket.read_closed |= read;
-            socket.write_closed |= write;
-        }
+        // An inet socket without a peer says so, and takes note all the same.
+        socket.read_closed |= read;
+        socket.write_closed |= write;
         self.arrived(id);
         self.departed(id);
         if refused {

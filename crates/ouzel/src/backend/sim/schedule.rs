@@ -10,13 +10,13 @@ use ouzel_engine::{Edge, Operation, Outcome, Report, Started, Step, Token};
 use ouzel_ring::Errno;
 
 use super::WAY;
-use super::memory;
 use super::network::Network;
 use super::options::SimOptions;
 use super::pages::PAGE;
 use super::tree::Tree;
 use super::turn::{Key, Stop};
 use super::world::{Memory, World};
+use crate::backend::memory;
 use crate::backend::random::Random;
 
 /// One step of a run.
@@ -27,6 +27,8 @@ struct Member {
     /// Its descriptors have been looked up.
     bound: bool,
     cancelled: bool,
+    /// It was to be given up when it was under way already: it ends where it would have to wait.
+    late: bool,
     /// Reports it has given that said more would come.
     shots: u64,
 }
@@ -138,7 +140,14 @@ impl Schedule {
                 memory.subjects = self.world.bind(&step.operation);
             }
             self.tokens.insert(step.token.to_word(), id);
-            members.push_back(Member { step: *step, memory, bound: !later, cancelled: false, shots: 0 });
+            members.push_back(Member {
+                step: *step,
+                memory,
+                bound: !later,
+                cancelled: false,
+                late: false,
+                shots: 0,
+            });
         }
         self.runs.insert(id, Run { members, whereabouts: Whereabouts::Coming(self.now, 0) });
         let before = self.reports.len();
@@ -205,6 +214,7 @@ impl Schedule {
                     None
                 }
                 Err(Stop::Error(error)) => Some(error),
+                Err(Stop::Wait(_)) if member.late => Some(Errno::ECANCELED),
                 Err(Stop::Wait(keys)) if step.may_wait => {
                     self.park(id, keys);
                     return;
@@ -308,8 +318,11 @@ impl Schedule {
                 run.members[at].cancelled = true;
                 self.unpark(place);
             }
-            // A close has begun already; of the others, half are too far gone.
-            Whereabouts::Coming(..) if close || self.random.chance(500) => return,
+            // A close has begun already; of the others, half are too far gone to be stopped, unless they have to wait.
+            Whereabouts::Coming(..) if close || self.random.chance(500) => {
+                run.members[at].late = true;
+                return;
+            }
             Whereabouts::Coming(instant, tie) => {
                 run.members[at].cancelled = true;
                 self.coming.remove(&(instant, tie, id));

@@ -34,6 +34,8 @@ pub(super) struct Socket {
     pub(super) kind: Type,
     pub(super) state: State,
     pub(super) local: Option<Name>,
+    /// It asked for its port, and so keeps it when it stops listening.
+    pub(super) keeps_port: bool,
     /// The peer's name at the time of connecting.
     pub(super) remote: Option<Name>,
     /// The peer: streams and unix datagram sockets know it, others find it by name.
@@ -66,6 +68,7 @@ impl Socket {
             kind,
             state: State::Idle,
             local: None,
+            keeps_port: false,
             remote: None,
             peer: None,
             inode: None,
@@ -105,6 +108,11 @@ impl Socket {
     /// An inet stream both of whose directions have ended.
     pub(super) fn is_over(&self) -> bool {
         self.reset || (self.finished && self.write_closed)
+    }
+
+    /// A port that was not asked for goes with the connection.
+    pub(super) fn has_lost_port(&self) -> bool {
+        self.is_inet_stream() && self.is_over() && !self.keeps_port
     }
 
     /// What `poll(2)` would say, with `room` telling whether a send would find room.

@@ -8,10 +8,10 @@ use ouzel_engine::{Buffers, Position, Span};
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::{MAX_TRANSFER, MessageFlags, OpenFlags};
 
-use super::memory;
 use super::tree::Kind;
 use super::turn::{Key, Stop};
 use super::world::{Object, Subject, World};
+use crate::backend::memory;
 
 /// Bytes that COPY moves in one step.
 const STEP: u64 = 65_536;

@@ -181,6 +181,9 @@ impl Tree {
     /// The inode behind a plain name of a directory, if there is one.
     pub(super) fn find(&self, directory: u64, name: &[u8]) -> Result<Option<u64>, Errno> {
         let directory = self.directory(directory)?;
+        if directory.dead {
+            return Err(Errno::ENOENT);
+        }
         if name.len() > NAME_LENGTH {
             return Err(Errno::ENAMETOOLONG);
         }

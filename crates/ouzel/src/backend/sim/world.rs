@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
+use crate::backend::memory;
 use ouzel_engine::{Operation, Path, Span};
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::{AllocateFlags, OpenFlags, PollEvents, StatFlags, SyncMode, Whence};
 
 use super::address::{self, Given, Name};
-use super::memory;
 use super::network::Network;
 use super::pages::PAGE;
 use super::pipe::Pipe;
@@ -476,7 +476,6 @@ impl World {
         }
         match (object, mode) {
             (Object::Inode(_), _) => Ok(()),
-            (_, SyncMode::Range) => Err(Errno::ESPIPE),
             _ => Err(Errno::EINVAL),
         }
     }

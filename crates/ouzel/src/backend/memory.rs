@@ -1,4 +1,5 @@
-//! The simulator's only touch on memory that is not its own: copying to and from what an operation lends it.
+//! The only touch that the simulator and the fault wrapper have on memory that is not theirs: copying to and from what
+//! an operation lends.
 //!
 //! Everything here copies and keeps no reference. It must be called only between an operation's start and its last
 //! report; that is when the addresses in an operation are good (see [`ouzel_engine::Span`]).
@@ -6,7 +7,7 @@
 use ouzel_engine::{Buffers, Path, Span};
 
 /// The bytes of a span.
-pub(super) fn bytes(span: Span) -> Vec<u8> {
+pub(crate) fn bytes(span: Span) -> Vec<u8> {
     if span.length == 0 {
         return Vec::new();
     }
@@ -18,26 +19,26 @@ pub(super) fn bytes(span: Span) -> Vec<u8> {
 }
 
 /// Puts as much of `data` into `span`, from `offset` on, as fits; says how much that was.
-pub(super) fn fill(span: Span, offset: usize, data: &[u8]) -> usize {
+pub(crate) fn fill(span: Span, offset: usize, data: &[u8]) -> usize {
     let room = span.length.saturating_sub(offset);
     let count = room.min(data.len());
     if count > 0 {
         // SAFETY: `offset + count <= length`, and whoever made the operation promised that `pointer` is good for
-        // `length` bytes that nobody else uses until it is reported; `data` is memory of the simulator's own.
+        // `length` bytes that nobody else uses until it is reported; `data` is memory of the caller's own.
         unsafe { core::ptr::copy_nonoverlapping(data.as_ptr(), span.pointer.add(offset), count) };
     }
     count
 }
 
 /// A path without its NUL.
-pub(super) fn path(path: Path) -> Vec<u8> {
+pub(crate) fn path(path: Path) -> Vec<u8> {
     let mut copy = bytes(Span { pointer: path.pointer.cast_mut(), length: path.length });
     copy.pop();
     copy
 }
 
 /// The pieces of a transfer.
-pub(super) fn pieces(buffers: &Buffers) -> Vec<Span> {
+pub(crate) fn pieces(buffers: &Buffers) -> Vec<Span> {
     match *buffers {
         Buffers::One(span) => vec![span],
         Buffers::Many { count: 0, .. } => Vec::new(),
@@ -49,12 +50,12 @@ pub(super) fn pieces(buffers: &Buffers) -> Vec<Span> {
 }
 
 /// How many bytes a transfer asks for.
-pub(super) fn length(buffers: &Buffers) -> u64 {
+pub(crate) fn length(buffers: &Buffers) -> u64 {
     pieces(buffers).iter().fold(0, |sum: u64, piece| sum.saturating_add(piece.length as u64))
 }
 
 /// The bytes of all pieces but the first `skip` bytes, at most `limit`.
-pub(super) fn gather(buffers: &Buffers, skip: u64, limit: u64) -> Vec<u8> {
+pub(crate) fn gather(buffers: &Buffers, skip: u64, limit: u64) -> Vec<u8> {
     let mut all = Vec::new();
     let mut skip = skip as usize;
     for piece in pieces(buffers) {
@@ -69,7 +70,7 @@ pub(super) fn gather(buffers: &Buffers, skip: u64, limit: u64) -> Vec<u8> {
 }
 
 /// Spreads `data` over the pieces, behind the first `skip` bytes; says how much fitted.
-pub(super) fn scatter(buffers: &Buffers, skip: u64, data: &[u8]) -> u64 {
+pub(crate) fn scatter(buffers: &Buffers, skip: u64, data: &[u8]) -> u64 {
     let mut skip = skip as usize;
     let mut done = 0;
     for piece in pieces(buffers) {

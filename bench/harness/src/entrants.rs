@@ -1,0 +1,95 @@
+//! Who takes part. A contender is a program; an entrant is a contender with a number of files in flight.
+
+use std::path::PathBuf;
+
+/// How a contender is built.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A package of this workspace.
+    Package(&'static str),
+    /// A C program.
+    C(&'static str),
+}
+
+/// A program that takes part.
+#[derive(Clone, Copy)]
+pub struct Contender {
+    /// Its name, as `--only` takes it.
+    pub name: &'static str,
+    /// What it is, in one line.
+    pub what: &'static str,
+    /// Where it comes from.
+    pub source: Source,
+    /// Numbers of files in flight it runs with.
+    pub in_flight: &'static [u32],
+    /// Whether it is pinned to one processor; what brings a pool of threads is not.
+    pub pinned: bool,
+}
+
+/// A contender with a number of files in flight, ready to run.
+#[derive(Clone)]
+pub struct Entrant {
+    /// Its name in the tables.
+    pub name: String,
+    /// The program.
+    pub program: PathBuf,
+    /// Files in flight.
+    pub in_flight: u32,
+    /// Whether it is pinned to one processor.
+    pub pinned: bool,
+}
+
+/// All of them, in the order of a round.
+pub fn contenders() -> Vec<Contender> {
+    let package = |name, what, package, in_flight, pinned| Contender {
+        name,
+        what,
+        source: Source::Package(package),
+        in_flight,
+        pinned,
+    };
+    vec![
+        package("raw", "openat, read, close as system calls (rustix)", "small-files-raw", &[1], true),
+        package("std", "std::fs::read", "small-files-std", &[1], true),
+        Contender {
+            name: "liburing-c",
+            what: "linked chains by hand in C, with fixed slots",
+            source: Source::C("small-files/liburing-c/main.c"),
+            in_flight: &[1, 8, 32],
+            pinned: true,
+        },
+        package("ouzel", "Ouzel's Ring and Chain", "small-files-ouzel", &[1, 8, 32], true),
+        package("tokio-fs", "tokio::fs::read on its pool of threads", "small-files-tokio-fs", &[32], false),
+        package(
+            "tokio-uring",
+            "tokio-uring: File::open, read_at, close",
+            "small-files-tokio-uring",
+            &[32],
+            true,
+        ),
+        package("monoio", "monoio: File::open, read_at, close", "small-files-monoio", &[32], true),
+        package("compio", "compio: File::open, read_at, close", "small-files-compio", &[32], true),
+    ]
+}
+
+/// The entrants of the contenders that were built. The floor runs twice: what lies between the two is noise.
+pub fn entrants(built: &[(Contender, PathBuf)]) -> Vec<Entrant> {
+    let mut entrants = Vec::new();
+    for (contender, program) in built {
+        for in_flight in contender.in_flight {
+            let name = if *contender.in_flight == [1] {
+                contender.name.to_owned()
+            } else {
+                format!("{} x{in_flight}", contender.name)
+            };
+            let entrant =
+                Entrant { name, program: program.clone(), in_flight: *in_flight, pinned: contender.pinned };
+            entrants.push(entrant);
+        }
+    }
+    if let Some(raw) = entrants.iter().find(|entrant| entrant.name == "raw") {
+        let again = Entrant { name: "raw (again)".to_owned(), ..raw.clone() };
+        entrants.push(again);
+    }
+    entrants
+}

@@ -1,0 +1,153 @@
+//! The harness: builds the contenders one after the other, runs them round by round, counts what can be counted, and
+//! writes `RESULTS.md` and its picture. It may run compilers, contenders, strace and valgrind, and write below `bench/`.
+//! It must never drop a figure because Ouzel loses, nor mix figures of different runs.
+
+mod build;
+mod count;
+mod entrants;
+mod files;
+mod machine;
+mod nops;
+mod picture;
+mod process;
+mod race;
+mod report;
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Ouzel's benchmarks, side by side with its peers.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Builds and runs everything, and writes RESULTS.md.
+    All(Options),
+    /// Lists the contenders.
+    List,
+}
+
+/// What to run. Only a whole run replaces RESULTS.md: one with `--quick`, `--only` or `--files` writes to work/.
+#[derive(Args, Clone)]
+pub struct Options {
+    /// Only these contenders, comma separated: `raw,ouzel`; `nop` names the NOP race.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Rounds that count, after one that warms up.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: Option<u32>,
+    /// Files to read.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+    files: Option<u32>,
+    /// 3 rounds of 2,000 files: whether everything works, not how fast it is.
+    #[arg(long)]
+    quick: bool,
+}
+
+impl Options {
+    fn rounds(&self) -> u32 {
+        self.rounds.unwrap_or(if self.quick { 3 } else { 9 })
+    }
+
+    fn files(&self) -> u32 {
+        self.files.unwrap_or(if self.quick { 2_000 } else { 20_000 })
+    }
+
+    fn is_whole(&self) -> bool {
+        !self.quick && self.only.is_empty() && self.files.is_none() && self.rounds() >= 9
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == name)
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("harness: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Box<dyn Error>> {
+    match command {
+        Command::All(options) => all(&options),
+        Command::List => {
+            for contender in entrants::contenders() {
+                println!("{:<12} {}", contender.name, contender.what);
+            }
+            println!("{:<12} a NOP through Ouzel's engine, plain queues, the kernel's ring", "nop");
+            Ok(())
+        }
+    }
+}
+
+/// The folder of the bench workspace.
+fn home() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
+}
+
+fn all(options: &Options) -> Result<(), Box<dyn Error>> {
+    let known = entrants::contenders();
+    if let Some(wrong) =
+        options.only.iter().find(|only| *only != "nop" && !known.iter().any(|known| known.name == **only))
+    {
+        return Err(format!("--only {wrong}: no such contender; `harness list` names them").into());
+    }
+    let home = home();
+    let mut results = report::Results::new(options);
+    let files = files::prepare(&home.join("work"), options.files())?;
+    results.file_system = files.file_system.clone();
+
+    let mut built = Vec::new();
+    for contender in known.into_iter().filter(|contender| options.wants(contender.name)) {
+        eprintln!("building {}", contender.name);
+        match build::build(&home, &contender) {
+            Ok(program) => built.push((contender, program)),
+            Err(reason) => results.skip(contender.name, reason),
+        }
+    }
+    let nop = options.wants("nop").then(|| {
+        eprintln!("building nop");
+        build::package(&home, "nop")
+    });
+
+    let entrants = entrants::entrants(&built);
+    let (race, skipped) = race::run(&entrants, &files, options.rounds())?;
+    results.race = race;
+    for (name, reason) in skipped {
+        results.skip(&name, reason);
+    }
+    for line in &mut results.race {
+        eprintln!("counting {}", line.name);
+        line.system_calls = count::system_calls(&line.entrant, &files);
+        line.instructions = count::instructions(&line.entrant, &files);
+    }
+    match nop {
+        Some(Ok(program)) => match nops::run(&program, options) {
+            Ok(nops) => results.nops = nops,
+            Err(error) => results.skip("nop", error.to_string()),
+        },
+        Some(Err(reason)) => results.skip("nop", reason),
+        None => {}
+    }
+    results.machine = machine::describe(&home);
+
+    let text = report::write(&results);
+    println!("{text}");
+    let folder = if options.is_whole() { home } else { home.join("work") };
+    std::fs::write(folder.join("RESULTS.md"), &text)?;
+    picture::draw(&folder.join("results-small-files.svg"), &results)?;
+    eprintln!("written: RESULTS.md and results-small-files.svg in {}", folder.display());
+    Ok(())
+}

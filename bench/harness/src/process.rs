@@ -1,0 +1,130 @@
+//! A contender as a child process. Every wait is bounded: a contender that hangs is killed and named, and the others go on.
+
+use std::error::Error;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::entrants::Entrant;
+use crate::files::Files;
+
+/// The longest a pass may take.
+const BOUND: Duration = Duration::from_secs(120);
+
+/// What a pass came to.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Pass {
+    /// Nanoseconds.
+    pub ns: u64,
+    /// Files read.
+    pub files: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// The sum over what was read.
+    pub checksum: u64,
+    /// Allocations.
+    pub allocs: u64,
+}
+
+#[derive(Deserialize)]
+struct Hello {
+    setting: String,
+}
+
+/// A contender that is running.
+pub struct Running {
+    child: Child,
+    input: Option<ChildStdin>,
+    lines: Receiver<String>,
+    /// How it says it was set up.
+    pub setting: String,
+}
+
+impl Running {
+    /// Starts it on all files.
+    pub fn start(entrant: &Entrant, files: &Files) -> Result<Running, Box<dyn Error>> {
+        let mut command = Command::new(&entrant.program);
+        command.arg(&files.list).arg(entrant.in_flight.to_string());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = if entrant.pinned { pinned(|| command.spawn())?? } else { command.spawn()? };
+        let output = child.stdout.take().ok_or("no standard output")?;
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let input = child.stdin.take();
+        let mut running = Running { child, input, lines, setting: String::new() };
+        let hello: Hello = serde_json::from_str(&running.line()?)?;
+        running.setting = hello.setting;
+        Ok(running)
+    }
+
+    /// Lets it make one pass and checks that it has read everything.
+    pub fn pass(&mut self, files: &Files) -> Result<Pass, Box<dyn Error>> {
+        let input = self.input.as_mut().ok_or("its input is closed")?;
+        if let Err(error) = input.write_all(b"run\n") {
+            return Err(self.reason().unwrap_or_else(|| error.to_string()).into());
+        }
+        let pass: Pass = serde_json::from_str(&self.line()?)?;
+        let expected = files.expected;
+        if (pass.files, pass.bytes, pass.checksum) != (expected.files, expected.bytes, expected.checksum) {
+            return Err(format!("it read something else: {pass:?} instead of {expected:?}").into());
+        }
+        Ok(pass)
+    }
+
+    fn line(&mut self) -> Result<String, Box<dyn Error>> {
+        match self.lines.recv_timeout(BOUND) {
+            Ok(line) => Ok(line),
+            Err(error) => Err(self.reason().unwrap_or_else(|| error.to_string()).into()),
+        }
+    }
+
+    /// What it said when it failed. Ends it.
+    fn reason(&mut self) -> Option<String> {
+        self.stop();
+        let mut text = String::new();
+        self.child.stderr.take()?.read_to_string(&mut text).ok()?;
+        let line = text.lines().find(|line| !line.trim().is_empty())?;
+        Some(line.trim().trim_start_matches("Error: ").trim_matches('"').to_owned())
+    }
+
+    fn stop(&mut self) {
+        self.input = None;
+        // One that fails is given the time to say so.
+        for _ in 0..50 {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // It may end by itself in between; then there is nothing to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Does something on the last processor this thread may use: a child started meanwhile stays there.
+pub fn pinned<T>(action: impl FnOnce() -> T) -> Result<T, Box<dyn Error>> {
+    let before = rustix::thread::sched_getaffinity(None)?;
+    let last = (0..rustix::thread::CpuSet::MAX_CPU).rev().find(|cpu| before.is_set(*cpu)).unwrap_or(0);
+    let mut one = rustix::thread::CpuSet::new();
+    one.set(last);
+    rustix::thread::sched_setaffinity(None, &one)?;
+    let result = action();
+    rustix::thread::sched_setaffinity(None, &before)?;
+    Ok(result)
+}

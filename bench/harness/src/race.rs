@@ -1,0 +1,110 @@
+//! The race: everyone makes one pass, then everyone makes the next, so that a slow minute of the machine falls on all.
+
+use std::error::Error;
+
+use crate::count::Counted;
+use crate::entrants::Entrant;
+use crate::files::Files;
+use crate::process::Running;
+
+/// What an entrant came to.
+pub struct Line {
+    /// Its name.
+    pub name: String,
+    /// How it says it was set up.
+    pub setting: String,
+    /// The entrant.
+    pub entrant: Entrant,
+    /// Nanoseconds per file, round by round.
+    pub samples: Vec<f64>,
+    /// Allocations per file in the last round.
+    pub allocations: f64,
+    /// System calls per file.
+    pub system_calls: Counted,
+    /// Instructions in user space per file.
+    pub instructions: Counted,
+}
+
+impl Line {
+    /// The median, in nanoseconds per file.
+    pub fn median(&self) -> f64 {
+        median(self.samples.clone())
+    }
+
+    /// The fastest and the slowest round, in nanoseconds per file.
+    pub fn range(&self) -> (f64, f64) {
+        let low = self.samples.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = self.samples.iter().copied().fold(0.0, f64::max);
+        (low, high)
+    }
+
+    /// The median of this entrant's time by another's, each round by itself.
+    pub fn ratio_to(&self, other: &Line) -> f64 {
+        median(self.samples.iter().zip(&other.samples).map(|(this, other)| this / other).collect())
+    }
+}
+
+/// The middle of the values; the mean of the two in the middle if their number is even.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => f64::NAN,
+        length if length % 2 == 1 => values[length / 2],
+        length => (values[length / 2 - 1] + values[length / 2]) / 2.0,
+    }
+}
+
+/// The lines of those that finished; the names of the others, and why they did not.
+pub type Outcome = (Vec<Line>, Vec<(String, String)>);
+
+/// Runs all entrants.
+pub fn run(entrants: &[Entrant], files: &Files, rounds: u32) -> Result<Outcome, Box<dyn Error>> {
+    let mut skipped = Vec::new();
+    let mut running: Vec<(Running, Line)> = Vec::new();
+    for entrant in entrants {
+        match Running::start(entrant, files) {
+            Ok(process) => {
+                let line = Line {
+                    name: entrant.name.clone(),
+                    setting: process.setting.clone(),
+                    entrant: entrant.clone(),
+                    samples: Vec::new(),
+                    allocations: 0.0,
+                    system_calls: Err("not counted".to_owned()),
+                    instructions: Err("not counted".to_owned()),
+                };
+                running.push((process, line));
+            }
+            Err(error) => skipped.push((entrant.name.clone(), error.to_string())),
+        }
+    }
+    for round in 0..=rounds {
+        eprintln!("round {round} of {rounds}");
+        running.retain_mut(|(process, line)| match process.pass(files) {
+            Ok(pass) => {
+                line.allocations = pass.allocs as f64 / pass.files as f64;
+                if round > 0 {
+                    line.samples.push(pass.ns as f64 / pass.files as f64);
+                }
+                true
+            }
+            Err(error) => {
+                skipped.push((line.name.clone(), format!("failed in round {round}: {error}")));
+                false
+            }
+        });
+    }
+    Ok((running.into_iter().map(|(_, line)| line).collect(), skipped))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::median;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert!(median(Vec::new()).is_nan());
+    }
+}

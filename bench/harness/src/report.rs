@@ -1,0 +1,215 @@
+//! The results as text. Everything that ran is in it, faster or slower; what did not run is in it with the reason.
+
+use std::fmt::Write;
+
+use crate::Options;
+use crate::count::Counted;
+use crate::nops::Nop;
+use crate::race::Line;
+
+/// All there is to tell.
+pub struct Results {
+    /// Rounds that counted.
+    pub rounds: u32,
+    /// Files read per pass.
+    pub files: u32,
+    /// Whether this is a whole run.
+    pub whole: bool,
+    /// What the files lie on.
+    pub file_system: String,
+    /// What the figures depend on.
+    pub machine: Vec<(&'static str, String)>,
+    /// The race over small files.
+    pub race: Vec<Line>,
+    /// The NOP race.
+    pub nops: Vec<Nop>,
+    /// What did not run, and why.
+    pub skipped: Vec<(String, String)>,
+}
+
+impl Results {
+    /// Nothing yet.
+    pub fn new(options: &Options) -> Results {
+        Results {
+            rounds: options.rounds(),
+            files: options.files(),
+            whole: options.is_whole(),
+            file_system: String::new(),
+            machine: Vec::new(),
+            race: Vec::new(),
+            nops: Vec::new(),
+            skipped: Vec::new(),
+        }
+    }
+
+    /// Notes that something did not run.
+    pub fn skip(&mut self, name: &str, reason: String) {
+        eprintln!("SKIPPED: {name}: {reason}");
+        self.skipped.push((name.to_owned(), reason));
+    }
+
+    /// The line of an entrant.
+    pub fn line(&self, name: &str) -> Option<&Line> {
+        self.race.iter().find(|line| line.name == name)
+    }
+}
+
+/// The whole text.
+pub fn write(results: &Results) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_to(&mut text, results);
+    text
+}
+
+fn write_to(text: &mut String, results: &Results) -> std::fmt::Result {
+    writeln!(text, "# Results\n")?;
+    writeln!(text, "Written by `bench/run`; see [README.md](README.md) for what is measured and how.")?;
+    writeln!(text, "Compare figures with each other, not with those of another run.\n")?;
+    if !results.whole {
+        writeln!(text, "**A partial or quick run: it shows that things work, not how fast they are.**\n")?;
+    }
+    writeln!(text, "| | |\n|---|---|")?;
+    for (name, value) in &results.machine {
+        writeln!(text, "| {name} | {value} |")?;
+    }
+    if !results.race.is_empty() {
+        small_files(text, results)?;
+    }
+    if !results.nops.is_empty() {
+        nops(text, &results.nops)?;
+    }
+    if !results.skipped.is_empty() {
+        writeln!(text, "\n## Not run\n")?;
+        for (name, reason) in &results.skipped {
+            writeln!(text, "- SKIPPED: {name}: {reason}")?;
+        }
+    }
+    Ok(())
+}
+
+fn small_files(text: &mut String, results: &Results) -> std::fmt::Result {
+    let (files, rounds) = (results.files, results.rounds);
+    let file_system = &results.file_system;
+    writeln!(text, "\n## Small files\n")?;
+    writeln!(
+        text,
+        "{files} files of 0 to 4 KiB on {file_system}, in the page cache, each opened, read whole and closed. {rounds} rounds after \
+         one that warms up,\nall contenders in turn in every round. Nanoseconds per file; ratios are medians of the rounds' own \
+         ratios, and below 1 is faster.\n"
+    )?;
+    if results.whole {
+        writeln!(text, "![Nanoseconds per file](results-small-files.svg)\n")?;
+    }
+    writeln!(
+        text,
+        "| contender | median | min..max | to liburing-c x32 | to raw | system calls | instructions | allocations |\n\
+         |---|---:|---:|---:|---:|---:|---:|---:|"
+    )?;
+    let best = results.line("liburing-c x32");
+    let raw = results.line("raw");
+    let mut lines: Vec<&Line> = results.race.iter().collect();
+    lines.sort_by(|one, other| one.median().total_cmp(&other.median()));
+    for line in &lines {
+        let (low, high) = line.range();
+        let ratio = |to: Option<&Line>| to.map_or("n/a".to_owned(), |to| format!("{:.2}", line.ratio_to(to)));
+        writeln!(
+            text,
+            "| {} | {:.0} | {low:.0}..{high:.0} | {} | {} | {} | {} | {:.2} |",
+            line.name,
+            line.median(),
+            ratio(best),
+            ratio(raw),
+            counted(&line.system_calls, 2),
+            counted(&line.instructions, 0),
+            line.allocations,
+        )?;
+    }
+    if let (Some(raw), Some(again)) = (raw, results.line("raw (again)")) {
+        let apart = |ratio: f64| (ratio - 1.0).abs() * 100.0;
+        let middle = apart(again.ratio_to(raw));
+        let widest =
+            again.samples.iter().zip(&raw.samples).map(|(again, raw)| apart(again / raw)).fold(0.0, f64::max);
+        writeln!(
+            text,
+            "\nThe noise: the same program ran as `raw` and as `raw (again)`. They are {middle:.1} % apart in the median, \
+             single rounds up to {widest:.1} %."
+        )?;
+    }
+    writeln!(text, "\nSystem calls, instructions (in user space) and allocations are per file.")?;
+    verdict(text, results)?;
+    writeln!(text, "\nHow they were set up:\n")?;
+    for line in &results.race {
+        let pinned = if line.entrant.pinned { "pinned to one processor" } else { "all processors" };
+        writeln!(text, "- {}: {}; {} in flight; {pinned}", line.name, line.setting, line.entrant.in_flight)?;
+    }
+    let mut reasons: Vec<String> = Vec::new();
+    for line in &results.race {
+        for (what, count) in [("system calls", &line.system_calls), ("instructions", &line.instructions)] {
+            if let Err(reason) = count {
+                reasons.push(format!("- {}, {what}: {reason}", line.name));
+            }
+        }
+    }
+    if !reasons.is_empty() {
+        writeln!(text, "\nNot counted:\n\n{}", reasons.join("\n"))?;
+    }
+    Ok(())
+}
+
+/// Says in words where Ouzel is slower than someone else, whoever it is.
+fn verdict(text: &mut String, results: &Results) -> std::fmt::Result {
+    for ouzel in results.race.iter().filter(|line| line.name.starts_with("ouzel")) {
+        let mut losses: Vec<String> = Vec::new();
+        for other in results.race.iter().filter(|line| !line.name.starts_with("ouzel")) {
+            let ratio = ouzel.ratio_to(other);
+            if ratio > 1.0 {
+                losses.push(format!("{} (by {:.0} %)", other.name, (ratio - 1.0) * 100.0));
+            }
+        }
+        if losses.is_empty() {
+            writeln!(text, "\n{} is slower than none of the others.", ouzel.name)?;
+        } else {
+            writeln!(text, "\n{} is slower than: {}.", ouzel.name, losses.join(", "))?;
+        }
+    }
+    Ok(())
+}
+
+fn nops(text: &mut String, nops: &[Nop]) -> std::fmt::Result {
+    writeln!(text, "\n## NOP\n")?;
+    writeln!(
+        text,
+        "An operation that does nothing: through Ouzel's raw ring and engine on the simulator (64-byte entries, 32-byte completions, \
+         no kernel),\na push and a pop of `rtrb`, the kernel's ring (io-uring crate, SINGLE_ISSUER and DEFER_TASKRUN), and getppid. \
+         One process, one\nprocessor, in turn. The last column is Ouzel's time by this one's: above 1, Ouzel is slower.\n"
+    )?;
+    writeln!(
+        text,
+        "| batch | contender | ns/op | min..max | instructions | Ouzel by this |\n|---:|---|---:|---:|---:|---:|"
+    )?;
+    for nop in nops {
+        let ouzel = nops.iter().find(|other| other.batch == nop.batch && other.name == "ouzel");
+        let ratio = ouzel.map_or("n/a".to_owned(), |ouzel| format!("{:.2}", ouzel.median / nop.median));
+        let Nop { batch, name, median, min, max, .. } = nop;
+        let instructions = match &nop.instructions {
+            Ok(count) => format!("{count:.0}"),
+            Err(_) => String::new(),
+        };
+        writeln!(text, "| {batch} | {name} | {median:.1} | {min:.1}..{max:.1} | {instructions} | {ratio} |")?;
+    }
+    writeln!(text, "\nInstructions in user space, counted at batch 32.")?;
+    for nop in nops.iter().filter(|nop| nop.batch == 32) {
+        if let Err(reason) = &nop.instructions {
+            writeln!(text, "\nNot counted for {}: {reason}.", nop.name)?;
+        }
+    }
+    Ok(())
+}
+
+fn counted(count: &Counted, decimals: usize) -> String {
+    match count {
+        Ok(count) => format!("{count:.decimals$}"),
+        Err(_) => "n/a".to_owned(),
+    }
+}

@@ -1,0 +1,74 @@
+//! Ouzel through its typed interface: chains of open, read and close, so many submitted and then waited for together,
+//! with the memory of finished chains and their buffers used again.
+
+use std::sync::Arc;
+
+use contender::{BUFFER_BYTES, CountingAllocator, Tally, Task, serve_with};
+use ouzel::{BackendKind, Buffer, Chain, Offset, OpenOptions, Reg, Ring, Ticket};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+/// A chain and its buffer, ready to be used again.
+type Parts = (Chain, Buffer);
+
+struct State {
+    ring: Ring,
+    spare: Vec<Parts>,
+    /// The chains in flight and the results of their reads.
+    flying: Vec<(Ticket, Reg<usize>)>,
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Ring, Chain; backend: {}", self.ring.backend())
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    serve_with(set_up, pass)
+}
+
+fn set_up(task: &Task) -> Result<State, Box<dyn std::error::Error>> {
+    let mut builder = Ring::builder();
+    // For comparisons of Ouzel with itself; the harness leaves the choice to Ouzel.
+    match std::env::var("OUZEL_BENCH_BACKEND").as_deref() {
+        Ok("uring") => builder = builder.backend(BackendKind::Uring),
+        Ok("threads") => builder = builder.backend(BackendKind::Threads),
+        Ok(other) => return Err(format!("OUZEL_BENCH_BACKEND={other}: say uring or threads").into()),
+        Err(_) => {}
+    }
+    let ring = builder.build()?;
+    if ring.backend().backend == BackendKind::Sim {
+        return Err("this build of Ouzel has no backend that reaches real files".into());
+    }
+    let spare = (0..task.in_flight).map(|_| (Chain::new(), Buffer::with_capacity(BUFFER_BYTES))).collect();
+    Ok(State { ring, spare, flying: Vec::with_capacity(task.in_flight) })
+}
+
+fn pass(state: &mut State, task: &Arc<Task>) -> Result<Tally, Box<dyn std::error::Error>> {
+    let State { ring, spare, flying } = state;
+    let mut tally = Tally::default();
+    for paths in task.paths.chunks(task.in_flight) {
+        for path in paths {
+            let (mut chain, mut buffer) = spare.pop().ok_or("a chain did not come back")?;
+            buffer.clear();
+            let file = chain.open(path, OpenOptions::read());
+            let length = chain.read(file, buffer, Offset::START);
+            chain.finally().close(file);
+            let ticket = ring.submit(chain)?;
+            flying.push((ticket, length));
+        }
+        ring.wait_all()?;
+        while let Some((ticket, mut done)) = ring.wait_any()? {
+            let position =
+                flying.iter().position(|(flying, _)| *flying == ticket).ok_or("an unknown ticket")?;
+            let (_, length) = flying.swap_remove(position);
+            done.check()?;
+            let buffer = done.take(length).ok_or("the buffer did not come back")?;
+            tally.add(buffer.as_slice());
+            spare.push((done.into_chain(), buffer));
+        }
+    }
+    Ok(tally)
+}

@@ -1,0 +1,116 @@
+//! Stages: where the suite can run, that is a backend and a directory of some file system.
+//!
+//! A stage makes rings and directories; what cannot be had here is said with its reason, so that it is reported as
+//! skipped rather than passed over.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ouzel::{BackendKind, RawRing, RingBuilder};
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// A backend, and for one with real files the directory they are made in.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// The backend.
+    pub backend: BackendKind,
+    /// Where directories are made; `None` for the simulator, which has a root of its own.
+    pub base: Option<PathBuf>,
+    /// What the file system is called in the names of tests.
+    pub place: String,
+    /// The simulator's seed.
+    pub seed: u64,
+}
+
+impl Stage {
+    /// Every stage: the simulator, and each real backend in each directory of `OUZEL_TEST_DIRS`.
+    pub fn all() -> Vec<Stage> {
+        let mut stages = vec![Stage::sim(0)];
+        let mut places: Vec<String> = Vec::new();
+        for base in directories() {
+            let mut place = file_system(&base);
+            while places.contains(&place) {
+                place.push('+');
+            }
+            places.push(place.clone());
+            for backend in [BackendKind::Threads, BackendKind::Uring] {
+                stages.push(Stage { backend, base: Some(base.clone()), place: place.clone(), seed: 0 });
+            }
+        }
+        stages
+    }
+
+    /// The simulator with this seed.
+    pub fn sim(seed: u64) -> Stage {
+        Stage { backend: BackendKind::Sim, base: None, place: "memory".into(), seed }
+    }
+
+    /// The name, such as `uring/ext4`.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.backend.name(), self.place)
+    }
+
+    /// Whether files are the simulator's.
+    pub fn is_sim(&self) -> bool {
+        self.base.is_none()
+    }
+
+    /// A builder for rings of this stage.
+    pub fn builder(&self) -> RingBuilder {
+        RingBuilder::new().backend(self.backend).seed(self.seed).descriptors(64)
+    }
+
+    /// Why nothing can run here, if so.
+    pub fn refusal(&self) -> Option<String> {
+        if let Some(base) = &self.base
+            && let Err(error) = std::fs::create_dir_all(base)
+        {
+            return Some(format!("{}: {error}", base.display()));
+        }
+        ring(self, &self.builder()).err()
+    }
+
+    /// A fresh directory; empty for the simulator.
+    pub fn directory(&self) -> String {
+        let Some(base) = &self.base else { return String::new() };
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = base.join(format!("ouzel-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        path.canonicalize().unwrap().into_os_string().into_string().expect("a path in UTF-8")
+    }
+}
+
+/// A ring from `builder`, or why there is none on this stage's backend.
+pub fn ring(stage: &Stage, builder: &RingBuilder) -> Result<RawRing, String> {
+    let ring = builder.build_raw().map_err(|error| error.to_string())?;
+    let got = ring.backend().backend;
+    if got == stage.backend {
+        Ok(ring)
+    } else {
+        Err(format!("asked for {}, was given {}", stage.backend.name(), got.name()))
+    }
+}
+
+fn directories() -> Vec<PathBuf> {
+    let list = std::env::var("OUZEL_TEST_DIRS").unwrap_or_else(|_| {
+        let target = option_env!("CARGO_TARGET_TMPDIR")
+            .map_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../target/tmp").into(), String::from);
+        format!("{target}:/dev/shm")
+    });
+    list.split(':').filter(|part| !part.is_empty()).map(PathBuf::from).collect()
+}
+
+fn file_system(path: &PathBuf) -> String {
+    let _ = std::fs::create_dir_all(path);
+    let Ok(found) = rustix::fs::statfs(path) else { return "missing".into() };
+    // Numbers of linux/magic.h.
+    match found.f_type as u64 & 0xffff_ffff {
+        0xef53 => "ext4".into(),
+        0x0102_1994 => "tmpfs".into(),
+        0x5846_5342 => "xfs".into(),
+        0x9123_683e => "btrfs".into(),
+        0x794c_7630 => "overlay".into(),
+        other => format!("{other:#x}"),
+    }
+}

@@ -1,0 +1,573 @@
+//! The machine that is the library: bound steps become a chain, and what came of it becomes endings.
+//!
+//! Chains and buffers are used again, so that a run over many files allocates little. Nothing here waits but
+//! [`Machine::wait`], the first chain of `--explain`, and a start that finds the ring's queue full.
+
+use std::collections::{HashMap, VecDeque};
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
+
+use ouzel::abi::{Descriptor, Errno};
+use ouzel::{
+    BackendKind, Buffer, Chain, Count, Directory, Distance, Done, Error, Explanation, Fd, File, Offset,
+    OpenOptions, Reg, Rejected, Ring, SocketAddress, Ticket, place_name,
+};
+
+use crate::args::BackendChoice;
+use crate::machine::{BackendDescription, Ended, Ending, Machine, MachineError, Start, Wanted};
+use crate::program::{
+    Address, Bound, Data, FileRef, Known, MAX_BUFFERS, Operation, Program, Slot, Step, Stream,
+};
+
+/// The most bytes of buffers in flight, unless a single chain needs more.
+const MAX_BUFFERED: u64 = 4 * MAX_BUFFERS;
+
+/// The most entries of a submission queue.
+const MAX_ENTRIES: u64 = 1 << 16;
+
+/// The register of a named result.
+#[derive(Clone, Copy)]
+enum Made {
+    Open(Reg<Fd>),
+    Bytes(Reg<usize>),
+    Number(Reg<u64>),
+    Status,
+}
+
+/// A chain in flight.
+struct Running {
+    ticket: u64,
+    /// Bytes of its buffers.
+    buffered: u64,
+}
+
+/// Executes programs on a [`Ring`].
+pub struct RingMachine {
+    ring: Ring,
+    running: HashMap<Ticket, Running>,
+    /// The endings that nobody has waited for.
+    ended: VecDeque<Ended>,
+    buffered: u64,
+    /// Chains to be used again.
+    chains: Vec<Chain>,
+    /// Buffers to be used again, with their sizes, and the sum of these.
+    buffers: Vec<(u64, Buffer)>,
+    kept: u64,
+    streams: [Option<Descriptor>; 3],
+    explain: bool,
+    explanation: Option<Explanation>,
+    /// For each step.
+    shapes: Vec<Shape>,
+}
+
+/// What a step leaves behind.
+struct Shape {
+    silent: bool,
+    has_buffer: bool,
+    /// Whether the next chain can use the buffer.
+    keeps_buffer: bool,
+    /// The results whose print shows the buffer.
+    printed: Vec<Slot>,
+}
+
+impl RingMachine {
+    /// A ring that is large enough for what is wanted.
+    pub fn open(wanted: &Wanted, program: &Program) -> Result<RingMachine, MachineError> {
+        let steps = program.steps.len() as u64;
+        let chains = u64::from(wanted.in_flight.max(1));
+        let entries = (steps * chains).clamp(16, MAX_ENTRIES).next_power_of_two();
+        let opened = program.results.iter().filter(|info| info.kind.is_open()).count() as u64;
+        // One more of each: a closed descriptor is only free when its closing is over.
+        let descriptors = (opened * (chains + 1) + 8).clamp(64, 1 << 20) as u32;
+        raise_descriptor_limit(u64::from(descriptors));
+        let mut builder = Ring::builder().entries(entries).descriptors(descriptors);
+        let kind = match wanted.backend {
+            BackendChoice::Auto => None,
+            BackendChoice::Uring => Some(BackendKind::Uring),
+            BackendChoice::Threads => Some(BackendKind::Threads),
+            BackendChoice::Sim => Some(BackendKind::Sim),
+        };
+        if let Some(kind) = kind {
+            builder = builder.backend(kind);
+        }
+        let mut ring = builder.build().map_err(|error| match error {
+            Error::Backend { backend, reason } => {
+                MachineError::Unavailable { backend: backend.to_owned(), reason }
+            }
+            other => MachineError::Ring(other.to_string()),
+        })?;
+        ring.trace(wanted.trace || wanted.explain);
+        Ok(RingMachine {
+            ring,
+            running: HashMap::new(),
+            ended: VecDeque::new(),
+            buffered: 0,
+            chains: Vec::new(),
+            buffers: Vec::new(),
+            kept: 0,
+            streams: [None; 3],
+            explain: wanted.explain,
+            explanation: None,
+            shapes: shapes(program),
+        })
+    }
+
+    /// The descriptor of a stream of the command, taken into the ring when it is first used.
+    fn stream(&mut self, stream: Stream) -> Result<Descriptor, MachineError> {
+        let place = &mut self.streams[stream as usize];
+        if let Some(descriptor) = *place {
+            return Ok(descriptor);
+        }
+        let (name, copy) = match stream {
+            Stream::Input => ("stdin", duplicate(io::stdin())),
+            Stream::Output => ("stdout", duplicate(io::stdout())),
+            Stream::Error => ("stderr", duplicate(io::stderr())),
+        };
+        let copy = copy.map_err(|error| MachineError::Ring(format!("{name} cannot be used: {error}")))?;
+        match self.ring.adopt(copy) {
+            Ok(descriptor) => Ok(*place.insert(descriptor)),
+            Err(Error::Refused { errno: Errno::EOPNOTSUPP, .. }) => Err(MachineError::Unavailable {
+                backend: self.ring.backend().backend.name().to_owned(),
+                reason: format!("the program uses {name}, and this backend has no streams of the command"),
+            }),
+            Err(error) => Err(MachineError::Ring(format!("{name} cannot be used: {error}"))),
+        }
+    }
+
+    fn buffer(&mut self, size: u64) -> Buffer {
+        let known = self.buffers.iter().rposition(|(of, _)| *of == size);
+        match known {
+            Some(known) => {
+                self.kept -= size;
+                self.buffers.swap_remove(known).1
+            }
+            None => Buffer::with_capacity(usize::try_from(size).unwrap_or(usize::MAX)),
+        }
+    }
+
+    /// Turns what came of a chain into endings, and keeps its memory for the next one.
+    fn end(&mut self, ticket: u64, buffered: u64, mut done: Done) -> Ended {
+        self.buffered -= buffered;
+        let mut ended = Ended { ticket, endings: Vec::with_capacity(done.len()), buffers: Vec::new() };
+        for (step, shape) in self.shapes.iter().enumerate() {
+            if let Some(completion) = done.completion_of(step) {
+                let error = completion.errno();
+                // The last step is reported even if it is silent.
+                if !(shape.silent && error.is_ok()) {
+                    let way = done.way_of(step);
+                    ended.endings.push(Ending {
+                        step,
+                        error,
+                        result: completion.result,
+                        place: way.map_or("", |way| place_name(way.place)),
+                        reason: way.map_or("", |way| way.reason),
+                    });
+                }
+            }
+            if !shape.has_buffer {
+                continue;
+            }
+            let Some(buffer) = done.take_of(step) else { continue };
+            for slot in &shape.printed {
+                ended.buffers.push((*slot, buffer.as_slice().to_vec()));
+            }
+            let size = buffer.capacity() as u64;
+            if shape.keeps_buffer && self.kept + size <= MAX_BUFFERED {
+                self.kept += size;
+                self.buffers.push((size, buffer));
+            }
+        }
+        self.chains.push(done.into_chain());
+        ended
+    }
+
+    fn rejected(&mut self, error: Error, program: &Program) -> MachineError {
+        match error {
+            Error::Build(error) => {
+                let line = error.step().and_then(|step| program.steps.get(step)).map(|step| step.line);
+                let line = line.map(|line| format!("line {line}: ")).unwrap_or_default();
+                MachineError::Chain(format!("{line}{error}"))
+            }
+            error => MachineError::Ring(error.to_string()),
+        }
+    }
+
+    fn build(&mut self, program: &Program, steps: Vec<Step<Bound>>) -> Result<(Chain, u64), MachineError> {
+        let mut chain = self.chains.pop().unwrap_or_default();
+        let mut builder = Builder { machine: self, made: vec![None; program.results.len()], buffered: 0 };
+        let count = steps.len();
+        let ordinary = steps.iter().filter(|step| !step.finally).count();
+        for (index, step) in steps.into_iter().enumerate() {
+            // Behind `finally` nothing depends on what came before it.
+            let hard = step.lets_next_run() && index + 1 < ordinary;
+            debug_assert!(step.finally == (index >= ordinary) && index < count);
+            if step.finally {
+                chain.finally();
+            }
+            let (silent, timeout) = (step.silent, step.timeout);
+            let results = builder.step(&mut chain, step.operation)?;
+            for (slot, info) in program.results_of(index) {
+                builder.made[slot.0] = results[usize::from(info.second)];
+            }
+            if hard {
+                chain.hardlink();
+            }
+            if silent {
+                chain.silent();
+            }
+            if let Some(timeout) = timeout {
+                chain.timeout(Duration::from_nanos(timeout));
+            }
+        }
+        let buffered = builder.buffered;
+        Ok((chain, buffered))
+    }
+}
+
+/// What each step of a program leaves behind.
+fn shapes(program: &Program) -> Vec<Shape> {
+    let shape = |(index, step): (usize, &Step<crate::program::Checked>)| {
+        let operation = &step.operation;
+        let keeps_buffer =
+            matches!(operation, Operation::Read { .. } | Operation::Recv { .. } | Operation::Readdir { .. });
+        let stat = matches!(operation, Operation::StatPath { .. } | Operation::StatFile { .. });
+        let slots = program.results_of(index).map(|(slot, _)| slot);
+        let printed = slots.filter(|slot| program.prints.contains(slot)).collect();
+        Shape { silent: step.silent, has_buffer: keeps_buffer || stat, keeps_buffer, printed }
+    };
+    program.steps.iter().enumerate().map(shape).collect()
+}
+
+/// Bytes of the buffers that these steps ask for.
+fn asked(steps: &[Step<Bound>]) -> u64 {
+    let sizes = steps.iter().map(|step| match &step.operation {
+        Operation::Read { size: Known::Literal(size), .. }
+        | Operation::Recv { size: Known::Literal(size), .. }
+        | Operation::Readdir { size: Known::Literal(size), .. } => *size,
+        _ => 0,
+    });
+    sizes.fold(0, u64::saturating_add)
+}
+
+fn duplicate(stream: impl AsFd) -> io::Result<OwnedFd> {
+    stream.as_fd().try_clone_to_owned()
+}
+
+/// Backends without descriptors of their own need one of the process for each that a program opens. The limit is only
+/// a soft one: it may be raised up to what the administrator allows.
+fn raise_descriptor_limit(descriptors: u64) {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    // Some for the command itself.
+    let wanted = descriptors + 64;
+    if let Some(current) = limit.current
+        && current < wanted
+    {
+        limit.current = Some(limit.maximum.map_or(wanted, |maximum| maximum.min(wanted)));
+        // Without it, opening fails with EMFILE, which is reported then.
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
+}
+
+impl Machine for RingMachine {
+    fn backend(&self) -> BackendDescription {
+        let choice = self.ring.backend();
+        BackendDescription { name: choice.backend.name().to_owned(), reason: choice.reason.clone() }
+    }
+
+    fn start(
+        &mut self,
+        ticket: u64,
+        program: &Program,
+        steps: Vec<Step<Bound>>,
+    ) -> Result<Start, MachineError> {
+        let asked = asked(&steps);
+        if self.buffered > 0 && self.buffered.saturating_add(asked) > MAX_BUFFERED {
+            return Ok(Start::Full(steps));
+        }
+        let (chain, buffered) = self.build(program, steps)?;
+        if self.explain && self.explanation.is_none() {
+            // Alone, so that the crossings are this chain's own.
+            let (done, explanation) =
+                self.ring.explain(chain).map_err(|error| self.rejected(error, program))?;
+            self.explanation = Some(explanation);
+            self.buffered += buffered;
+            let ended = self.end(ticket, buffered, done);
+            self.ended.push_back(ended);
+            return Ok(Start::Taken);
+        }
+        let name = match self.ring.submit(chain) {
+            Ok(name) => name,
+            Err(rejected) => {
+                let Rejected { error, .. } = *rejected;
+                return Err(self.rejected(error, program));
+            }
+        };
+        self.buffered += buffered;
+        self.running.insert(name, Running { ticket, buffered });
+        Ok(Start::Taken)
+    }
+
+    fn wait(&mut self) -> Result<Vec<Ended>, MachineError> {
+        let mut all: Vec<Ended> = self.ended.drain(..).collect();
+        if all.is_empty() {
+            let ended = self.ring.wait_any().map_err(|error| MachineError::Ring(error.to_string()))?;
+            all.extend(ended.and_then(|(name, done)| self.over(name, done)));
+        }
+        while let Some((name, done)) = self.ring.next_ended() {
+            all.extend(self.over(name, done));
+        }
+        if all.is_empty() {
+            return Err(MachineError::Ring("it has lost a chain".to_owned()));
+        }
+        Ok(all)
+    }
+
+    fn crossings(&self) -> u64 {
+        self.ring.counters().crossings()
+    }
+
+    fn explanation(&mut self) -> Option<Explanation> {
+        self.explanation.clone()
+    }
+}
+
+impl RingMachine {
+    fn over(&mut self, name: Ticket, done: Done) -> Option<Ended> {
+        let running = self.running.remove(&name)?;
+        Some(self.end(running.ticket, running.buffered, done))
+    }
+}
+
+/// Adds the steps of one program to a chain.
+struct Builder<'a> {
+    machine: &'a mut RingMachine,
+    /// The registers of named results, by slot.
+    made: Vec<Option<Made>>,
+    buffered: u64,
+}
+
+impl Builder<'_> {
+    fn step(
+        &mut self,
+        chain: &mut Chain,
+        operation: Operation<Bound>,
+    ) -> Result<[Option<Made>; 2], MachineError> {
+        let one = |made| Ok([Some(made), None]);
+        match operation {
+            Operation::Nop => chain.nop(),
+            Operation::Read { file, size, offset } => {
+                let (file, offset) = (self.file(file)?, self.offset(offset)?);
+                let buffer = self.buffer(size)?;
+                return one(Made::Bytes(chain.read(file, buffer, offset)));
+            }
+            Operation::Write { file, data, offset } => {
+                let (file, data, offset) = (self.file(file)?, self.data(data)?, self.offset(offset)?);
+                return one(Made::Bytes(chain.write(file, data, offset)));
+            }
+            Operation::Poll { file, events } => {
+                let file = self.file(file)?;
+                return one(Made::Number(chain.poll(file, events)));
+            }
+            Operation::Open { path, flags, mode, directory } => {
+                let options = OpenOptions::from_flags(flags).mode(mode as u32);
+                let directory = self.directory(directory)?;
+                return one(Made::Open(chain.open_in(directory, as_path(&path), options)));
+            }
+            Operation::Close { file } => chain.close(self.file(file)?),
+            Operation::Seek { file, whence, backwards, offset } => {
+                let (file, distance) = (self.file(file)?, self.distance(offset, backwards)?);
+                return one(Made::Number(chain.seek(file, distance, whence)));
+            }
+            Operation::StatPath { path, flags, directory } => {
+                chain.stat(self.directory(directory)?, as_path(&path), flags);
+                return one(Made::Status);
+            }
+            Operation::StatFile { file } => {
+                chain.stat_file(self.file(file)?);
+                return one(Made::Status);
+            }
+            Operation::Sync { file, mode, length: None, offset: None } => chain.sync(self.file(file)?, mode),
+            Operation::Sync { file, length, offset, .. } => {
+                let (offset, length) = (self.count_or(offset, 0)?, self.count_or(length, 0)?);
+                chain.sync_range(self.file(file)?, offset, length)
+            }
+            Operation::Truncate { file, length } => {
+                let length = self.count(length)?;
+                chain.truncate(self.file(file)?, length)
+            }
+            Operation::Allocate { file, length, offset, flags } => {
+                let (offset, length) = (self.count_or(offset, 0)?, self.count(length)?);
+                chain.allocate(self.file(file)?, offset, length, flags)
+            }
+            Operation::Mkdir { path, mode, directory } => {
+                chain.mkdir(self.directory(directory)?, as_path(&path), mode as u32)
+            }
+            Operation::Remove { path, flags, directory } => {
+                chain.remove(self.directory(directory)?, as_path(&path), flags)
+            }
+            Operation::Rename { from, from_directory, to, to_directory, flags } => {
+                let (old, new) = (self.directory(from_directory)?, self.directory(to_directory)?);
+                chain.rename(old, as_path(&from), new, as_path(&to), flags)
+            }
+            Operation::Link { from, from_directory, to, to_directory, flags } => {
+                let (old, new) = (self.directory(from_directory)?, self.directory(to_directory)?);
+                chain.link(old, as_path(&from), new, as_path(&to), flags)
+            }
+            Operation::Symlink { target, path, directory } => {
+                chain.symlink(as_path(&target), self.directory(directory)?, as_path(&path))
+            }
+            Operation::Readdir { directory, size } => {
+                let directory = self.file(directory)?;
+                let buffer = self.buffer(size)?;
+                return one(Made::Bytes(chain.readdir(directory, buffer)));
+            }
+            Operation::Copy { source, source_offset, target, target_offset, length } => {
+                let (source, target) = (self.file(source)?, self.file(target)?);
+                let (from, to) = (self.offset(source_offset)?, self.offset(target_offset)?);
+                let length = self.count(length)?;
+                return one(Made::Bytes(chain.copy(source, from, target, to, length)));
+            }
+            Operation::Pipe => {
+                let (reader, writer) = chain.pipe();
+                return Ok([Some(Made::Open(reader)), Some(Made::Open(writer))]);
+            }
+            Operation::Socket { kind } => {
+                return one(Made::Open(chain.socket(kind.domain() as u32, kind.type_number() as u32, 0)));
+            }
+            Operation::Bind { socket, address } => chain.bind(self.file(socket)?, &socket_address(&address)?),
+            Operation::Listen { socket, backlog } => {
+                let backlog = self.count_or(backlog, BACKLOG)?;
+                chain.listen(self.file(socket)?, backlog)
+            }
+            Operation::Accept { socket } => {
+                let socket = self.file(socket)?;
+                return one(Made::Open(chain.accept(socket)));
+            }
+            Operation::Connect { socket, address } => {
+                chain.connect(self.file(socket)?, &socket_address(&address)?)
+            }
+            Operation::Send { socket, data, flags } => {
+                let (socket, data) = (self.file(socket)?, self.data(data)?);
+                return one(Made::Bytes(chain.send(socket, data, flags)));
+            }
+            Operation::Recv { socket, size, flags } => {
+                let socket = self.file(socket)?;
+                let buffer = self.buffer(size)?;
+                return one(Made::Bytes(chain.recv(socket, buffer, flags)));
+            }
+            Operation::Shutdown { socket, how } => chain.shutdown(self.file(socket)?, how),
+            Operation::Sleep { duration } => chain.sleep(Duration::from_nanos(duration)),
+            Operation::Get { value } => {
+                let value = self.result(value)?;
+                return one(Made::Number(chain.get(value)));
+            }
+            Operation::Deadline { duration } => chain.deadline(Duration::from_nanos(duration)),
+        };
+        Ok([None, None])
+    }
+
+    fn made(&self, slot: Slot) -> Result<Made, MachineError> {
+        let made = self.made.get(slot.0).copied().flatten();
+        made.ok_or_else(|| MachineError::Chain(format!("result {} is used before it is made", slot.0)))
+    }
+
+    fn file(&mut self, file: FileRef) -> Result<File, MachineError> {
+        match file {
+            FileRef::Standard(stream) => Ok(File::Open(self.machine.stream(stream)?)),
+            FileRef::Result(slot) => match self.made(slot)? {
+                Made::Open(reg) => Ok(File::Of(reg)),
+                _ => Err(unfit(slot, "something open")),
+            },
+        }
+    }
+
+    fn directory(&mut self, directory: Option<FileRef>) -> Result<Directory, MachineError> {
+        directory.map_or(Ok(Directory::Working), |file| Ok(Directory::At(self.file(file)?)))
+    }
+
+    fn result(&self, slot: Slot) -> Result<Count, MachineError> {
+        match self.made(slot)? {
+            Made::Bytes(reg) => Ok(Count::Bytes(reg)),
+            Made::Number(reg) => Ok(Count::Number(reg)),
+            Made::Open(_) | Made::Status => Err(unfit(slot, "a number")),
+        }
+    }
+
+    fn count(&self, number: Known) -> Result<Count, MachineError> {
+        match number {
+            Known::Literal(number) => Ok(Count::Known(number)),
+            Known::Result(slot) => self.result(slot),
+        }
+    }
+
+    fn count_or(&self, number: Option<Known>, default: u64) -> Result<Count, MachineError> {
+        number.map_or(Ok(Count::Known(default)), |number| self.count(number))
+    }
+
+    fn offset(&self, offset: Option<Known>) -> Result<Offset, MachineError> {
+        offset.map_or(Ok(Offset::CURRENT), |offset| Ok(Offset::at(self.count(offset)?)))
+    }
+
+    fn distance(&self, offset: Known, backwards: bool) -> Result<Distance, MachineError> {
+        match (offset, backwards) {
+            (Known::Literal(offset), _) => {
+                let offset = i64::try_from(offset)
+                    .map_err(|_| MachineError::Chain(format!("{offset} is too far to seek")))?;
+                Ok(Distance::from(if backwards { -offset } else { offset }))
+            }
+            (Known::Result(slot), false) => match self.made(slot)? {
+                Made::Bytes(reg) => Ok(reg.into()),
+                Made::Number(reg) => Ok(reg.into()),
+                Made::Open(_) | Made::Status => Err(unfit(slot, "a number")),
+            },
+            (Known::Result(slot), true) => Err(unfit(slot, "a constant, which alone can be negated")),
+        }
+    }
+
+    fn data(&self, data: Data<Bound>) -> Result<ouzel::Data, MachineError> {
+        match data {
+            Data::Text(bytes) => Ok(ouzel::Data::Own(Buffer::from(bytes))),
+            Data::Result(slot) => match self.made(slot)? {
+                Made::Bytes(reg) => Ok(ouzel::Data::Of(reg)),
+                _ => Err(unfit(slot, "bytes that were read")),
+            },
+        }
+    }
+
+    fn buffer(&mut self, size: Known) -> Result<Buffer, MachineError> {
+        match size {
+            Known::Literal(size) => {
+                self.buffered += size;
+                Ok(self.machine.buffer(size))
+            }
+            Known::Result(slot) => {
+                Err(unfit(slot, "the size of a buffer, which is needed before the chain starts"))
+            }
+        }
+    }
+}
+
+/// Connections that wait to be accepted, if the program does not say.
+const BACKLOG: u64 = 128;
+
+fn unfit(slot: Slot, wanted: &str) -> MachineError {
+    MachineError::Chain(format!("result {} is not {wanted}", slot.0))
+}
+
+fn as_path(bytes: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(bytes))
+}
+
+fn socket_address(address: &Address) -> Result<SocketAddress, MachineError> {
+    let made = match address {
+        Address::Inet(address) => Ok(SocketAddress::from(*address)),
+        Address::Unix(path) => SocketAddress::unix(as_path(path)),
+        Address::Abstract(name) => SocketAddress::unix_abstract(name),
+    };
+    made.map_err(|errno| MachineError::Chain(format!("the address of the socket: {errno}")))
+}

@@ -1,0 +1,202 @@
+//! Calls on files and names. They may wait for storage but for no event, and they run on workers.
+//!
+//! OPEN is done with O_NONBLOCK, so that a FIFO without a peer is no reason to wait.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+use ouzel_engine::{Buffers, Operation, Path};
+use ouzel_ring::Errno;
+use ouzel_ring::modifiers::{
+    AllocateFlags, LinkFlags, OpenFlags, RemoveFlags, RenameFlags, StatFlags, SyncMode, Whence,
+};
+use rustix::fs::{self, AtFlags, CWD, FallocateFlags, Mode, OFlags, SeekFrom, StatxFlags};
+use rustix::io;
+
+use super::attempt::Attempt;
+use super::job::Body;
+use super::memory;
+use super::object::{Calls, Kind, Object, errno, kind_of, make_blocking, retry};
+
+/// READ or WRITE of something that has no events.
+pub(super) fn transfer(calls: &Calls, object: &Object, operation: &Operation) -> Attempt {
+    calls.count(1);
+    // A single buffer goes by the plain call: some files of /proc know no other.
+    Attempt::number(match operation {
+        // The vectored calls would say EINVAL.
+        Operation::Read { .. } if object.kind == Kind::Directory => Err(io::Errno::ISDIR),
+        Operation::Read { buffers: Buffers::One(span), position, .. } => match position {
+            Some(offset) => {
+                retry(|| io::pread(object, memory::room(span, 0), *offset)).map(|(read, _)| read.len())
+            }
+            None => retry(|| io::read(object, memory::room(span, 0))).map(|(read, _)| read.len()),
+        },
+        Operation::Write { buffers: Buffers::One(span), position, .. } => match position {
+            Some(offset) => retry(|| io::pwrite(object, memory::filled(span, 0), *offset)),
+            None => retry(|| io::write(object, memory::filled(span, 0))),
+        },
+        Operation::Read { buffers, position, .. } => memory::with_rooms(buffers, |rooms| match position {
+            Some(offset) => retry(|| io::preadv(object, rooms, *offset)),
+            None => retry(|| io::readv(object, rooms)),
+        }),
+        Operation::Write { buffers, position, .. } => memory::with_slices(buffers, |slices| match position {
+            Some(offset) => retry(|| io::pwritev(object, slices, *offset)),
+            None => retry(|| io::writev(object, slices)),
+        }),
+        _ => Err(io::Errno::INVAL),
+    })
+}
+
+/// Everything else.
+pub(super) fn attempt(calls: &Calls, body: &mut Body, operation: &Operation) -> Attempt {
+    match perform(calls, body, operation) {
+        Ok(attempt) => attempt,
+        Err(error) => Attempt::failure(error),
+    }
+}
+
+fn perform(calls: &Calls, body: &mut Body, operation: &Operation) -> Result<Attempt, Errno> {
+    calls.count(1);
+    match *operation {
+        Operation::Open { path, flags, mode, .. } => open(calls, body, &path, flags, mode),
+        Operation::Close { .. } => {
+            let object = body.subject.take().ok_or(Errno::EBADF)?;
+            // Others may still be at work on it; the last of them closes it.
+            match Arc::into_inner(object) {
+                Some(object) => Ok(Attempt::unit(memory::close(object.descriptor))),
+                None => Ok(Attempt::success(0)),
+            }
+        }
+        Operation::Seek { offset, whence, .. } => {
+            let to = match whence {
+                Whence::Start => SeekFrom::Start(u64::try_from(offset).map_err(|_| Errno::EINVAL)?),
+                Whence::Current => SeekFrom::Current(offset),
+                Whence::End => SeekFrom::End(offset),
+            };
+            fs::seek(subject(body)?, to).map(Attempt::success).map_err(errno)
+        }
+        Operation::Stat { path, record, flags, .. } => {
+            let (name, mut at) = match &path {
+                Some(path) => (memory::path(path)?, AtFlags::empty()),
+                None => (c"", AtFlags::EMPTY_PATH),
+            };
+            if flags.contains(StatFlags::NOFOLLOW) {
+                at |= AtFlags::SYMLINK_NOFOLLOW;
+            }
+            let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+            let description =
+                retry(|| fs::statx(directory(&body.subject), name, at, wanted)).map_err(errno)?;
+            memory::store_description(&record, &description);
+            Ok(Attempt::success(0))
+        }
+        Operation::Sync { mode, offset, length, .. } => {
+            let file = subject(body)?;
+            Ok(Attempt::unit(match mode {
+                SyncMode::Full => retry(|| fs::fsync(file)),
+                SyncMode::Data => retry(|| fs::fdatasync(file)),
+                SyncMode::Range => {
+                    let end = offset.checked_add(length).filter(|end| i64::try_from(*end).is_ok());
+                    end.ok_or(Errno::EINVAL)?;
+                    // There is no safe `sync_file_range`; this promises more than was asked.
+                    retry(|| fs::fdatasync(file))
+                }
+            }))
+        }
+        Operation::Truncate { length, .. } => {
+            let file = subject(body)?;
+            Ok(Attempt::unit(retry(|| fs::ftruncate(file, length))))
+        }
+        Operation::Allocate { offset, length, flags, .. } => {
+            let mut mode = FallocateFlags::empty();
+            mode.set(FallocateFlags::KEEP_SIZE, flags.contains(AllocateFlags::KEEP_SIZE));
+            mode.set(FallocateFlags::PUNCH_HOLE, flags.contains(AllocateFlags::PUNCH_HOLE));
+            let file = subject(body)?;
+            Ok(Attempt::unit(retry(|| fs::fallocate(file, mode, offset, length))))
+        }
+        Operation::Mkdir { path, mode, .. } => {
+            let name = memory::path(&path)?;
+            Ok(Attempt::unit(fs::mkdirat(directory(&body.subject), name, Mode::from_raw_mode(mode))))
+        }
+        Operation::Remove { path, flags, .. } => {
+            let at =
+                if flags.contains(RemoveFlags::DIRECTORY) { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+            Ok(Attempt::unit(fs::unlinkat(directory(&body.subject), memory::path(&path)?, at)))
+        }
+        Operation::Rename { old, new, flags, .. } => {
+            let (old, new) = (memory::path(&old)?, memory::path(&new)?);
+            let (from, to) = (directory(&body.subject), directory(&body.other));
+            Ok(Attempt::unit(if flags.is_empty() {
+                fs::renameat(from, old, to, new)
+            } else {
+                let mut how = fs::RenameFlags::empty();
+                how.set(fs::RenameFlags::NOREPLACE, flags.contains(RenameFlags::NOREPLACE));
+                how.set(fs::RenameFlags::EXCHANGE, flags.contains(RenameFlags::EXCHANGE));
+                fs::renameat_with(from, old, to, new, how)
+            }))
+        }
+        Operation::Link { old, new, flags, .. } => {
+            let at =
+                if flags.contains(LinkFlags::FOLLOW) { AtFlags::SYMLINK_FOLLOW } else { AtFlags::empty() };
+            let (old, new) = (memory::path(&old)?, memory::path(&new)?);
+            Ok(Attempt::unit(fs::linkat(directory(&body.subject), old, directory(&body.other), new, at)))
+        }
+        Operation::Symlink { target, path, .. } => {
+            let (target, path) = (memory::path(&target)?, memory::path(&path)?);
+            Ok(Attempt::unit(fs::symlinkat(target, directory(&body.subject), path)))
+        }
+        Operation::Readdir { buffer, .. } => {
+            Ok(Attempt::number(memory::directory_records(subject(body)?, &buffer)))
+        }
+        _ => Err(Errno::ENOSYS),
+    }
+}
+
+fn subject(body: &Body) -> Result<&Object, Errno> {
+    body.subject.as_deref().ok_or(Errno::EBADF)
+}
+
+/// Where a relative path starts. No object means the working directory: the engine has checked the index.
+fn directory(object: &Option<Arc<Object>>) -> BorrowedFd<'_> {
+    object.as_ref().map_or(CWD, |object| object.as_fd())
+}
+
+fn open(calls: &Calls, body: &Body, path: &Path, flags: OpenFlags, mode: u32) -> Result<Attempt, Errno> {
+    let name = memory::path(path)?;
+    let names_only = flags.contains(OpenFlags::PATH);
+    let mut how = OFlags::CLOEXEC;
+    if names_only {
+        how |= OFlags::PATH;
+    } else {
+        how |= OFlags::NOCTTY | OFlags::NONBLOCK;
+        how |= match (flags.contains(OpenFlags::READ), flags.contains(OpenFlags::WRITE)) {
+            (true, true) => OFlags::RDWR,
+            (false, true) => OFlags::WRONLY,
+            _ => OFlags::RDONLY,
+        };
+    }
+    for (ours, theirs) in [
+        (OpenFlags::APPEND, OFlags::APPEND),
+        (OpenFlags::CREATE, OFlags::CREATE),
+        (OpenFlags::EXCLUSIVE, OFlags::EXCL),
+        (OpenFlags::TRUNCATE, OFlags::TRUNC),
+        (OpenFlags::DIRECTORY, OFlags::DIRECTORY),
+        (OpenFlags::NOFOLLOW, OFlags::NOFOLLOW),
+        (OpenFlags::DIRECT, OFlags::DIRECT),
+    ] {
+        how.set(theirs, flags.contains(ours));
+    }
+    let mode = if flags.contains(OpenFlags::CREATE) { Mode::from_raw_mode(mode) } else { Mode::empty() };
+    let descriptor = retry(|| fs::openat(directory(&body.subject), name, how, mode)).map_err(errno)?;
+    if names_only {
+        return Ok(Attempt::opened(Object::new(descriptor, Kind::Storage, false), 0));
+    }
+    calls.count(1);
+    let kind = kind_of(&descriptor).map_err(errno)?;
+    if !kind.waits() {
+        // Files pay the flag no heed, but whoever they are released to might, and so might a file system in user
+        // space.
+        calls.count(2);
+        make_blocking(&descriptor)?;
+    }
+    Ok(Attempt::opened(Object::new(descriptor, kind, kind.waits()), 0))
+}

@@ -1,0 +1,451 @@
+//! Lowering: from an operation to one entry of the kernel's ring.
+//!
+//! Also here: which operations go through the ring at all, and which may be linked behind which. A preparation error
+//! anywhere in a run cancels all of it, so everything that can be known before is checked before. Nothing is pushed
+//! and nothing entered.
+
+use std::ffi::{c_char, c_void};
+
+use ouzel_engine::{Buffers, Directory, Edge, Operation, Path, Position};
+use ouzel_ring::Errno;
+use ouzel_ring::modifiers::{
+    AllocateFlags, LinkFlags, OpenFlags, RemoveFlags, RenameFlags, StatFlags, SyncMode,
+};
+use ouzel_uring::abi::{AT_FDCWD, CURRENT_POSITION, FsyncFlags, Opcode, PollFlags};
+use ouzel_uring::{Slot, Sqe, Target};
+use rustix::fs::OFlags;
+
+use super::lengths::Lengths;
+use super::setup::Features;
+use super::table::{Kind, NONE, Record, Table};
+
+const SOCK_CLOEXEC: u32 = 0o2000000;
+const MSG_NOSIGNAL: u32 = 0x4000;
+const MSG_DONTWAIT: u32 = 0x40;
+const AT_EMPTY_PATH: u32 = 0x1000;
+const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
+const AT_SYMLINK_FOLLOW: u32 = 0x400;
+const AT_REMOVEDIR: u32 = 0x200;
+const RENAME_NOREPLACE: u32 = 1;
+const RENAME_EXCHANGE: u32 = 2;
+const FALLOC_FL_KEEP_SIZE: u32 = 1;
+const FALLOC_FL_PUNCH_HOLE: u32 = 2;
+/// All that `stat(2)` has, and the time of birth.
+const STATX_BASIC_AND_BIRTH: u32 = 0xfff;
+/// Wait for what is being written, write, wait for that.
+const SYNC_RANGE_THROUGH: u32 = 7;
+
+/// Who does an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    /// An entry of the ring.
+    Ring,
+    /// A plain call, at once: it never takes long.
+    Call(&'static str),
+    /// A plain call by a helper thread.
+    Helper(&'static str),
+}
+
+/// Who does `operation` on this kernel.
+#[inline]
+pub(super) fn route(operation: &Operation, features: &Features) -> Route {
+    let helper = |opcode, reason| if features.has(opcode) { Route::Ring } else { Route::Helper(reason) };
+    let call = |opcode, reason| if features.has(opcode) { Route::Ring } else { Route::Call(reason) };
+    match operation {
+        Operation::Read { .. }
+        | Operation::Write { .. }
+        | Operation::Open { .. }
+        | Operation::Close { .. }
+        | Operation::Poll { .. }
+        | Operation::Accept { .. }
+        | Operation::Connect { .. }
+        | Operation::Send { .. }
+        | Operation::Recv { .. }
+        | Operation::Stat { .. } => Route::Ring,
+        Operation::Readdir { .. } => Route::Helper("READDIR is not an io_uring operation"),
+        Operation::Copy { .. } => Route::Helper("COPY is not an io_uring operation"),
+        Operation::Seek { .. } => Route::Call("SEEK is not an io_uring operation, and never waits"),
+        Operation::Pipe { .. } => Route::Call("PIPE never waits, so one call is the shortest way"),
+        Operation::Sync { mode: SyncMode::Range, .. } => {
+            helper(Opcode::SyncFileRange, "this kernel's io_uring has no SYNC of a range")
+        }
+        Operation::Sync { .. } => helper(Opcode::Fsync, "this kernel's io_uring has no SYNC"),
+        Operation::Truncate { .. } => {
+            helper(Opcode::Ftruncate, "this kernel's io_uring has no TRUNCATE (Linux 6.9)")
+        }
+        Operation::Allocate { .. } => helper(Opcode::Fallocate, "this kernel's io_uring has no ALLOCATE"),
+        Operation::Mkdir { .. } => {
+            helper(Opcode::Mkdirat, "this kernel's io_uring has no MKDIR (Linux 5.15)")
+        }
+        Operation::Remove { .. } => {
+            helper(Opcode::Unlinkat, "this kernel's io_uring has no REMOVE (Linux 5.11)")
+        }
+        Operation::Rename { .. } => {
+            helper(Opcode::Renameat, "this kernel's io_uring has no RENAME (Linux 5.11)")
+        }
+        Operation::Link { .. } => helper(Opcode::Linkat, "this kernel's io_uring has no LINK (Linux 5.15)"),
+        Operation::Symlink { .. } => {
+            helper(Opcode::Symlinkat, "this kernel's io_uring has no SYMLINK (Linux 5.15)")
+        }
+        Operation::Socket { .. } => call(Opcode::Socket, "this kernel's io_uring has no SOCKET (Linux 5.19)"),
+        Operation::Bind { .. } => call(Opcode::Bind, "this kernel's io_uring has no BIND (Linux 6.11)"),
+        Operation::Listen { .. } => call(Opcode::Listen, "this kernel's io_uring has no LISTEN (Linux 6.11)"),
+        Operation::Shutdown { .. } => {
+            call(Opcode::Shutdown, "this kernel's io_uring has no SHUTDOWN (Linux 5.11)")
+        }
+    }
+}
+
+/// The indices whose ordinary descriptor is needed, [`NONE`] where there are fewer than two: the directories, and
+/// everything where a plain call does the work.
+#[inline]
+pub(super) fn wants_descriptors(operation: &Operation, route: Route) -> [u32; 2] {
+    let one = |index: Directory| [index.unwrap_or(NONE), NONE];
+    match *operation {
+        Operation::Open { directory, .. }
+        | Operation::Stat { directory, .. }
+        | Operation::Mkdir { directory, .. }
+        | Operation::Remove { directory, .. }
+        | Operation::Symlink { directory, .. } => one(directory),
+        Operation::Rename { from, to, .. } | Operation::Link { from, to, .. } => {
+            [from.unwrap_or(NONE), to.unwrap_or(NONE)]
+        }
+        _ if route == Route::Ring => [NONE; 2],
+        Operation::Readdir { file, .. }
+        | Operation::Seek { file, .. }
+        | Operation::Truncate { file, .. }
+        | Operation::Allocate { file, .. }
+        | Operation::Sync { file, .. } => [file, NONE],
+        Operation::Bind { socket, .. }
+        | Operation::Listen { socket, .. }
+        | Operation::Shutdown { socket, .. } => [socket, NONE],
+        Operation::Copy { source, target, .. } => [source, target],
+        _ => [NONE; 2],
+    }
+}
+
+/// Whether an OPEN with these flags makes an ordinary descriptor: what names a directory must be one.
+#[inline]
+pub(super) fn opens_descriptor(flags: OpenFlags, features: &Features) -> bool {
+    !features.slots || flags.intersects(OpenFlags::DIRECTORY.union(OpenFlags::PATH))
+}
+
+/// Whether `next` may be linked behind `previous`.
+pub(super) fn follows(
+    table: &Table,
+    features: &Features,
+    previous: &Operation,
+    edge: Edge,
+    next: &Operation,
+) -> bool {
+    // Behind what opens, the kernel must stop if it fails: on an empty slot there is nothing to do.
+    if edge == Edge::Always && !previous.opens().is_empty() {
+        return false;
+    }
+    fits(table, features, previous) && fits(table, features, next)
+}
+
+/// Whether an operation can be a member of a run: everything it names is known before the run starts.
+fn fits(table: &Table, features: &Features, operation: &Operation) -> bool {
+    // An index with nothing behind it is one that an earlier member of the run opens, into a slot.
+    let known = |index: u32| {
+        table
+            .get(index)
+            .is_some_and(|record| if record.is_empty() { features.slots } else { !record.closing })
+    };
+    match *operation {
+        Operation::Open { directory, flags, .. } => {
+            !opens_descriptor(flags, features)
+                && directory.is_none_or(|index| {
+                    table.get(index).is_some_and(|record| record.descriptor.is_some() && !record.closing)
+                })
+        }
+        Operation::Socket { .. } => features.slots && features.has(Opcode::Socket),
+        Operation::Accept { socket, multishot, .. } => features.slots && !multishot && known(socket),
+        Operation::Read { file, position, .. } | Operation::Write { file, position, .. } => {
+            known(file)
+                && (position.is_none() || table.get(file).is_some_and(|record| record.kind != Kind::Stream))
+        }
+        // The number of an ordinary descriptor must outlive those that name it, so its close goes alone.
+        Operation::Close { file } => {
+            known(file) && table.get(file).is_some_and(|record| record.is_empty() || record.slot != NONE)
+        }
+        Operation::Sync { file, .. } => known(file) && route(operation, features) == Route::Ring,
+        Operation::Bind { socket, .. }
+        | Operation::Listen { socket, .. }
+        | Operation::Shutdown { socket, .. } => known(socket) && route(operation, features) == Route::Ring,
+        Operation::Connect { socket, .. }
+        | Operation::Send { socket, .. }
+        | Operation::Recv { socket, .. } => known(socket),
+        _ => false,
+    }
+}
+
+/// An entry, and the indices whose descriptor it names by number.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lowered {
+    pub(super) entry: Sqe,
+    pub(super) pins: [u32; 2],
+}
+
+/// What lowering looks at.
+pub(super) struct Lowering<'a> {
+    pub(super) table: &'a mut Table,
+    pub(super) features: &'a Features,
+    pub(super) lengths: &'a mut Lengths,
+    /// The packet's slot.
+    pub(super) packet: u32,
+    pub(super) may_wait: bool,
+}
+
+impl Lowering<'_> {
+    fn record(&self, index: u32) -> Result<&Record, Errno> {
+        match self.table.get(index) {
+            Some(record) if !record.closing => Ok(record),
+            _ => Err(Errno::EBADF),
+        }
+    }
+
+    /// What an entry works on: the slot if there is one.
+    #[inline]
+    fn target(&self, index: u32, pins: &mut [u32; 2]) -> Result<Target, Errno> {
+        let record = self.record(index)?;
+        if record.slot != NONE {
+            return Ok(Target::Slot(Slot(record.slot)));
+        }
+        pins[0] = index;
+        record.number().map(Target::Fd).ok_or(Errno::EBADF)
+    }
+
+    /// The number of a directory.
+    #[inline]
+    fn directory(&self, index: Directory, pin: &mut u32) -> Result<i32, Errno> {
+        let Some(index) = index else { return Ok(AT_FDCWD) };
+        *pin = index;
+        self.record(index)?.number().ok_or(Errno::EBADF)
+    }
+
+    /// The target of a transfer at `position`.
+    #[inline]
+    fn seekable(&self, index: u32, position: Position, pins: &mut [u32; 2]) -> Result<(Target, u64), Errno> {
+        let target = self.target(index, pins)?;
+        match position {
+            None => Ok((target, CURRENT_POSITION)),
+            // The kernel's ring ignores the offset there.
+            Some(_) if self.record(index)?.kind == Kind::Stream => Err(Errno::ESPIPE),
+            Some(offset) => Ok((target, offset)),
+        }
+    }
+
+    /// Makes the entry of `operation`, whose route is the ring, and notes in the table what it will open.
+    pub(super) fn lower(&mut self, operation: &Operation) -> Result<Lowered, Errno> {
+        let mut pins = [NONE; 2];
+        let entry = match *operation {
+            Operation::Read { file, buffers, position } => {
+                let (target, offset) = self.seekable(file, position, &mut pins)?;
+                match buffers {
+                    Buffers::One(span) => Sqe::read(target, span.pointer, span.length as u32, offset),
+                    Buffers::Many { spans, count } => {
+                        Sqe::readv(target, spans.cast::<c_void>(), count as u32, offset, 0)
+                    }
+                }
+            }
+            Operation::Write { file, buffers, position } => {
+                let (target, offset) = self.seekable(file, position, &mut pins)?;
+                match buffers {
+                    Buffers::One(span) => Sqe::write(target, span.pointer, span.length as u32, offset),
+                    Buffers::Many { spans, count } => {
+                        Sqe::writev(target, spans.cast::<c_void>(), count as u32, offset, 0)
+                    }
+                }
+            }
+            Operation::Open { directory, path, flags, mode, into } => {
+                let number = self.directory(directory, &mut pins[0])?;
+                let bits = open_bits(flags);
+                if opens_descriptor(flags, self.features) {
+                    Sqe::openat(number, text(path), bits | OFlags::CLOEXEC.bits(), mode)
+                } else {
+                    self.table.put_opened(into, into, None, Kind::Unknown);
+                    Sqe::openat_direct(number, text(path), bits, mode, Slot(into))
+                }
+            }
+            Operation::Close { file } => self.close(file)?,
+            Operation::Poll { file, events, multishot } => {
+                let flags = if multishot { PollFlags::ADD_MULTI } else { PollFlags::empty() };
+                Sqe::poll_add(self.target(file, &mut pins)?, events.bits() as u32, flags)
+            }
+            Operation::Stat { directory, path, record, flags } => {
+                let number = self.directory(directory, &mut pins[0])?;
+                let (path, mut bits) = match path {
+                    Some(path) => (text(path), 0),
+                    None => (c"".as_ptr(), AT_EMPTY_PATH),
+                };
+                if flags.contains(StatFlags::NOFOLLOW) {
+                    bits |= AT_SYMLINK_NOFOLLOW;
+                }
+                Sqe::statx(number, path, bits, STATX_BASIC_AND_BIRTH, record.pointer.cast::<c_void>())
+            }
+            Operation::Sync { file, mode, offset, length } => {
+                let target = self.target(file, &mut pins)?;
+                match mode {
+                    SyncMode::Full => Sqe::fsync(target, FsyncFlags::empty()),
+                    SyncMode::Data => Sqe::fsync(target, FsyncFlags::DATASYNC),
+                    // Lengths that the entry has no room for become "to the end", which syncs more than asked.
+                    SyncMode::Range => Sqe::sync_file_range(
+                        target,
+                        offset,
+                        u32::try_from(length).unwrap_or(0),
+                        SYNC_RANGE_THROUGH,
+                    ),
+                }
+            }
+            Operation::Truncate { file, length } => Sqe::ftruncate(self.target(file, &mut pins)?, length),
+            Operation::Allocate { file, offset, length, flags } => {
+                let mut mode = 0;
+                if flags.contains(AllocateFlags::KEEP_SIZE) {
+                    mode |= FALLOC_FL_KEEP_SIZE;
+                }
+                if flags.contains(AllocateFlags::PUNCH_HOLE) {
+                    mode |= FALLOC_FL_PUNCH_HOLE;
+                }
+                Sqe::fallocate(self.target(file, &mut pins)?, mode, offset, length)
+            }
+            Operation::Mkdir { directory, path, mode } => {
+                Sqe::mkdirat(self.directory(directory, &mut pins[0])?, text(path), mode)
+            }
+            Operation::Remove { directory, path, flags } => {
+                let bits = if flags.contains(RemoveFlags::DIRECTORY) { AT_REMOVEDIR } else { 0 };
+                Sqe::unlinkat(self.directory(directory, &mut pins[0])?, text(path), bits)
+            }
+            Operation::Rename { from, old, to, new, flags } => {
+                let mut bits = 0;
+                if flags.contains(RenameFlags::NOREPLACE) {
+                    bits |= RENAME_NOREPLACE;
+                }
+                if flags.contains(RenameFlags::EXCHANGE) {
+                    bits |= RENAME_EXCHANGE;
+                }
+                let from = self.directory(from, &mut pins[0])?;
+                Sqe::renameat(from, text(old), self.directory(to, &mut pins[1])?, text(new), bits)
+            }
+            Operation::Link { from, old, to, new, flags } => {
+                let bits = if flags.contains(LinkFlags::FOLLOW) { AT_SYMLINK_FOLLOW } else { 0 };
+                let from = self.directory(from, &mut pins[0])?;
+                Sqe::linkat(from, text(old), self.directory(to, &mut pins[1])?, text(new), bits)
+            }
+            Operation::Symlink { target, directory, path } => {
+                Sqe::symlinkat(text(target), self.directory(directory, &mut pins[0])?, text(path))
+            }
+            Operation::Socket { domain, kind, protocol, into } => {
+                let (domain, kind, protocol) = (domain as u32, kind as u32, protocol as u32);
+                if self.features.slots {
+                    self.table.put(into, into, None, Kind::Stream);
+                    Sqe::socket_direct(domain, kind, protocol, Slot(into))
+                } else {
+                    Sqe::socket(domain, kind | SOCK_CLOEXEC, protocol)
+                }
+            }
+            Operation::Bind { socket, address } => {
+                let target = self.target(socket, &mut pins)?;
+                Sqe::bind(target, address.pointer.cast::<c_void>(), address.length as u32)
+            }
+            Operation::Listen { socket, backlog } => Sqe::listen(self.target(socket, &mut pins)?, backlog),
+            Operation::Accept { socket, multishot: true, .. } => {
+                let target = self.target(socket, &mut pins)?;
+                if self.features.slots {
+                    Sqe::accept_multishot_direct(target, 0)
+                } else {
+                    Sqe::accept_multishot(target, SOCK_CLOEXEC)
+                }
+            }
+            Operation::Accept { socket, address, into, .. } => {
+                let target = self.target(socket, &mut pins)?;
+                let (address, length) = match address {
+                    Some(span) => {
+                        (span.pointer.cast::<c_void>(), self.lengths.set(self.packet, span.length as u32))
+                    }
+                    None => (std::ptr::null_mut(), std::ptr::null_mut()),
+                };
+                if self.features.slots {
+                    self.table.put(into, into, None, Kind::Stream);
+                    Sqe::accept_direct(target, address, length, 0, Slot(into))
+                } else {
+                    Sqe::accept(target, address, length, SOCK_CLOEXEC)
+                }
+            }
+            Operation::Connect { socket, address } => {
+                let target = self.target(socket, &mut pins)?;
+                Sqe::connect(target, address.pointer.cast::<c_void>(), address.length as u32)
+            }
+            Operation::Send { socket, buffer, flags } => {
+                let target = self.target(socket, &mut pins)?;
+                let bits = flags.bits() as u32 | MSG_NOSIGNAL | self.at_once();
+                Sqe::send(target, buffer.pointer, buffer.length as u32, bits)
+            }
+            Operation::Recv { socket, buffer, flags } => {
+                let target = self.target(socket, &mut pins)?;
+                let bits = flags.bits() as u32 | self.at_once();
+                Sqe::recv(target, buffer.pointer, buffer.length as u32, bits)
+            }
+            Operation::Shutdown { socket, how } => {
+                Sqe::shutdown(self.target(socket, &mut pins)?, how as u64 as u32)
+            }
+            Operation::Seek { .. }
+            | Operation::Readdir { .. }
+            | Operation::Copy { .. }
+            | Operation::Pipe { .. } => {
+                return Err(Errno::ENOSYS);
+            }
+        };
+        Ok(Lowered { entry, pins })
+    }
+
+    /// The close of a slot (a descriptor beside it is closed when that is reported), or of a descriptor.
+    fn close(&self, index: u32) -> Result<Sqe, Errno> {
+        let record = self.record(index)?;
+        if record.slot != NONE {
+            return Ok(Sqe::close_direct(Slot(record.slot)));
+        }
+        record.number().map(Sqe::close).ok_or(Errno::EBADF)
+    }
+
+    fn at_once(&self) -> u32 {
+        if self.may_wait { 0 } else { MSG_DONTWAIT }
+    }
+}
+
+fn text(path: Path) -> *const c_char {
+    path.pointer.cast::<c_char>()
+}
+
+/// The flags of `open(2)`.
+///
+/// With O_NONBLOCK the open of a FIFO never waits for a peer. It does not make the object non-blocking for its user:
+/// where a file can be polled, the kernel's ring waits for it whatever this flag says.
+fn open_bits(flags: OpenFlags) -> u32 {
+    let mut bits = OFlags::NOCTTY;
+    let names_only = flags.contains(OpenFlags::PATH);
+    bits |= match (flags.contains(OpenFlags::READ), flags.contains(OpenFlags::WRITE)) {
+        (true, true) => OFlags::RDWR,
+        (false, true) => OFlags::WRONLY,
+        _ => OFlags::RDONLY,
+    };
+    for (flag, bit) in [
+        (OpenFlags::APPEND, OFlags::APPEND),
+        (OpenFlags::CREATE, OFlags::CREATE),
+        (OpenFlags::EXCLUSIVE, OFlags::EXCL),
+        (OpenFlags::TRUNCATE, OFlags::TRUNC),
+        (OpenFlags::DIRECTORY, OFlags::DIRECTORY),
+        (OpenFlags::NOFOLLOW, OFlags::NOFOLLOW),
+        (OpenFlags::PATH, OFlags::PATH),
+        (OpenFlags::DIRECT, OFlags::DIRECT),
+    ] {
+        if flags.contains(flag) {
+            bits |= bit;
+        }
+    }
+    if !names_only {
+        bits |= OFlags::NONBLOCK;
+    }
+    bits.bits()
+}

@@ -1,0 +1,399 @@
+//! The uring backend: operations become entries of the kernel's ring, runs become linked entries.
+//!
+//! [`Uring`] holds the ring, the table of objects and what is remembered of started operations. `lower` makes entries,
+//! `starting` pushes them, `reports` reads completions, `helpers` do what the ring cannot, `memory` holds all that is unsafe. It enters the
+//! kernel in [`wait`](Backend::wait) and otherwise only when the submission queue is full or a descriptor must be made
+//! from a slot. It must never push part of a run: a run that straddles a submission is cut by the kernel.
+//!
+//! Writing to a pipe or socket without a reader raises SIGPIPE where the process has not ignored it, as Rust's runtime
+//! does. SEND never raises it.
+
+mod calls;
+mod copy;
+mod helpers;
+mod lengths;
+mod lower;
+mod memory;
+mod objects;
+mod packets;
+mod reports;
+mod setup;
+mod starting;
+mod table;
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::mem::ManuallyDrop;
+use std::os::fd::{OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use ouzel_engine::{Backend, Counters, Edge, Operation, Outcome, Place, Report, Started, Step, Token, Way};
+use ouzel_ring::Errno;
+use ouzel_uring::abi::{CancelFlags, Cqe, Features as KernelFeatures, Timespec};
+use ouzel_uring::{EnterError, Ring, Slot, SlotUpdate, Sqe, Timeout};
+use rustix::time::{ClockId, clock_gettime};
+
+use self::helpers::Helpers;
+use self::lengths::Lengths;
+use self::lower::{Lowered, Lowering, Route};
+use self::packets::{CANCEL, CANCEL_POLL, OWN, POLL, Packet, SLOTS, Standing};
+pub use self::setup::{Features, Missing, Policy, UringError, UringOptions};
+use self::table::{Kind, NONE, Table};
+use super::HostBackend;
+
+/// The most steps of one run.
+const LONGEST_RUN: usize = 32;
+
+const IN_KERNEL: Way = Way { place: Place::Kernel, reason: "" };
+const ON_THE_SPOT: Way = Way { place: Place::Call, reason: "refused before it was handed to the kernel" };
+
+/// How often entering is tried again when the kernel wants memory.
+const TRIES: u32 = 1000;
+
+/// The backend on Linux's io_uring.
+#[derive(Debug)]
+pub struct Uring {
+    ring: ManuallyDrop<Ring>,
+    features: Features,
+    policy: Policy,
+    table: Table,
+    packets: Vec<Packet>,
+    lengths: Lengths,
+    helpers: Option<Helpers>,
+    /// The helpers' bell is being polled.
+    listening: bool,
+    /// Completions taken from the ring ahead of their turn.
+    held: VecDeque<Cqe>,
+    /// Reports that need no completion.
+    ready: VecDeque<Report>,
+    /// User data of entries that are to be cancelled when there is room.
+    cancels: VecDeque<u64>,
+    /// Packets that are to be tried again.
+    again: VecDeque<u32>,
+    in_flight: u32,
+    calls: u64,
+    /// The thread it must stay on.
+    thread: Option<u64>,
+    process: u32,
+}
+
+/// A number of this thread's own, never used again.
+fn thread_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    thread_local! {
+        static NUMBER: Cell<u64> = const { Cell::new(0) };
+    }
+    NUMBER.with(|number| {
+        if number.get() == 0 {
+            number.set(NEXT.fetch_add(1, Ordering::Relaxed));
+        }
+        number.get()
+    })
+}
+
+impl Uring {
+    /// A backend of its own ring. Unless `movable`, it works on this thread only.
+    pub fn new(options: UringOptions) -> Result<Uring, UringError> {
+        let (ring, features) = setup::set_up(&options)?;
+        Ok(Uring {
+            ring: ManuallyDrop::new(ring),
+            features,
+            policy: options.policy,
+            table: Table::new(options.descriptors),
+            packets: Vec::new(),
+            lengths: Lengths::default(),
+            helpers: None,
+            listening: false,
+            held: VecDeque::with_capacity(64),
+            ready: VecDeque::with_capacity(64),
+            cancels: VecDeque::with_capacity(64),
+            again: VecDeque::with_capacity(64),
+            in_flight: 0,
+            calls: 0,
+            thread: (!options.movable).then(thread_number),
+            process: std::process::id(),
+        })
+    }
+
+    /// What the kernel has and what is used instead of what it lacks.
+    pub fn features(&self) -> &Features {
+        &self.features
+    }
+
+    /// How chains are mapped onto the kernel.
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// Operations started and not reported for the last time. The kernel may still use their memory.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+
+    /// Submits what was pushed, to make room. Does not wait.
+    fn make_room(&mut self, entries: u32) -> bool {
+        if self.ring.sq_room() < entries {
+            // If that fails, `wait` meets the same error and reports it.
+            let _ = self.enter(0, None);
+        }
+        self.ring.sq_room() >= entries
+    }
+
+    /// Enters the kernel, if this is the right thread.
+    fn enter(&mut self, want: u32, timeout: Option<Timeout>) -> Result<(), EnterError> {
+        if self.thread.is_some_and(|thread| thread != thread_number()) {
+            return Err(EnterError::WrongThread);
+        }
+        self.ring.submit_and_wait(want, timeout).map(|_| ())
+    }
+
+    /// Pushes an entry for which there is room.
+    #[inline]
+    fn push(&mut self, entry: &Sqe) {
+        let pushed = memory::push(&mut self.ring, entry);
+        debug_assert!(pushed.is_ok(), "room was made before");
+    }
+
+    /// Pushes a cancel of the entry with this user data, for which there is room. Its success posts no completion,
+    /// where the kernel can do without.
+    fn push_cancel(&mut self, user_data: u64) {
+        let own = if user_data & OWN == 0 { user_data | CANCEL } else { CANCEL_POLL };
+        let mut entry = Sqe::cancel(user_data, CancelFlags::empty()).user_data(own);
+        if self.ring.features().contains(KernelFeatures::CQE_SKIP) {
+            entry = entry.skip_success();
+        }
+        self.push(&entry);
+    }
+
+    fn finish_now(&self, outcome: Result<u64, Errno>, way: Way) -> Started {
+        let outcome = match outcome {
+            Ok(result) => Outcome::success(result),
+            Err(error) => Outcome::failure(error),
+        };
+        Started::Finished { outcome, way }
+    }
+
+    /// The packet of `token`, made if there has been none of its slot.
+    #[inline]
+    fn remember(&mut self, step: &Step, standing: Standing, pins: [u32; 2]) {
+        let place = step.token.slot as usize;
+        if place >= self.packets.len() {
+            self.packets.resize((place + 1).next_power_of_two(), Packet::IDLE);
+        }
+        for pin in pins {
+            if pin != NONE {
+                self.table.pin(pin);
+            }
+        }
+        let wait = if step.may_wait { Standing::MAY_WAIT } else { Standing::empty() };
+        let standing = standing | wait | Standing::LIVE;
+        let (generation, operation) = (step.token.generation, step.operation);
+        self.packets[place] = Packet { generation, standing, pins, next: NONE, operation };
+        self.in_flight += 1;
+    }
+
+    /// Makes the entry of one operation.
+    #[inline]
+    fn lower(&mut self, token: Token, operation: &Operation, may_wait: bool) -> Result<Lowered, Errno> {
+        let (table, features, lengths) = (&mut self.table, &self.features, &mut self.lengths);
+        let mut lowering = Lowering { table, features, lengths, packet: token.slot, may_wait };
+        let mut lowered = lowering.lower(operation)?;
+        lowered.entry.user_data = token.to_word();
+        Ok(lowered)
+    }
+
+    /// The time limit of a wait until `until`.
+    fn limit(&self, until: u64) -> Timeout {
+        if self.features.absolute_time {
+            let (seconds, nanoseconds) = (until / 1_000_000_000, until % 1_000_000_000);
+            Timeout::At(Timespec { tv_sec: seconds as i64, tv_nsec: nanoseconds as i64 })
+        } else {
+            Timeout::After(Duration::from_nanos(until.saturating_sub(self.now())))
+        }
+    }
+}
+
+impl Backend for Uring {
+    fn now(&self) -> u64 {
+        let now = clock_gettime(ClockId::Monotonic);
+        now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+    }
+
+    fn longest_run(&self) -> usize {
+        LONGEST_RUN
+    }
+
+    #[inline]
+    fn follows(&self, previous: &Operation, edge: Edge, next: &Operation) -> bool {
+        lower::follows(&self.table, &self.features, previous, edge, next)
+    }
+
+    fn start(&mut self, steps: &[Step]) -> Started {
+        let Some(first) = steps.first() else { return Started::Busy };
+        if first.token.slot >= SLOTS {
+            return self.finish_now(Err(Errno::ENOBUFS), ON_THE_SPOT);
+        }
+        let route = lower::route(&first.operation, &self.features);
+        let indices = lower::wants_descriptors(&first.operation, route);
+        let mut numbers = [calls::NOBODY; 2];
+        for (index, number) in indices.into_iter().zip(&mut numbers) {
+            if index == NONE {
+                continue;
+            }
+            match self.ensure_descriptor(index).and_then(|()| self.number(index)) {
+                Ok(found) => *number = found,
+                Err(error) => return self.finish_now(Err(error), ON_THE_SPOT),
+            }
+        }
+        match route {
+            Route::Ring => self.start_run(steps),
+            Route::Call(reason) => self.call(first, numbers, reason),
+            Route::Helper(reason) => self.hand_over(first, indices, numbers, reason),
+        }
+    }
+
+    fn cancel(&mut self, token: Token) {
+        let Some(packet) = self.packets.get_mut(token.slot as usize).filter(|packet| packet.is(token)) else {
+            return;
+        };
+        packet.standing.insert(Standing::CANCELLED);
+        let standing = packet.standing;
+        if standing.contains(Standing::HELPER) {
+            if let Some(helpers) = &self.helpers {
+                helpers.cancel(token);
+            }
+        } else if !standing.intersects(Standing::AGAIN | Standing::BEHIND) {
+            if standing.contains(Standing::POLLED) {
+                self.cancels.push_back(token.to_word() | POLL);
+            }
+            self.cancels.push_back(token.to_word());
+        }
+    }
+
+    fn wait(&mut self, want: u32, until: Option<u64>) -> Result<(), Errno> {
+        for _ in 0..TRIES {
+            self.push_waiting();
+            let have = (self.ready.len() + self.held.len()).min(u32::MAX as usize) as u32;
+            let want = want.saturating_sub(have).min(self.ring.cq_entries());
+            // The kernel's word that work is deferred can be left over from work that is done.
+            let deferred = self.in_flight > 0 && self.ring.cq_needs_enter();
+            if self.ring.sq_pending() == 0 && !deferred && (want == 0 || self.ring.cq_ready() >= want) {
+                return Ok(());
+            }
+            let limit = if want == 0 { None } else { until.map(|until| self.limit(until)) };
+            match self.enter(want, limit) {
+                Ok(()) if self.ring.sq_pending() == 0 => return Ok(()),
+                // The kernel stopped at an entry that could not start, which has its completion.
+                Ok(()) => {}
+                Err(EnterError::TimedOut) => return Ok(()),
+                Err(EnterError::Interrupted) => {
+                    if until.is_some_and(|until| self.now() >= until) {
+                        return Ok(());
+                    }
+                }
+                Err(EnterError::TryAgain | EnterError::Busy) => {
+                    if self.ring.cq_ready() > 0 {
+                        return Ok(());
+                    }
+                    std::thread::yield_now();
+                }
+                Err(error) => return Err(Errno::from_raw(error.errno())),
+            }
+        }
+        Err(Errno::EAGAIN)
+    }
+
+    fn next(&mut self) -> Option<Report> {
+        loop {
+            if let Some(report) = self.ready.pop_front() {
+                return Some(report);
+            }
+            let completion = match self.held.pop_front() {
+                Some(completion) => completion,
+                None => self.ring.next_completion()?,
+            };
+            if let Some(report) = self.read(completion) {
+                return Some(report);
+            }
+        }
+    }
+
+    fn attach(&mut self, handle: u64, index: u32) {
+        if self.features.slots {
+            self.table.put(index, handle as u32, None, Kind::Stream);
+        } else {
+            self.table.put(index, NONE, Some(memory::own(handle as RawFd)), Kind::Stream);
+        }
+    }
+
+    fn discard(&mut self, handle: u64) {
+        self.calls += 1;
+        if self.features.slots {
+            let _ = self.ring.files_update(Slot(handle as u32), &[SlotUpdate::EMPTY]);
+        } else {
+            drop(memory::own(handle as RawFd));
+        }
+    }
+
+    fn counters(&self) -> Counters {
+        let (calls, handoffs) =
+            self.helpers.as_ref().map_or((0, 0), |helpers| (helpers.calls(), helpers.handed()));
+        Counters { enters: self.ring.enters(), calls: self.calls + calls, handoffs }
+    }
+}
+
+impl HostBackend for Uring {
+    fn adopt(&mut self, index: u32, descriptor: OwnedFd) -> Result<(), Errno> {
+        self.take_in(index, descriptor)
+    }
+
+    fn release(&mut self, index: u32) -> Result<OwnedFd, Errno> {
+        self.ensure_descriptor(index)?;
+        let record = self.table.get_mut(index).ok_or(Errno::EBADF)?;
+        let (slot, opened) = (record.slot, record.opened);
+        let descriptor = record.descriptor.take().ok_or(Errno::EBADF)?;
+        if opened {
+            // One that only names a file has no such flag, and says so.
+            let _ = calls::make_blocking(&descriptor);
+        }
+        if slot != NONE {
+            let _ = self.ring.files_update(Slot(slot), &[SlotUpdate::EMPTY]);
+        }
+        self.table.clear(index);
+        Ok(descriptor)
+    }
+}
+
+impl Drop for Uring {
+    fn drop(&mut self) {
+        let forked = std::process::id() != self.process;
+        let astray = self.thread.is_some_and(|thread| thread != thread_number());
+        if !forked && !astray {
+            // What was opened and not collected is closed here, or with the table.
+            while let Some(report) = self.next() {
+                if let Outcome::Done { error: Errno::OK, result, .. } = report.outcome
+                    && report.more
+                    && let Some(packet) = self.packets.get(report.token.slot as usize)
+                    && matches!(packet.operation, Operation::Accept { .. })
+                {
+                    self.discard(result);
+                }
+            }
+        }
+        if self.in_flight > 0 {
+            self.lengths.leak();
+        }
+        let ring = memory::take_ring(&mut self.ring);
+        if forked {
+            // A child has neither the queues nor the threads; what is the parent's is left alone.
+            ring.abandon();
+            std::mem::forget(self.helpers.take());
+        } else if astray {
+            // The registered index is another thread's.
+            ring.abandon();
+        } else {
+            drop(ring);
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Starting: runs onto the ring, the rest to a plain call or a helper, and second tries.
+//!
+//! A run is pushed whole or not at all, behind room made for all of it. Nothing here waits.
+
+use std::os::fd::{AsRawFd as _, RawFd};
+
+use ouzel_engine::{Edge, Operation, Place, Started, Step, Token, Way};
+use ouzel_ring::Errno;
+use ouzel_uring::Sqe;
+use ouzel_uring::abi::PollFlags;
+
+use super::helpers::{Helpers, Job};
+use super::packets::{BELL, POLL, Standing};
+use super::table::{Kind, NONE};
+use super::{IN_KERNEL, ON_THE_SPOT, Uring, calls, memory};
+
+/// `POLLIN`.
+const POLL_IN: u32 = 1;
+/// `POLLOUT`.
+const POLL_OUT: u32 = 4;
+
+impl Uring {
+    /// Starts a run on the ring.
+    pub(super) fn start_run(&mut self, steps: &[Step]) -> Started {
+        let count = steps.len().min(self.ring.sq_entries() as usize);
+        let first = &steps[0];
+        if let Operation::Close { file } = first.operation
+            && let Some(record) = self.table.get(file)
+            && record.slot == NONE
+            && record.is_pinned()
+            && !record.closing
+        {
+            // Operations under way name the number; it is closed behind the last of them.
+            self.table.bury(file);
+            let reason = "closed when the operations on it are over";
+            return self.finish_now(Ok(0), Way { place: Place::Call, reason });
+        }
+        let mut at_once = false;
+        if !first.may_wait {
+            match self.must_be_stopped(&first.operation) {
+                Ok(stopped) => at_once = stopped,
+                Err(error) => return self.finish_now(Err(error), ON_THE_SPOT),
+            }
+        }
+        if !self.make_room(count as u32 + u32::from(at_once)) {
+            return Started::Busy;
+        }
+        let mut held = match self.lower(first.token, &first.operation, first.may_wait) {
+            Ok(lowered) => lowered,
+            Err(error) => return self.finish_now(Err(error), ON_THE_SPOT),
+        };
+        if let Operation::Close { file } = first.operation
+            && let Some(record) = self.table.get_mut(file)
+        {
+            // A close further down a run may never happen, and until it does the object is there.
+            record.closing = true;
+        }
+        self.remember(first, Standing::empty(), held.pins);
+        let (mut taken, mut last) = (1, first.token.slot);
+        for step in &steps[1..count] {
+            // What cannot follow is asked for again when its turn comes, and then refused by itself.
+            let Ok(next) = self.lower(step.token, &step.operation, true) else { break };
+            let entry = match step.edge {
+                Edge::Success => held.entry.link(),
+                Edge::Always => held.entry.hardlink(),
+            };
+            self.push(&entry);
+            self.remember(step, Standing::IN_RUN | Standing::BEHIND, next.pins);
+            self.packets[last as usize].next = step.token.slot;
+            last = step.token.slot;
+            held = next;
+            taken += 1;
+        }
+        if taken > 1 {
+            self.packets[first.token.slot as usize].standing.insert(Standing::IN_RUN);
+        }
+        self.push(&held.entry);
+        if at_once {
+            self.push_cancel(first.token.to_word());
+        }
+        Started::Taken { count: taken, way: IN_KERNEL }
+    }
+
+    /// Whether an operation that may not wait has to be cancelled as soon as it was tried, because the kernel has no
+    /// other way to be told. ETIMEDOUT if it is known already that it would have to wait.
+    fn must_be_stopped(&mut self, operation: &Operation) -> Result<bool, Errno> {
+        let (file, events) = match *operation {
+            Operation::Accept { .. } | Operation::Connect { .. } | Operation::Poll { .. } => return Ok(true),
+            Operation::Read { file, .. } => (file, rustix::event::PollFlags::IN),
+            Operation::Write { file, .. } => (file, rustix::event::PollFlags::OUT),
+            _ => return Ok(false),
+        };
+        match self.classify(file)? {
+            Kind::Stream => Ok(true),
+            Kind::Device => {
+                // A device may have to be read by a kernel worker, which a cancel could hit before it began.
+                self.ensure_descriptor(file)?;
+                let number = self.number(file)?;
+                let mut asked = [rustix::event::PollFd::from_borrowed_fd(memory::borrow(number), events)];
+                let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+                self.calls += 1;
+                calls::retry(|| rustix::event::poll(&mut asked, Some(&now))).map_err(calls::errno)?;
+                if asked[0].revents().is_empty() { Err(Errno::ETIMEDOUT) } else { Ok(false) }
+            }
+            Kind::File | Kind::Unknown => Ok(false),
+        }
+    }
+
+    /// Does an operation by a plain call, at once.
+    pub(super) fn call(&mut self, step: &Step, numbers: [RawFd; 2], reason: &'static str) -> Started {
+        self.calls += 1;
+        let outcome = match step.operation {
+            Operation::Pipe { into: [read, write] } => calls::pipe().map(|(read_end, write_end)| {
+                self.insert(read, read_end, Kind::Stream);
+                self.insert(write, write_end, Kind::Stream);
+                0
+            }),
+            Operation::Socket { domain, kind, protocol, into } => {
+                calls::socket(domain, kind, protocol).map(|socket| {
+                    self.insert(into, socket, Kind::Stream);
+                    0
+                })
+            }
+            ref operation => calls::perform(operation, numbers),
+        };
+        self.finish_now(outcome, Way { place: Place::Call, reason })
+    }
+
+    /// Gives an operation to a helper.
+    pub(super) fn hand_over(
+        &mut self,
+        step: &Step,
+        indices: [u32; 2],
+        numbers: [RawFd; 2],
+        reason: &'static str,
+    ) -> Started {
+        let way = Way { place: Place::Helper, reason };
+        let helpers = match &mut self.helpers {
+            Some(helpers) => helpers,
+            none => match Helpers::new() {
+                Ok(helpers) => none.insert(helpers),
+                Err(error) => {
+                    let errno = error.raw_os_error().map_or(Errno::ENOMEM, Errno::from_raw);
+                    return self.finish_now(Err(errno), way);
+                }
+            },
+        };
+        let Step { token, operation, may_wait, .. } = *step;
+        if let Err(error) = helpers.start(Job { token, operation, numbers, may_wait }) {
+            return self.finish_now(Err(error), way);
+        }
+        self.remember(step, Standing::HELPER, indices);
+        Started::Taken { count: 1, way }
+    }
+
+    /// Pushes what was put off: second tries, cancels, the poll of the helpers' bell.
+    pub(super) fn push_waiting(&mut self) {
+        while let Some(slot) = self.again.pop_front() {
+            if !self.make_room(2) {
+                self.again.push_front(slot);
+                break;
+            }
+            self.try_again(slot);
+        }
+        while let Some(user_data) = self.cancels.pop_front() {
+            if !self.make_room(1) {
+                self.cancels.push_front(user_data);
+                break;
+            }
+            self.push_cancel(user_data);
+        }
+        if !self.listening
+            && let Some(number) = self.helpers.as_ref().filter(|helpers| helpers.is_busy()).map(Helpers::bell)
+        {
+            let entry = Sqe::poll_add(number.as_raw_fd(), POLL_IN, PollFlags::empty()).user_data(BELL);
+            if self.make_room(1) {
+                self.push(&entry);
+                self.listening = true;
+            }
+        }
+    }
+
+    /// Pushes an operation once more, behind a poll if it is one that waits for something to be ready.
+    fn try_again(&mut self, slot: u32) {
+        let Some(packet) = self.packets.get_mut(slot as usize) else { return };
+        let (token, operation) = (Token { slot, generation: packet.generation }, packet.operation);
+        packet.standing.remove(Standing::AGAIN | Standing::IN_RUN | Standing::POLLED);
+        let pins = std::mem::replace(&mut packet.pins, [NONE; 2]);
+        let cancelled = packet.standing.contains(Standing::CANCELLED);
+        for pin in pins {
+            if pin != NONE {
+                self.table.unpin(pin);
+            }
+        }
+        let lowered = if cancelled { Err(Errno::ECANCELED) } else { self.lower(token, &operation, true) };
+        let lowered = match lowered {
+            Ok(lowered) => lowered,
+            Err(error) => {
+                let report = self.fail(slot, token, error);
+                self.ready.push_back(report);
+                return;
+            }
+        };
+        let events = match operation {
+            Operation::Read { .. } | Operation::Recv { .. } | Operation::Accept { multishot: false, .. } => {
+                POLL_IN
+            }
+            Operation::Write { .. } | Operation::Send { .. } => POLL_OUT,
+            _ => 0,
+        };
+        if events != 0 {
+            let mut poll = Sqe::poll_add(lowered.entry.fd, events, PollFlags::empty());
+            poll.flags = lowered.entry.flags;
+            self.push(&poll.link().user_data(token.to_word() | POLL));
+        }
+        // A local listener whose queue is full cannot be polled for; a kernel worker waits for it.
+        let entry = match operation {
+            Operation::Connect { .. } => lowered.entry.asynchronous(),
+            _ => lowered.entry,
+        };
+        self.push(&entry);
+        for pin in lowered.pins {
+            if pin != NONE {
+                self.table.pin(pin);
+            }
+        }
+        let packet = &mut self.packets[slot as usize];
+        packet.pins = lowered.pins;
+        if events != 0 {
+            packet.standing.insert(Standing::POLLED);
+        }
+    }
+}

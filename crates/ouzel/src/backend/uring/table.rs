@@ -1,0 +1,170 @@
+//! The table: what lies behind each index of the engine's descriptor table.
+//!
+//! An object has a slot of the kernel's table, an ordinary descriptor, or both. The kernel looks a slot up when an
+//! entry runs and keeps its file as long as the entry needs it, so slots need no care. A number of an ordinary
+//! descriptor can be given out anew to somebody else while an operation that names it is still on its way; therefore
+//! such operations *pin* the record, and a descriptor is closed when nothing pins it. Nothing here enters the kernel
+//! but the closing of descriptors.
+
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+
+/// No slot, no index.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// What sort of thing an object is, as far as waiting and offsets go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Opened by name and never looked at.
+    Unknown,
+    /// A regular file, directory or block device: waits for no event.
+    File,
+    /// A pipe, socket, event counter: has no offsets.
+    Stream,
+    /// A character device.
+    Device,
+}
+
+/// What lies behind one index.
+#[derive(Debug)]
+pub(super) struct Record {
+    /// Its slot, or [`NONE`].
+    pub(super) slot: u32,
+    pub(super) descriptor: Option<OwnedFd>,
+    pub(super) kind: Kind,
+    /// Opened by us with O_NONBLOCK, which must be taken off before anybody else gets it.
+    pub(super) opened: bool,
+    /// A CLOSE has started.
+    pub(super) closing: bool,
+    /// The object is gone; only the descriptor waits for its pins.
+    dying: bool,
+    /// Started operations that name the descriptor's number.
+    pins: u32,
+}
+
+const EMPTY: Record = Record {
+    slot: NONE,
+    descriptor: None,
+    kind: Kind::Unknown,
+    opened: false,
+    closing: false,
+    dying: false,
+    pins: 0,
+};
+
+impl Record {
+    /// Nothing is there.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.slot == NONE && self.descriptor.is_none()
+    }
+
+    /// The descriptor's number, if there is one.
+    #[inline]
+    pub(super) fn number(&self) -> Option<RawFd> {
+        self.descriptor.as_ref().map(AsRawFd::as_raw_fd)
+    }
+
+    #[inline]
+    pub(super) fn is_pinned(&self) -> bool {
+        self.pins > 0
+    }
+}
+
+/// The records, by index.
+#[derive(Debug)]
+pub(super) struct Table {
+    records: Box<[Record]>,
+}
+
+impl Table {
+    pub(super) fn new(size: u32) -> Table {
+        Table { records: (0..size).map(|_| EMPTY).collect() }
+    }
+
+    /// The record of `index`; `None` outside the table, which the engine never asks for.
+    #[inline]
+    pub(super) fn get(&self, index: u32) -> Option<&Record> {
+        self.records.get(index as usize)
+    }
+
+    /// The record of `index`, to be changed.
+    #[inline]
+    pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut Record> {
+        self.records.get_mut(index as usize)
+    }
+
+    /// Puts an object in.
+    #[inline]
+    pub(super) fn put(&mut self, index: u32, slot: u32, descriptor: Option<OwnedFd>, kind: Kind) {
+        if let Some(record) = self.get_mut(index) {
+            *record = Record { slot, descriptor, kind, ..EMPTY };
+        }
+    }
+
+    /// Puts an object in that OPEN made.
+    #[inline]
+    pub(super) fn put_opened(&mut self, index: u32, slot: u32, descriptor: Option<OwnedFd>, kind: Kind) {
+        if let Some(record) = self.get_mut(index) {
+            *record = Record { slot, descriptor, kind, opened: true, ..EMPTY };
+        }
+    }
+
+    /// Forgets a slot that was never filled.
+    #[inline]
+    pub(super) fn clear(&mut self, index: u32) {
+        if let Some(record) = self.get_mut(index) {
+            *record = EMPTY;
+        }
+    }
+
+    /// An operation that names the descriptor's number has started.
+    #[inline]
+    pub(super) fn pin(&mut self, index: u32) {
+        if let Some(record) = self.get_mut(index) {
+            record.pins += 1;
+        }
+    }
+
+    /// It is over.
+    #[inline]
+    pub(super) fn unpin(&mut self, index: u32) {
+        let Some(record) = self.get_mut(index) else { return };
+        record.pins = record.pins.saturating_sub(1);
+        if record.dying && record.pins == 0 {
+            *record = EMPTY;
+        }
+    }
+
+    /// The object is gone. Its descriptor, if it has one, is closed now or when the last pin goes.
+    pub(super) fn bury(&mut self, index: u32) {
+        let Some(record) = self.get_mut(index) else { return };
+        if record.pins == 0 {
+            *record = EMPTY;
+        } else {
+            record.slot = NONE;
+            record.closing = true;
+            record.dying = true;
+        }
+    }
+
+    /// The kernel has closed the descriptor.
+    pub(super) fn forget_descriptor(&mut self, index: u32) {
+        if let Some(descriptor) = self.get_mut(index).and_then(|record| record.descriptor.take()) {
+            let _ = descriptor.into_raw_fd();
+        }
+        self.bury(index);
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        for record in &mut self.records {
+            // What is still named by an operation on its way must not become somebody else's number.
+            if (record.pins > 0 || record.closing)
+                && let Some(descriptor) = record.descriptor.take()
+            {
+                let _ = descriptor.into_raw_fd();
+            }
+        }
+    }
+}
