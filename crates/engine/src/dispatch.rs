@@ -224,7 +224,10 @@ impl<B: Backend> Engine<B> {
             let previous = steps[steps.len() - 1].operation;
             let packet = &self.packets[slot];
             let next = packet.next;
-            if next == NONE || self.packets[next].stage != Stage::Waiting {
+            // One that came back as not run travels again.
+            let waits =
+                |packet: &Packet| matches!(packet.stage, Stage::Waiting | Stage::Reported(Outcome::NotRun));
+            if next == NONE || !waits(&self.packets[next]) {
                 break;
             }
             foresee(packet, &previous, &self.descriptors, &mut registers);
