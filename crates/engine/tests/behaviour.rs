@@ -1,5 +1,7 @@
 //! What `docs/abi.md` promises of chains, credits, time and cancel, over a scripted backend.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::*;

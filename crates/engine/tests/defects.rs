@@ -1,5 +1,7 @@
 //! Defects that a review of the engine found, each as the shortest story that shows it.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::*;

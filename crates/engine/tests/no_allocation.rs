@@ -1,5 +1,7 @@
 //! In steady state the engine allocates nothing, and asks the backend no more often than it must.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -3,6 +3,8 @@
 //!
 //! `OUZEL_SEEDS` sets how many seeds are tried (default 3000); a failure names its seed.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::collections::{HashMap, HashSet, VecDeque};
