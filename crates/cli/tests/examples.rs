@@ -116,7 +116,7 @@ fn unreadable_files_fail_alone() {
     let directory = directory();
     let locked = directory.path().join("locked");
     fs::write(&locked, "x").unwrap();
-    fs::set_permissions(&locked, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::File::open(&locked).is_ok() {
         println!("SKIPPED: this user may read every file");
         return;
