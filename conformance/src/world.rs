@@ -18,7 +18,7 @@ use crate::memory::{Arena, Memory};
 use crate::stage::{Stage, ring};
 
 /// How long anything may take.
-pub const LIMIT: Duration = Duration::from_secs(5);
+pub const LIMIT: Duration = Duration::from_secs(20);
 
 /// How long a program waits to see that something does *not* happen.
 pub const MOMENT: Duration = Duration::from_millis(20);

@@ -169,6 +169,8 @@ fn copy_errors(world: &mut World) {
     let (reading, writing) = (world.open("a", OpenFlags::READ), world.open("a", OpenFlags::WRITE));
     world.fails(copy(writing, 0, target, 0, 1), Errno::EBADF);
     world.fails(copy(file, 0, reading, 0, 1), Errno::EBADF);
+    world.fails(copy(writing, 0, target, 0, 0), Errno::EBADF);
+    world.fails(copy(file, 0, reading, 0, 0), Errno::EBADF);
     let named = world.open("a", OpenFlags::PATH);
     world.fails(copy(named, 0, target, 0, 1), Errno::EBADF);
     world.fails(copy(file, 0, named, 0, 1), Errno::EBADF);
@@ -176,6 +178,7 @@ fn copy_errors(world: &mut World) {
     world.fails(copy(file, 0, 0, 0, 1), Errno::EBADF);
     let directory = world.open("", OpenFlags::READ | OpenFlags::DIRECTORY);
     world.fails(copy(directory, 0, target, 0, 1), Errno::EISDIR);
+    world.fails(copy(directory, 0, target, 0, 0), Errno::EISDIR);
     for offset in [i64::MAX as u64 + 1, u64::MAX - 1] {
         world.fails(copy(file, offset, target, 0, 1), Errno::EINVAL);
         world.fails(copy(file, 0, target, offset, 1), Errno::EINVAL);

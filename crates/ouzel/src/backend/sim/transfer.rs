@@ -136,10 +136,10 @@ impl World {
         }
         check_position(read_object, from)?;
         check_position(write_object, to)?;
-        if let Object::Inode(number) = read_object {
-            if self.tree.is_directory(number) {
-                return Err(Errno::EISDIR.into());
-            }
+        if let Object::Inode(number) = read_object
+            && self.tree.is_directory(number)
+        {
+            return Err(Errno::EISDIR.into());
         }
         let length = length.min(MAX_TRANSFER);
         if *progress == 0 && read_object == write_object && matches!(read_object, Object::Inode(_)) {

@@ -53,8 +53,8 @@ pub(super) fn attempt(calls: &Calls, body: &mut Body, wish: &AtomicBool) -> Atte
         }
     }
     let regular = source.kind == Kind::Regular && target.kind == Kind::Regular;
-    if !regular && body.copy.is_none() {
-        // A wait for the wrong end of a pipe would never end, so it must not begin.
+    if (length == 0 || !regular) && body.copy.is_none() {
+        // A wait for the wrong end of a pipe would never end, so it must not begin; and no bytes ask nobody.
         calls.count(2);
         let open =
             [(&source, OFlags::RDONLY), (&target, OFlags::WRONLY)].into_iter().all(|(object, access)| {
@@ -63,9 +63,11 @@ pub(super) fn attempt(calls: &Calls, body: &mut Body, wish: &AtomicBool) -> Atte
                     !flags.contains(OFlags::PATH) && (mode == access || mode == OFlags::RDWR)
                 })
             });
-        let directory = [&source, &target].iter().any(|object| object.kind == Kind::Directory);
-        if !open && !directory {
+        if !open {
             return Attempt::failure(Errno::EBADF);
+        }
+        if source.kind == Kind::Directory || target.kind == Kind::Directory {
+            return Attempt::failure(Errno::EISDIR);
         }
     }
     let state = body.copy.get_or_insert_with(|| {

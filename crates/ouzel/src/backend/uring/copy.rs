@@ -87,8 +87,8 @@ pub(super) fn copy(order: &Order, stop: &Stop, calls: &mut u64) -> Result<u64, E
     if (order.from.is_some() && streams(from)) || (order.to.is_some() && streams(to)) {
         return Err(Errno::ESPIPE);
     }
-    if streams(from) || streams(to) {
-        // A wait for the wrong end of a pipe would never end, so it must not begin.
+    if order.length == 0 || streams(from) || streams(to) {
+        // A wait for the wrong end of a pipe would never end, so it must not begin; and no bytes ask nobody.
         *calls += 2;
         let modes =
             rustix::fs::fcntl_getfl(source).and_then(|from| Ok((from, rustix::fs::fcntl_getfl(target)?)));
