@@ -1,8 +1,9 @@
 //! Fork: a ring belongs to the process that made it.
 //!
 //! A forked child shares kernel objects with its parent but none of its threads. One word in a page that the kernel
-//! wipes in a child (`MADV_WIPEONFORK`) tells the two apart with a single load. Where the kernel cannot wipe (before
-//! 4.14), the process number is asked for instead.
+//! wipes in a child (`MADV_WIPEONFORK`) tells the two apart with a single load. It holds a number that no ancestor
+//! had: process numbers would not do, since a child in a namespace of its own may have its parent's. Where the kernel
+//! cannot wipe (before 4.14), the process number is asked for all the same.
 
 use std::ptr::{NonNull, null_mut};
 use std::sync::OnceLock;
@@ -13,7 +14,15 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
 /// The process that something was made in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Home {
+    /// The number of the process, as its page has it.
     process: u32,
+}
+
+/// What the kernel leaves in a child's page.
+const WIPED: u32 = 0;
+
+fn process_number() -> u32 {
+    rustix::process::getpid().as_raw_nonzero().get() as u32
 }
 
 struct Page(Option<NonNull<AtomicU32>>);
@@ -50,12 +59,16 @@ fn page() -> &'static Page {
 impl Home {
     /// This process.
     pub(crate) fn here() -> Home {
-        let process = rustix::process::getpid().as_raw_nonzero().get() as u32;
-        if let Some(word) = page().word() {
-            // The word guards nothing; it is only compared.
-            word.store(process, Ordering::Relaxed);
+        // Copied by a fork, so that a child goes on counting where its parent was. The words guard nothing; they are
+        // only compared.
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let Some(word) = page().word() else { return Home { process: process_number() } };
+        if word.load(Ordering::Relaxed) == WIPED {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            // Another thread may have been first; then its number is this process's.
+            let _ = word.compare_exchange(WIPED, number, Ordering::Relaxed, Ordering::Relaxed);
         }
-        Home { process }
+        Home { process: word.load(Ordering::Relaxed) }
     }
 
     /// Whether this is still the process it was made in.
@@ -63,7 +76,7 @@ impl Home {
     pub(crate) fn is_here(self) -> bool {
         match page().word() {
             Some(word) => word.load(Ordering::Relaxed) == self.process,
-            None => rustix::process::getpid().as_raw_nonzero().get() as u32 == self.process,
+            None => process_number() == self.process,
         }
     }
 }

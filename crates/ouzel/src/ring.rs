@@ -146,6 +146,9 @@ impl<M> Ring<M> {
     }
 
     fn submit_laid_out(&mut self, mut chain: Chain, layout: &mut Layout) -> Result<Ticket, Box<Rejected>> {
+        if !self.raw.is_ours() {
+            return Err(Box::new(Rejected { error: Error::ForkedChild, chain }));
+        }
         let steps = chain.len();
         let limit = self.raw.limits().chain as usize;
         if let Err(error) = layout.lay_out(&chain) {

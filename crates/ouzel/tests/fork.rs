@@ -1,0 +1,139 @@
+//! A forked child finds every call refused, and neither its calls nor its drop disturb what the parent has in flight.
+//!
+//! Without the test harness, because a child must be forked where no other thread could hold a lock.
+
+use std::time::Duration;
+
+use ouzel::engine::Target;
+use ouzel::{BackendKind, Buffer, Chain, Error, Offset, RawRing, Ring};
+use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
+
+fn refused<T: std::fmt::Debug>(call: &str, result: Result<T, Error>) -> Result<(), String> {
+    match result {
+        Err(Error::ForkedChild) => Ok(()),
+        other => Err(format!("{call}: {other:?}")),
+    }
+}
+
+/// What the child checks of a ring that has `ticket` in flight.
+fn in_child(
+    mut ring: Ring,
+    ticket: ouzel::Ticket,
+    mut raw: RawRing,
+    file: ouzel::abi::Descriptor,
+) -> Result<(), String> {
+    let mut chain = Chain::new();
+    chain.nop();
+    refused("submit", ring.submit(chain).map_err(Error::from))?;
+    let mut chain = Chain::new();
+    chain.nop();
+    refused("run", ring.run(chain))?;
+    let mut chain = Chain::new();
+    chain.nop();
+    refused("explain", ring.explain(chain).map(|_| ()))?;
+    refused("flush", ring.flush())?;
+    refused("wait", ring.wait(ticket))?;
+    refused("wait_any", ring.wait_any())?;
+    refused("wait_all", ring.wait_all())?;
+    refused("cancel", ring.cancel(ticket))?;
+    refused("release", ring.release(file))?;
+    refused("close", ring.close(file))?;
+    let null = std::fs::File::open("/dev/null").map_err(|error| error.to_string())?;
+    refused("adopt", ring.adopt(null))?;
+    refused("raw enter", raw.enter(0, 0, None))?;
+    refused("raw cancel", raw.cancel(Target::All))?;
+    let gauges = ring.gauges();
+    if ring.teardown(Duration::from_secs(1)).leaked != 0 || gauges.started == 0 {
+        return Err(format!("teardown in the child: {gauges:?}"));
+    }
+    drop(raw);
+    // A ring of its own works.
+    let mut own = Ring::builder().backend(BackendKind::Sim).build().map_err(|error| error.to_string())?;
+    let mut chain = Chain::new();
+    let seven = chain.get(7u64);
+    let done = own.run(chain).map_err(|error| error.to_string())?;
+    match done.get(seven) {
+        Ok(7) => Ok(()),
+        other => Err(format!("{other:?}")),
+    }
+}
+
+/// `fork(2)` without the C library: the child, or `None` in the child.
+///
+/// # Safety
+///
+/// No other thread may hold a lock that the child needs.
+#[cfg(target_arch = "x86_64")]
+unsafe fn fork() -> Option<Pid> {
+    const FORK: isize = 57;
+    let result: isize;
+    // SAFETY: a system call without memory operands; the kernel clobbers rcx and r11.
+    unsafe {
+        std::arch::asm!("syscall", inlateout("rax") FORK => result, lateout("rcx") _, lateout("r11") _);
+    }
+    assert!(result >= 0, "fork failed: {result}");
+    Pid::from_raw(result as i32)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn on(kind: BackendKind) {
+    let builder = Ring::builder().backend(kind);
+    let (mut ring, raw) = match (builder.build(), builder.build_raw()) {
+        (Ok(ring), Ok(raw)) => (ring, raw),
+        (Err(error), _) | (_, Err(error)) => {
+            println!("SKIPPED: {}: {error}", kind.name());
+            return;
+        }
+    };
+    // A read that waits for a byte which comes after the child is gone.
+    let mut chain = Chain::new();
+    let (from, to) = chain.pipe();
+    let from_out = chain.get_descriptor(from);
+    let to_out = chain.get_descriptor(to);
+    let done = ring.run(chain).expect("a pipe");
+    let (from, to) = (done.get(from_out).expect("its end"), done.get(to_out).expect("its end"));
+    let mut chain = Chain::new();
+    let length = chain.read(from, Buffer::with_capacity(16), Offset::CURRENT);
+    let ticket = ring.submit(chain).expect("room");
+    ring.flush().expect("a start");
+    assert_eq!(ring.gauges().started, 1);
+
+    // Threads of the threads backend have gone to sleep by then, and hold no lock.
+    std::thread::sleep(Duration::from_millis(50));
+    // SAFETY: no other thread of this process is at work, so the child finds no lock taken for ever.
+    let Some(child) = (unsafe { fork() }) else {
+        let code = match in_child(ring, ticket, raw, from) {
+            Ok(()) => 0,
+            Err(error) => {
+                eprintln!("in the child of {}: {error}", kind.name());
+                1
+            }
+        };
+        std::process::exit(code);
+    };
+    let status = (0..1_000).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        waitpid(Some(child), WaitOptions::NOHANG).expect("it is ours").map(|(_, status)| status)
+    });
+    assert_eq!(status.and_then(WaitStatus::exit_status), Some(0), "the child");
+    assert_eq!(ring.gauges().started, 1, "the child has not ended it");
+    let mut chain = Chain::new();
+    chain.write(to, b"here", Offset::CURRENT);
+    ring.run(chain).expect("a write").check().expect("it is open");
+    let mut done = ring.wait(ticket).expect("it is ours");
+    assert_eq!(done.get(length).expect("it has read"), 4);
+    assert_eq!(&*done.take(length).expect("its buffer"), b"here");
+    println!("{}: ok", kind.name());
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn main() {
+    println!("SKIPPED: the raw fork of this test is written for x86-64");
+}
+
+#[cfg(target_arch = "x86_64")]
+fn main() {
+    for kind in [BackendKind::Sim, BackendKind::Uring, BackendKind::Threads] {
+        on(kind);
+    }
+}
