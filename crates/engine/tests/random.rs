@@ -148,7 +148,7 @@ impl Backend for Chaos {
     }
 
     fn follows(&self, _: &Operation, _: Edge, _: &Operation) -> bool {
-        (self.now ^ self.runs) % 4 != 0
+        !(self.now ^ self.runs).is_multiple_of(4)
     }
 
     fn start(&mut self, steps: &[Step]) -> Started {
