@@ -273,7 +273,7 @@ impl<B: Backend> Engine<B> {
                     }
                 }
             }
-            Operation::Close { file } => self.descriptors.begin_close(*file)?,
+            Operation::Close { file } => self.descriptors.begin_close(*file),
             _ => {}
         }
         Ok(operation)
