@@ -2,12 +2,13 @@
 //!
 //! `OUZEL_RANDOM_OPS` says how many, `OUZEL_SEED` which.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use libtest_mimic::{Arguments, Trial};
 use ouzel::abi::modifiers::*;
-use ouzel::abi::{Entry, EntryFlags};
+use ouzel::abi::{Entry, EntryFlags, Errno, Verb};
 use ouzel::backend::fault::{Fault, FaultOptions};
 use ouzel::engine::Target;
 use ouzel_conformance::entry::{self, Edit, HERE, MILLISECOND, NEVER};
@@ -29,6 +30,11 @@ struct Storm {
     random: Random,
     known: Vec<Known>,
     open: Vec<u64>,
+    /// What the CLOSEs among the entries in flight are to close.
+    closes: BTreeMap<u64, u64>,
+    /// Descriptors that were dead when they were to be closed, because a CLOSE was lined up for them: it may have been
+    /// cancelled, and then they live.
+    doubtful: Vec<u64>,
     memory: Memory,
     paths: Vec<Memory>,
 }
@@ -45,7 +51,16 @@ impl Storm {
         let world = World::over(&stage, ring);
         let memory = world.room(1 << 16);
         let paths = (0..12).map(|number| world.path(&format!("f{number}"))).collect();
-        Storm { world, random: Random(seed), known: Vec::new(), open: Vec::new(), memory, paths }
+        Storm {
+            world,
+            random: Random(seed),
+            known: Vec::new(),
+            open: Vec::new(),
+            closes: BTreeMap::new(),
+            doubtful: Vec::new(),
+            memory,
+            paths,
+        }
     }
 
     /// A random operation. What would wait for ever may, as others cancel.
@@ -126,6 +141,9 @@ impl Storm {
     fn push(&mut self, chain: Vec<Entry>) {
         for entry in chain {
             let number = self.known.len() as u64;
+            if entry.op == Verb::Close as u32 && entry.flags & EntryFlags::LOADS.bits() == 0 {
+                self.closes.insert(number, entry.arguments[0]);
+            }
             let silent = entry.flags & EntryFlags::SILENT.bits() != 0;
             self.known.push(if silent { Known::Silent } else { Known::Pushed });
             let mut tries = 0;
@@ -152,6 +170,11 @@ impl Storm {
             }
             assert!(*known != Known::Silent || one.error != 0, "a silent success was told: {one:?}");
             *known = Known::Done;
+            if let Some(file) = self.closes.remove(&one.data)
+                && one.errno() == Errno::EBADF
+            {
+                self.doubtful.push(file);
+            }
             let opens = matches!(one.op, 5 | 20) && one.error == 0;
             if opens {
                 self.open.push(one.result);
@@ -197,6 +220,9 @@ impl Storm {
         self.close_some();
         while self.world.gauges().packets > 0 || self.world.queued() > 0 {
             self.go_on(1);
+        }
+        for file in std::mem::take(&mut self.doubtful) {
+            self.world.one(entry::close(file));
         }
         assert_eq!(self.world.gauges().descriptors, 0, "every descriptor that was told has been closed");
         assert!(self.world.teardown().is_empty());
