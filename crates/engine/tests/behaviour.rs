@@ -306,6 +306,27 @@ fn a_multishot_takes_a_slot_for_each_result_and_ends_without_room() {
 }
 
 #[test]
+fn an_accept_takes_any_buffer_for_the_address_and_a_multishot_looks_at_none() {
+    let mut rig = Rig::new(4, 8);
+    let socket = rig.descriptor();
+    let buffer = Payload::of([0u8; 4096].as_ptr()).number();
+    let entry = Entry { arguments: [socket, buffer, 4096, 0, 0], ..Entry::new(Verb::Accept) };
+    rig.push(&[entry, with(entry, EntryFlags::MULTISHOT)]);
+    rig.go();
+    assert_eq!(rig.errors(), []);
+    let addresses: Vec<_> = rig
+        .backend()
+        .started
+        .iter()
+        .map(|step| match step.operation {
+            Operation::Accept { address, .. } => address.map(|span| span.length),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(addresses, [Some(128), None]);
+}
+
+#[test]
 fn multishot_is_for_verbs_that_have_it() {
     let mut rig = Rig::new(4, 8);
     let file = rig.descriptor();

@@ -3,6 +3,9 @@
 //! The backend here holds on to operations for as long as the test likes, as a kernel may. The allocator reports when
 //! a buffer that was handed to it is freed. One test, so that nothing else frees or counts meanwhile.
 
+// Clippy takes only what is inside the test function for a test.
+#![allow(clippy::unwrap_used)]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
