@@ -632,6 +632,28 @@ fn a_close_that_did_not_run_leaves_the_descriptor_open() {
 }
 
 #[test]
+fn a_descriptor_is_dead_as_soon_as_its_close_is_dispatched() {
+    let (mut rig, file) = run_rig();
+    rig.push(&[close(1, file), read(2, file), close(3, file)]);
+    rig.go();
+    assert_eq!(rig.errors(), [(2, EBADF), (3, EBADF)]);
+    // A CLOSE that was given up in time has closed nothing.
+    rig.tell(0, failed(ECANCELED));
+    rig.go();
+    assert_eq!(rig.errors(), [(1, ECANCELED)]);
+    // One that hangs on a read is not dispatched before that is over.
+    rig.push(&[linked(read(4, file)), close(5, file), read(6, file)]);
+    rig.go();
+    assert_eq!(rig.backend().started.len(), 4);
+    for number in [1, 2, 3] {
+        rig.tell(number, ok(0));
+    }
+    rig.enter(0, 3);
+    assert_eq!(rig.errors(), [(4, OK), (5, OK), (6, OK)]);
+    assert_eq!(rig.engine.gauges().descriptors, 0);
+}
+
+#[test]
 fn an_opened_descriptor_travels_in_its_run_and_a_closed_one_does_not() {
     let (mut rig, _) = run_rig();
     rig.push(&[
