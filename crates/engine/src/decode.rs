@@ -206,10 +206,13 @@ pub(crate) fn decode(
         },
         Verb::Accept => {
             let socket = context.file(subject)?;
-            if magnitude > MAX_ADDRESS || (multishot && magnitude > 0) {
-                return Err(Errno::EINVAL);
-            }
-            let address = if magnitude == 0 { None } else { Some(regions.span(payload, magnitude)?) };
+            // No address is longer, so no more of the buffer is needed; a multishot reports none.
+            let address = if magnitude == 0 || multishot {
+                None
+            } else {
+                let buffer = regions.span(payload, magnitude)?;
+                Some(crate::Span { length: buffer.length.min(MAX_ADDRESS as usize), ..buffer })
+            };
             Operation::Accept { socket, address, into: NONE, multishot }
         }
         Verb::Send | Verb::Recv => {

@@ -24,6 +24,8 @@ struct Record {
     state: State,
     /// How many CLOSEs have started and are not reported yet.
     closing: u32,
+    /// One of them has been dispatched: it does not hang on another step of a run.
+    dead: bool,
     uses: u32,
 }
 
@@ -45,7 +47,7 @@ impl Descriptors {
     pub(crate) fn new(capacity: u32) -> Descriptors {
         Descriptors {
             records: (0..capacity)
-                .map(|_| Record { generation: 1, state: State::Free, closing: 0, uses: 0 })
+                .map(|_| Record { generation: 1, state: State::Free, closing: 0, dead: false, uses: 0 })
                 .collect(),
             free: (0..capacity).rev().collect(),
         }
@@ -90,6 +92,7 @@ impl Descriptors {
         debug_assert!(matches!(record.state, State::Reserved | State::Open));
         record.state = State::Closed;
         record.closing = record.closing.saturating_sub(1);
+        record.dead = false;
         self.reclaim(index);
     }
 
@@ -99,7 +102,7 @@ impl Descriptors {
         let descriptor = Descriptor::from_number(number).ok_or(Errno::EBADF)?;
         let record = self.records.get(descriptor.index() as usize).ok_or(Errno::EBADF)?;
         let live = match look {
-            Look::Now => record.state == State::Open,
+            Look::Now => record.state == State::Open && !record.dead,
             Look::Ahead => matches!(record.state, State::Open | State::Reserved) && record.closing == 0,
         };
         if live && record.generation == descriptor.generation() {
@@ -121,6 +124,13 @@ impl Descriptors {
     pub(crate) fn abandon_close(&mut self, index: u32) {
         let record = &mut self.records[index as usize];
         record.closing = record.closing.saturating_sub(1);
+        record.dead &= record.closing > 0;
+    }
+
+    /// A CLOSE that has started will run: from now on the descriptor names nothing.
+    #[inline]
+    pub(crate) fn kill(&mut self, index: u32) {
+        self.records[index as usize].dead = true;
     }
 
     #[inline]

@@ -178,6 +178,9 @@ impl<B: Backend> Engine<B> {
         let over = match started {
             Started::Taken { count, way } => {
                 let count = count.clamp(1, steps.len());
+                if let Operation::Close { file } = steps[0].operation {
+                    self.descriptors.kill(file);
+                }
                 for (place, step) in steps[..count].iter().enumerate() {
                     self.mark_started(step, place + 1 == count);
                     if self.trace.is_on() {

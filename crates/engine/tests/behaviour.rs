@@ -308,6 +308,27 @@ fn a_multishot_takes_a_slot_for_each_result_and_ends_without_room() {
 }
 
 #[test]
+fn an_accept_takes_any_buffer_for_the_address_and_a_multishot_looks_at_none() {
+    let mut rig = Rig::new(4, 8);
+    let socket = rig.descriptor();
+    let buffer = Payload::of([0u8; 4096].as_ptr()).number();
+    let entry = Entry { arguments: [socket, buffer, 4096, 0, 0], ..Entry::new(Verb::Accept) };
+    rig.push(&[entry, with(entry, EntryFlags::MULTISHOT)]);
+    rig.go();
+    assert_eq!(rig.errors(), []);
+    let addresses: Vec<_> = rig
+        .backend()
+        .started
+        .iter()
+        .map(|step| match step.operation {
+            Operation::Accept { address, .. } => address.map(|span| span.length),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(addresses, [Some(128), None]);
+}
+
+#[test]
 fn multishot_is_for_verbs_that_have_it() {
     let mut rig = Rig::new(4, 8);
     let file = rig.descriptor();
@@ -610,6 +631,28 @@ fn a_close_that_did_not_run_leaves_the_descriptor_open() {
     assert_eq!(rig.errors(), [(3, OK), (4, Errno::EIO)]);
     assert_eq!(rig.engine.gauges().descriptors, 0, "a close that fails closes all the same");
     rig.assert_empty();
+}
+
+#[test]
+fn a_descriptor_is_dead_as_soon_as_its_close_is_dispatched() {
+    let (mut rig, file) = run_rig();
+    rig.push(&[close(1, file), read(2, file), close(3, file)]);
+    rig.go();
+    assert_eq!(rig.errors(), [(2, EBADF), (3, EBADF)]);
+    // A CLOSE that was given up in time has closed nothing.
+    rig.tell(0, failed(ECANCELED));
+    rig.go();
+    assert_eq!(rig.errors(), [(1, ECANCELED)]);
+    // One that hangs on a read is not dispatched before that is over.
+    rig.push(&[linked(read(4, file)), close(5, file), read(6, file)]);
+    rig.go();
+    assert_eq!(rig.backend().started.len(), 4);
+    for number in [1, 2, 3] {
+        rig.tell(number, ok(0));
+    }
+    rig.enter(0, 3);
+    assert_eq!(rig.errors(), [(4, OK), (5, OK), (6, OK)]);
+    assert_eq!(rig.engine.gauges().descriptors, 0);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! In steady state the engine allocates nothing, and asks the backend no more often than it must.
 
+// Clippy takes only what is inside the test function for a test.
 #![allow(clippy::unwrap_used)]
 
 mod common;

@@ -3,6 +3,7 @@
 //!
 //! `OUZEL_SEEDS` sets how many seeds are tried (default 3000); a failure names its seed.
 
+// Clippy takes only what is inside the test function for a test.
 #![allow(clippy::unwrap_used)]
 
 mod common;
