@@ -128,7 +128,8 @@ impl Backend for Hoarder {
     }
 }
 
-impl HostBackend for Hoarder {
+// SAFETY: its operations end with a result of 0, or with an error, or never.
+unsafe impl HostBackend for Hoarder {
     fn adopt(&mut self, _: u32, _: OwnedFd) -> Result<(), Errno> {
         Err(Errno::EOPNOTSUPP)
     }

@@ -12,8 +12,15 @@ use std::os::fd::OwnedFd;
 use ouzel_engine::Backend;
 use ouzel_ring::Errno;
 
-/// A backend whose descriptor table can exchange objects with the rest of the process.
-pub trait HostBackend: Backend + Send {
+/// A backend whose descriptor table can exchange objects with the rest of the process, and whose word is trusted.
+///
+/// # Safety
+///
+/// [`Ring`](crate::Ring) hands buffers out as filled to the length that was reported. An implementation reports a
+/// result for an operation that fills memory (READ, RECV, READDIR, STAT) only if it, or the kernel on its behalf, has
+/// written that many bytes from the start of the operation's buffer; and it touches an operation's memory only between
+/// its start and its last report.
+pub unsafe trait HostBackend: Backend + Send {
     /// Puts an ordinary file descriptor into the table at `index`, which the engine has reserved.
     ///
     /// Errors: EOPNOTSUPP where the backend has no real descriptors.
@@ -25,7 +32,8 @@ pub trait HostBackend: Backend + Send {
     fn release(&mut self, index: u32) -> Result<OwnedFd, Errno>;
 }
 
-impl<B: HostBackend + ?Sized> HostBackend for Box<B> {
+// SAFETY: every call is passed on, and what is boxed has promised.
+unsafe impl<B: HostBackend + ?Sized> HostBackend for Box<B> {
     fn adopt(&mut self, index: u32, descriptor: OwnedFd) -> Result<(), Errno> {
         (**self).adopt(index, descriptor)
     }

@@ -415,7 +415,8 @@ impl Backend for Threads {
     }
 }
 
-impl HostBackend for Threads {
+// SAFETY: results are what system calls returned or sums of it, and a job lets its memory go before its report.
+unsafe impl HostBackend for Threads {
     fn adopt(&mut self, index: u32, descriptor: OwnedFd) -> Result<(), Errno> {
         if index as usize >= self.table.len() {
             return Err(Errno::EBADF);

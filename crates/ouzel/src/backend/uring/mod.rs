@@ -343,7 +343,9 @@ impl Backend for Uring {
     }
 }
 
-impl HostBackend for Uring {
+// SAFETY: results are the kernel's own, or a helper's for what its system call returned; memory is named to the kernel
+// from `start` on and reported after its completion.
+unsafe impl HostBackend for Uring {
     fn adopt(&mut self, index: u32, descriptor: OwnedFd) -> Result<(), Errno> {
         self.take_in(index, descriptor)
     }
