@@ -241,8 +241,3 @@ pub fn scratches(test: &str) -> Vec<Scratch> {
     }
     scratches
 }
-
-/// How many descriptors the process has open.
-pub fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
-}
