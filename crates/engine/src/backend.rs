@@ -86,6 +86,16 @@ pub struct Step {
     pub may_wait: bool,
 }
 
+impl Step {
+    /// Nothing: what a list of steps is filled with.
+    pub(crate) const NONE: Step = Step {
+        token: Token { slot: u32::MAX, generation: 0 },
+        operation: Operation::Close { file: u32::MAX },
+        edge: Edge::Success,
+        may_wait: true,
+    };
+}
+
 /// Where an operation ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

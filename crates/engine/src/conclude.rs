@@ -1,6 +1,6 @@
 //! Conclude: reports come in, completions go out, timers fire.
 
-use ouzel_ring::{CompletionFlags, EntryFlags, Errno, REGISTERS, Verb};
+use ouzel_ring::{Completion, CompletionFlags, Entry, EntryFlags, Errno, REGISTERS, Verb};
 
 use crate::packet::{Ended, GivenUp, Stage};
 use crate::slab::NONE;
@@ -89,10 +89,11 @@ impl<B: Backend> Engine<B> {
     }
 
     fn post_result(&mut self, slot: u32, outcome: Outcome) {
-        let entry = self.packets[slot].entry;
+        let Entry { op, data, .. } = self.packets[slot].entry;
         let Outcome::Done { error, result, extra } = outcome else { return };
-        self.record(entry.data, EventKind::Completed { error, result, skipped: false });
-        self.post(&entry, error, result, CompletionFlags::MORE.bits(), extra);
+        self.record(data, EventKind::Completed { error, result, skipped: false });
+        let flags = CompletionFlags::MORE.bits();
+        self.post(Completion { op, error: error.raw(), data, result, flags, extra });
     }
 
     /// The outcome of the operation in `slot` with a descriptor in place of the handle, if it is a connection that a
@@ -148,10 +149,11 @@ impl<B: Backend> Engine<B> {
         let (uses, opens, closes) = (packet.uses, packet.opens, packet.closes);
         packet.uses = [NONE; 2];
         let given_up = packet.given_up;
+        let accepts = packet.entry.op == Verb::Accept as u32;
         // Some step of a run went ahead although the OPEN before it had failed. It found nothing to close; whether it
         // is to run at all is for the engine to say.
         let outcome = if closes && !self.descriptors.is_open(uses[0]) { Outcome::NotRun } else { outcome };
-        let outcome = self.accepted(slot, outcome).unwrap_or_else(Outcome::failure);
+        let outcome = if accepts { self.accepted(slot, outcome).unwrap_or_else(Outcome::failure) } else { outcome };
         let succeeded = outcome.is_success();
         for index in opens {
             if index != NONE {
@@ -201,7 +203,8 @@ impl<B: Backend> Engine<B> {
     ) -> bool {
         self.timers.clear(slot);
         let packet = &self.packets[slot];
-        let (entry, flags, next, second) = (packet.entry, packet.flags(), packet.next, packet.second);
+        let (flags, next, second) = (packet.flags(), packet.next, packet.second);
+        let (op, data) = (packet.entry.op, packet.entry.data);
         if error.is_ok() {
             if let Some(register) = flags.saved_into() {
                 self.save(chain, register, result);
@@ -218,9 +221,9 @@ impl<B: Backend> Engine<B> {
         }
         self.chains[chain].current = next;
         self.packets.free(slot);
-        self.record(entry.data, EventKind::Completed { error, result, skipped });
+        self.record(data, EventKind::Completed { error, result, skipped });
         if !(error.is_ok() && flags.contains(EntryFlags::SILENT)) {
-            self.post(&entry, error, result, 0, extra);
+            self.post(Completion { op, error: error.raw(), data, result, flags: 0, extra });
         }
         true
     }

@@ -57,6 +57,7 @@ impl Context<'_> {
 /// The operation that `verb` with these (loaded) arguments asks for.
 ///
 /// Indices that the operation will open are left as [`NONE`]; the caller reserves them.
+#[inline]
 pub(crate) fn decode(
     verb: Verb,
     flags: EntryFlags,

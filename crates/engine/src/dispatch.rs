@@ -7,7 +7,7 @@
 use core::mem;
 
 use ouzel_ring::modifiers::TimeBase;
-use ouzel_ring::{EntryFlags, Errno, REGISTERS, Verb};
+use ouzel_ring::{Entry, EntryFlags, Errno, REGISTERS, Verb};
 
 use crate::cancel::Target;
 use crate::decode::{Context, decode, payload_arguments};
@@ -58,7 +58,7 @@ impl<B: Backend> Engine<B> {
 
     /// Gives the member in `slot` its turn. Returns whether it is over already.
     fn dispatch(&mut self, chain: u32, slot: u32) -> bool {
-        let packet = &self.packets[slot];
+        let packet = &mut self.packets[slot];
         let finally = packet.is_finally();
         if !finally {
             if let Some(why) = packet.given_up {
@@ -68,32 +68,28 @@ impl<B: Backend> Engine<B> {
                 return self.conclude(chain, slot, Errno::ECANCELED, 0, 0, true);
             }
         }
-        let flags = packet.flags();
-        let (verb, arguments) = match load(packet, &self.chains[chain].registers) {
-            Ok(loaded) => loaded,
-            Err(Refusal::Undefined) if finally => {
-                return self.conclude(chain, slot, Errno::ECANCELED, 0, 0, true);
-            }
-            // For what follows it is a failure like any other.
-            Err(Refusal::Undefined) => return self.conclude(chain, slot, Errno::EINVAL, 0, 0, false),
-            Err(Refusal::Bad(error)) => return self.conclude(chain, slot, error, 0, 0, false),
-        };
-        match verb {
-            Verb::Nop | Verb::Sleep | Verb::Get | Verb::Cancel | Verb::Deadline => {
-                if flags.contains(EntryFlags::MULTISHOT) {
+        match load(packet, &self.chains[chain].registers) {
+            Ok(verb @ (Verb::Nop | Verb::Sleep | Verb::Get | Verb::Cancel | Verb::Deadline)) => {
+                if packet.flags().contains(EntryFlags::MULTISHOT) {
                     return self.conclude(chain, slot, Errno::EINVAL, 0, 0, false);
                 }
-                self.execute(chain, slot, verb, &arguments)
+                self.execute(chain, slot, verb)
             }
-            _ => self.start(chain, slot, verb, &arguments),
+            Ok(verb) => self.start(chain, slot, verb),
+            Err(Refusal::Undefined) if finally => {
+                self.conclude(chain, slot, Errno::ECANCELED, 0, 0, true)
+            }
+            // For what follows it is a failure like any other.
+            Err(Refusal::Undefined) => self.conclude(chain, slot, Errno::EINVAL, 0, 0, false),
+            Err(Refusal::Bad(error)) => self.conclude(chain, slot, error, 0, 0, false),
         }
     }
 
     /// Executes one of the engine's own verbs.
-    fn execute(&mut self, chain: u32, slot: u32, verb: Verb, arguments: &[u64; 5]) -> bool {
-        let data = self.packets[slot].entry.data;
+    fn execute(&mut self, chain: u32, slot: u32, verb: Verb) -> bool {
+        let Entry { data, timeout, arguments, .. } = self.packets[slot].entry;
+        let arguments = &arguments;
         self.record(data, EventKind::Started { verb, way: IN_ENGINE, step: 0, run: 1 });
-        let timeout = self.packets[slot].entry.timeout;
         match verb {
             Verb::Nop => match timeout {
                 u64::MAX => self.conclude(chain, slot, Errno::OK, 0, 0, false),
@@ -154,51 +150,54 @@ impl<B: Backend> Engine<B> {
     }
 
     /// Hands a member to the backend, with those that can travel behind it. Returns whether it is over already.
-    fn start(&mut self, chain: u32, slot: u32, verb: Verb, arguments: &[u64; 5]) -> bool {
-        let operation = match self.prepare(slot, verb, arguments, Look::Now) {
-            Ok(operation) => operation,
-            Err(error) => return self.conclude(chain, slot, error, 0, 0, false),
+    fn start(&mut self, chain: u32, slot: u32, verb: Verb) -> bool {
+        let mut run = mem::take(&mut self.run);
+        let over = match self.prepare(slot, verb, Look::Now, &mut run[0]) {
+            Ok(()) => self.start_run(chain, slot, &mut run),
+            Err(error) => self.conclude(chain, slot, error, 0, 0, false),
         };
-        let timeout = self.packets[slot].entry.timeout;
-        let first_try = self.packets[slot].stage != Stage::Stalled;
-        if timeout != u64::MAX
-            && timeout != 0
-            && first_try
+        self.run = run;
+        over
+    }
+
+    /// Starts the member that is prepared in `run[0]`, and those behind it.
+    #[inline]
+    fn start_run(&mut self, chain: u32, slot: u32, run: &mut [Step]) -> bool {
+        let packet = &self.packets[slot];
+        let timeout = packet.entry.timeout;
+        run[0].may_wait = timeout != 0;
+        let mut count = 1;
+        if timeout == u64::MAX {
+            if packet.next != NONE && !run[0].operation.is_multishot() {
+                count = self.extend_run(chain, slot, run);
+            }
+        } else if timeout != 0
+            && packet.stage != Stage::Stalled
             && let Some(at) = self.backend.now().checked_add(timeout)
         {
             self.timers.set(slot, at);
         }
-        let mut steps = mem::take(&mut self.steps);
-        steps.clear();
-        steps.push(Step { token: self.token(slot), operation, edge: Edge::Success, may_wait: timeout != 0 });
-        if timeout == u64::MAX && !operation.is_multishot() {
-            self.extend_run(chain, slot, &mut steps);
-        }
-        let started = self.backend.start(&steps);
-        let over = match started {
+        let run = &run[..count];
+        match self.backend.start(run) {
             Started::Taken { count, way } => {
-                let count = count.clamp(1, steps.len());
-                if let Operation::Close { file } = steps[0].operation {
+                let (taken, rest) = run.split_at(count.clamp(1, run.len()));
+                if let Operation::Close { file } = taken[0].operation {
                     self.descriptors.kill(file);
                 }
-                for (place, step) in steps[..count].iter().enumerate() {
-                    self.mark_started(step, place + 1 == count);
-                    if self.trace.is_on() {
-                        let place_of_run = if place == 0 || way.place != Place::Kernel {
-                            way
-                        } else {
-                            Way { place: Place::Linked, ..way }
-                        };
-                        self.record_start(step, place_of_run, place, count);
-                    }
+                for step in taken {
+                    self.mark_started(step);
                 }
-                self.put_back(&steps[count..]);
+                self.mark_last(&taken[taken.len() - 1]);
+                if self.trace.is_on() {
+                    self.record_starts(taken, way);
+                }
+                self.put_back(rest);
                 false
             }
             Started::Finished { outcome, way } => {
-                self.record_start(&steps[0], way, 0, 1);
-                self.put_back(&steps[1..]);
-                self.hold(&steps[0]);
+                self.record_starts(&run[..1], way);
+                self.put_back(&run[1..]);
+                self.hold(&run[0]);
                 match self.settle(slot, outcome) {
                     Outcome::Done { error, result, extra } => {
                         self.conclude(chain, slot, error, result, extra, false)
@@ -207,62 +206,64 @@ impl<B: Backend> Engine<B> {
                 }
             }
             Started::Busy => {
-                self.put_back(&steps);
+                self.put_back(run);
                 self.packets[slot].stage = Stage::Stalled;
                 self.stalled.push_back(chain);
                 false
             }
-        };
-        steps.clear();
-        self.steps = steps;
-        over
-    }
-
-    /// Adds to `steps`, which holds the member in `slot`, the members behind it that can travel along.
-    fn extend_run(&mut self, chain: u32, slot: u32, steps: &mut alloc::vec::Vec<Step>) {
-        let longest = steps.capacity().min(self.backend.longest_run());
-        let mut registers = self.chains[chain].registers;
-        let mut slot = slot;
-        while steps.len() < longest {
-            let previous = steps[steps.len() - 1].operation;
-            let packet = &self.packets[slot];
-            let next = packet.next;
-            // One that came back as not run travels again.
-            let waits =
-                |packet: &Packet| matches!(packet.stage, Stage::Waiting | Stage::Reported(Outcome::NotRun));
-            if next == NONE || !waits(&self.packets[next]) {
-                break;
-            }
-            foresee(packet, &previous, &self.descriptors, &mut registers);
-            let follower = &self.packets[next];
-            let Some(edge) = edge(packet, &previous, follower) else { break };
-            if follower.entry.timeout != u64::MAX || follower.flags().contains(EntryFlags::MULTISHOT) {
-                break;
-            }
-            let Ok((verb, arguments)) = load(follower, &registers) else { break };
-            let Ok(operation) = self.prepare(next, verb, &arguments, Look::Ahead) else { break };
-            if !self.backend.follows(&previous, edge, &operation) {
-                self.unprepare(&operation);
-                break;
-            }
-            steps.push(Step { token: self.token(next), operation, edge, may_wait: true });
-            slot = next;
         }
     }
 
-    /// Decodes a member, and reserves what it opens and closes.
-    fn prepare(
-        &mut self,
-        slot: u32,
-        verb: Verb,
-        arguments: &[u64; 5],
-        look: Look,
-    ) -> Result<Operation, Errno> {
+    /// Adds to `run`, which begins with the member in `slot`, the members behind it that can travel along. Returns how
+    /// many there are then.
+    fn extend_run(&mut self, chain: u32, slot: u32, run: &mut [Step]) -> usize {
+        let mut registers = self.chains[chain].registers;
+        let mut slot = slot;
+        let mut count = 1;
+        while count < run.len() {
+            let packet = &self.packets[slot];
+            let next = packet.next;
+            if next == NONE {
+                break;
+            }
+            let (before, behind) = run.split_at_mut(count);
+            let (previous, step) = (&before[count - 1].operation, &mut behind[0]);
+            let follower = &self.packets[next];
+            // One that came back as not run travels again.
+            let waits = matches!(follower.stage, Stage::Waiting | Stage::Reported(Outcome::NotRun));
+            if !waits
+                || follower.entry.timeout != u64::MAX
+                || follower.flags().contains(EntryFlags::MULTISHOT)
+            {
+                break;
+            }
+            let Some(edge) = edge(packet, previous, follower) else { break };
+            foresee(packet, previous, &self.descriptors, &mut registers);
+            let Ok(verb) = load(&mut self.packets[next], &registers) else { break };
+            if self.prepare(next, verb, Look::Ahead, step).is_err() {
+                break;
+            }
+            if !self.backend.follows(previous, edge, &step.operation) {
+                let operation = step.operation;
+                self.unprepare(&operation);
+                break;
+            }
+            (step.edge, step.may_wait) = (edge, true);
+            count += 1;
+            slot = next;
+        }
+        count
+    }
+
+    /// Decodes a member into `step`, and reserves what it opens and closes.
+    #[inline]
+    fn prepare(&mut self, slot: u32, verb: Verb, look: Look, step: &mut Step) -> Result<(), Errno> {
+        step.token = self.token(slot);
         let packet = &mut self.packets[slot];
         let flags = packet.flags();
         let context = Context { descriptors: &self.descriptors, regions: &self.regions, look };
-        let mut operation = decode(verb, flags, arguments, &context, &mut packet.scratch)?;
-        match &mut operation {
+        step.operation = decode(verb, flags, &packet.entry.arguments, &context, &mut packet.scratch)?;
+        match &mut step.operation {
             Operation::Open { into, .. }
             | Operation::Socket { into, .. }
             | Operation::Accept { into, multishot: false, .. } => *into = self.descriptors.reserve()?,
@@ -279,7 +280,7 @@ impl<B: Backend> Engine<B> {
             Operation::Close { file } => self.descriptors.begin_close(*file),
             _ => {}
         }
-        Ok(operation)
+        Ok(())
     }
 
     /// Undoes [`Engine::prepare`].
@@ -299,12 +300,14 @@ impl<B: Backend> Engine<B> {
         }
     }
 
+    #[inline]
     fn token(&self, slot: u32) -> Token {
         Token { slot, generation: self.packets.generation(slot) }
     }
 
     /// The packet of `step` names what the operation names from now on.
-    fn hold(&mut self, step: &Step) {
+    #[inline]
+    fn hold(&mut self, step: &Step) -> &mut Packet {
         let packet = &mut self.packets[step.token.slot];
         packet.hold(&step.operation);
         for index in packet.uses {
@@ -312,35 +315,49 @@ impl<B: Backend> Engine<B> {
                 self.descriptors.begin_use(index);
             }
         }
+        packet
     }
 
-    fn mark_started(&mut self, step: &Step, last_of_run: bool) {
-        self.hold(step);
-        let packet = &mut self.packets[step.token.slot];
+    #[inline]
+    fn mark_started(&mut self, step: &Step) {
+        let packet = self.hold(step);
         packet.stage = Stage::Started;
-        packet.eager = packet.flags().contains(EntryFlags::SILENT) || (last_of_run && packet.next != NONE);
+        packet.eager = packet.flags().contains(EntryFlags::SILENT);
+        let eager = packet.eager;
         self.started += 1;
-        self.eager += packet.eager as u32;
+        self.eager += eager as u32;
         self.unsubmitted = true;
     }
 
-    fn record_start(&mut self, step: &Step, way: Way, place: usize, run: usize) {
-        let entry = &self.packets[step.token.slot].entry;
-        if let Some(verb) = Verb::from_number(entry.op) {
-            let data = entry.data;
-            self.record(data, EventKind::Started { verb, way, step: place as u32, run: run as u32 });
+    /// Somebody waits behind the last member of a run.
+    #[inline]
+    fn mark_last(&mut self, step: &Step) {
+        let packet = &mut self.packets[step.token.slot];
+        if packet.next != NONE && !packet.eager {
+            packet.eager = true;
+            self.eager += 1;
+        }
+    }
+
+    fn record_starts(&mut self, run: &[Step], way: Way) {
+        for (place, step) in run.iter().enumerate() {
+            let entry = &self.packets[step.token.slot].entry;
+            let Some(verb) = Verb::from_number(entry.op) else { continue };
+            let behind = place > 0 && way.place == Place::Kernel;
+            let way = if behind { Way { place: Place::Linked, ..way } } else { way };
+            let kind = EventKind::Started { verb, way, step: place as u32, run: run.len() as u32 };
+            self.record(entry.data, kind);
         }
     }
 }
 
-/// The verb and the arguments of a member, loaded from `registers`.
+/// The verb of a member, whose arguments are loaded from `registers` where it says so.
 #[inline]
-fn load(packet: &Packet, registers: &Registers) -> Result<(Verb, [u64; 5]), Refusal> {
+fn load(packet: &mut Packet, registers: &Registers) -> Result<Verb, Refusal> {
     let verb = Verb::from_number(packet.entry.op).ok_or(Refusal::Bad(Errno::EINVAL))?;
     let flags = packet.flags();
-    let mut arguments = packet.entry.arguments;
     if flags.intersects(EntryFlags::LOADS) {
-        for (place, argument) in arguments.iter_mut().enumerate() {
+        for (place, argument) in packet.entry.arguments.iter_mut().enumerate() {
             if let Some(register) = flags.loaded_from(place) {
                 if payload_arguments(verb) & (1 << place) != 0 {
                     return Err(Refusal::Bad(Errno::EINVAL));
@@ -349,7 +366,7 @@ fn load(packet: &Packet, registers: &Registers) -> Result<(Verb, [u64; 5]), Refu
             }
         }
     }
-    Ok((verb, arguments))
+    Ok(verb)
 }
 
 /// What the registers will hold once `operation` has succeeded, as far as that is known before.

@@ -4,6 +4,7 @@
 //! lets the backend sleep, over and over, until the caller has what it waits for. Everything the engine needs is
 //! allocated when it is made.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
@@ -132,7 +133,8 @@ pub struct Engine<B> {
     pub(crate) stalled: VecDeque<u32>,
     /// Results of multishots without a completion slot.
     pub(crate) stored: VecDeque<Stored>,
-    pub(crate) steps: Vec<Step>,
+    /// Where runs are made, one at a time.
+    pub(crate) run: Box<[Step]>,
     /// Operations the backend has not reported for the last time.
     pub(crate) started: u32,
     /// Those of them whose report must wake the engine by itself.
@@ -166,7 +168,7 @@ impl<B: Backend> Engine<B> {
             work: VecDeque::with_capacity(slots as usize),
             stalled: VecDeque::with_capacity(slots as usize),
             stored: VecDeque::with_capacity(slots as usize),
-            steps: Vec::with_capacity(longest_run),
+            run: core::iter::repeat_n(Step::NONE, longest_run).collect(),
             started: 0,
             eager: 0,
             unsubmitted: false,

@@ -7,9 +7,38 @@
 use ouzel_ring::{Completion, Entry, EntryFlags, Errno, Verb};
 
 use crate::engine::{EnterError, Staged};
-use crate::packet::{Chain, Registers};
 use crate::slab::NONE;
 use crate::{Backend, Engine};
+
+/// The rules for a chain's shape, applied to one member after the other.
+#[derive(Default)]
+struct Shape {
+    /// A member has been seen.
+    begun: bool,
+    /// A FINALLY member has been seen.
+    finally: bool,
+}
+
+impl Shape {
+    /// Whether a member with these flags may come next.
+    #[inline]
+    fn allows(&mut self, flags: EntryFlags) -> bool {
+        let leader_only = EntryFlags::LOCAL.union(EntryFlags::DRAIN);
+        let alone = EntryFlags::CHAINED
+            .union(EntryFlags::FINALLY)
+            .union(EntryFlags::SILENT)
+            .union(EntryFlags::SAVE);
+        let is_finally = flags.contains(EntryFlags::FINALLY);
+        let wrong = flags.has_unknown()
+            || flags.contains(EntryFlags::CHAINED)
+            || (self.finally && !is_finally)
+            || (self.begun && flags.intersects(leader_only))
+            || (flags.contains(EntryFlags::MULTISHOT) && flags.intersects(alone));
+        self.begun = true;
+        self.finally |= is_finally;
+        !wrong
+    }
+}
 
 /// What the staged entries begin with.
 enum Head {
@@ -37,11 +66,15 @@ impl<B: Backend> Engine<B> {
         while taken < budget {
             if self.staged.is_empty() {
                 let Some(entry) = self.queues.copy_next() else { break };
-                if self.admit_alone(&entry) {
+                if is_bare_nop(&entry) && self.answer(&entry) {
                     taken += 1;
                     continue;
                 }
-                self.staged.push_back(Staged { entry, taken: false });
+                let count = self.admit_unstaged(entry, budget - taken);
+                if count > 0 {
+                    taken += count;
+                    continue;
+                }
             }
             let step = if self.closing {
                 self.refuse_head(Errno::ECANCELED)
@@ -79,32 +112,71 @@ impl<B: Backend> Engine<B> {
         self.queues.room_seen().saturating_sub(self.packets.live())
     }
 
-    /// The common case, without staging: an entry that is a chain of its own.
+    /// Completes a NOP that asks for nothing, without a packet. False if it has to take the long way.
     #[inline]
-    fn admit_alone(&mut self, entry: &Entry) -> bool {
-        if self.draining || self.closing || self.refusing || self.free_credits() < 2 {
-            return false;
-        }
-        if entry.flags == 0
-            && entry.op == Verb::Nop as u32
-            && entry.timeout == Entry::NEVER
-            && !self.trace.is_on()
-        {
-            self.queues.release(1);
-            self.post(entry, Errno::OK, 0, 0, 0);
-            return true;
-        }
-        let flags = EntryFlags::from_bits_retain(entry.flags);
-        let plain = EntryFlags::LOADS | EntryFlags::SAVE | EntryFlags::LOCAL;
-        if !plain.contains(flags) {
+    fn answer(&mut self, entry: &Entry) -> bool {
+        if self.draining || self.closing || self.refusing || self.trace.is_on() || self.free_credits() < 2 {
             return false;
         }
         self.queues.release(1);
-        let chain = self.begin_chain(flags);
-        let packet = self.begin_packet(*entry, chain);
-        self.chains[chain].current = packet;
-        self.queue(chain);
+        self.post(completion(entry, Errno::OK));
         true
+    }
+
+    /// The common case: a whole, well-formed chain that begins with `first` and can be admitted now goes from the
+    /// queue straight into packets. Returns its length. If it is anything else, what was copied is staged, and the
+    /// return is 0.
+    #[inline]
+    fn admit_unstaged(&mut self, first: Entry, budget: u32) -> u32 {
+        let flags = EntryFlags::from_bits_retain(first.flags);
+        let held_up = self.draining || self.closing || self.refusing || flags.contains(EntryFlags::DRAIN);
+        // One slot stays back for CANCEL.
+        let most = budget.min(self.free_credits().saturating_sub(1)).min(self.chain_limit);
+        if held_up || most == 0 {
+            self.staged.push_back(Staged { entry: first, taken: false });
+            return 0;
+        }
+        let chain = self.begin_chain(flags);
+        let mut shape = Shape::default();
+        let mut packet = self.begin_packet(first, chain);
+        self.chains[chain].current = packet;
+        let mut length = 1;
+        let mut flags = flags;
+        loop {
+            if !shape.allows(flags) {
+                break;
+            }
+            if !flags.intersects(EntryFlags::CHAINED) {
+                self.queues.release(length);
+                self.queue(chain);
+                return length;
+            }
+            if length == most {
+                break;
+            }
+            let Some(entry) = self.queues.copy_next() else { break };
+            flags = EntryFlags::from_bits_retain(entry.flags);
+            let next = self.begin_packet(entry, chain);
+            self.packets[packet].next = next;
+            packet = next;
+            length += 1;
+        }
+        self.stage_again(chain);
+        0
+    }
+
+    /// Takes back a chain that was not admitted after all: its entries are staged.
+    #[cold]
+    fn stage_again(&mut self, chain: u32) {
+        let mut slot = self.chains[chain].current;
+        while slot != NONE {
+            let packet = &self.packets[slot];
+            let next = packet.next;
+            self.staged.push_back(Staged { entry: packet.entry, taken: false });
+            self.packets.free(slot);
+            slot = next;
+        }
+        self.chains.free(chain);
     }
 
     /// Looks at the staged entries, copying more as needed, within `budget`.
@@ -185,20 +257,11 @@ impl<B: Backend> Engine<B> {
 
     /// Whether the first `length` staged entries obey the rules for a chain's shape.
     fn is_well_formed(&self, length: u32) -> bool {
-        let mut finally = false;
-        self.staged.iter().take(length as usize).enumerate().all(|(place, staged)| {
-            let flags = EntryFlags::from_bits_retain(staged.entry.flags);
-            let ordinary_after_finally = finally && !flags.contains(EntryFlags::FINALLY);
-            finally |= flags.contains(EntryFlags::FINALLY);
-            let leader_only = EntryFlags::LOCAL | EntryFlags::DRAIN;
-            let alone = EntryFlags::CHAINED | EntryFlags::FINALLY | EntryFlags::SILENT | EntryFlags::SAVE;
-            let bad_multishot = flags.contains(EntryFlags::MULTISHOT) && flags.intersects(alone);
-            !(flags.has_unknown()
-                || flags.contains(EntryFlags::CHAINED)
-                || ordinary_after_finally
-                || (place > 0 && flags.intersects(leader_only))
-                || bad_multishot)
-        })
+        let mut shape = Shape::default();
+        self.staged
+            .iter()
+            .take(length as usize)
+            .all(|staged| shape.allows(EntryFlags::from_bits_retain(staged.entry.flags)))
     }
 
     /// Completes the entry at the head with `error`, without running it. `None` if there is no slot for that.
@@ -212,7 +275,7 @@ impl<B: Backend> Engine<B> {
         let staged = self.staged.pop_front()?;
         self.queues.release(1);
         if !staged.taken {
-            self.post(&staged.entry, error, 0, 0, 0);
+            self.post(completion(&staged.entry, error));
         }
         if self.refusing && !is_chained(&staged.entry) {
             self.refusing = false;
@@ -249,18 +312,19 @@ impl<B: Backend> Engine<B> {
         }
     }
 
+    #[inline]
     fn begin_chain(&mut self, flags: EntryFlags) -> u32 {
         // There are as many chain slots as completion slots, and a chain holds one at least.
         let Some(slot) = self.chains.take() else { unreachable!("more chains than completion credits") };
         let local = flags.contains(EntryFlags::LOCAL);
-        let registers =
-            if local { Registers::UNDEFINED } else { Registers::snapshot(self.queues.registers()) };
+        let registers = if local { None } else { Some(self.queues.registers()) };
         let drain = flags.contains(EntryFlags::DRAIN);
         self.draining |= drain;
-        self.chains[slot] = Chain { registers, local, drain, ..Chain::new() };
+        self.chains[slot].begin(registers, local, drain);
         slot
     }
 
+    #[inline]
     fn begin_packet(&mut self, entry: Entry, chain: u32) -> u32 {
         // There are as many packet slots as completion slots, and each was checked to have one.
         let Some(slot) = self.packets.take() else { unreachable!("more packets than completion credits") };
@@ -270,13 +334,23 @@ impl<B: Backend> Engine<B> {
 
     /// Posts a completion for which a slot is kept.
     #[inline]
-    pub(crate) fn post(&mut self, entry: &Entry, error: Errno, result: u64, flags: u32, extra: u32) {
-        let completion =
-            Completion { op: entry.op, error: error.raw(), data: entry.data, result, flags, extra };
+    pub(crate) fn post(&mut self, completion: Completion) {
         let posted = self.queues.post(&completion);
         // Only a submitter that moved its head backwards could take the slot away, and that breaks the ring.
         debug_assert!(posted.is_ok() || self.queues.is_broken(), "a completion without a credit");
     }
+}
+
+/// The completion of an entry that is not run.
+#[inline]
+fn completion(entry: &Entry, error: Errno) -> Completion {
+    Completion { op: entry.op, error: error.raw(), data: entry.data, result: 0, flags: 0, extra: 0 }
+}
+
+/// Whether this is a NOP without flags and timeout.
+#[inline]
+fn is_bare_nop(entry: &Entry) -> bool {
+    entry.flags == 0 && entry.op == Verb::Nop as u32 && entry.timeout == Entry::NEVER
 }
 
 #[inline]

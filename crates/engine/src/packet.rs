@@ -144,8 +144,13 @@ pub(crate) struct Registers {
 impl Registers {
     pub(crate) const UNDEFINED: Registers = Registers { values: [0; REGISTERS], defined: 0 };
 
-    pub(crate) fn snapshot(values: [u64; REGISTERS]) -> Registers {
-        Registers { values, defined: 0x7f }
+    /// Begins a new life: with these values, or with none defined.
+    #[inline]
+    fn begin(&mut self, values: Option<[u64; REGISTERS]>) {
+        self.defined = 0;
+        if let Some(values) = values {
+            *self = Registers { values, defined: 0x7f };
+        }
     }
 
     #[inline]
@@ -187,5 +192,16 @@ impl Chain {
             ended: None,
             queued: false,
         }
+    }
+
+    /// Begins a new life, with a snapshot of the ring's registers unless it is LOCAL.
+    #[inline]
+    pub(crate) fn begin(&mut self, registers: Option<[u64; REGISTERS]>, local: bool, drain: bool) {
+        self.current = NONE;
+        self.registers.begin(registers);
+        self.local = local;
+        self.drain = drain;
+        self.ended = None;
+        self.queued = false;
     }
 }

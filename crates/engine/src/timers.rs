@@ -32,6 +32,9 @@ impl Timers {
     /// Clears `owner`'s timer, if it has one.
     #[inline]
     pub(crate) fn clear(&mut self, owner: u32) {
+        if self.heap.is_empty() {
+            return;
+        }
         let place = self.places[owner as usize];
         if place != NONE {
             self.remove(place as usize);

@@ -83,11 +83,13 @@ impl EntryFlags {
     }
 
     /// Whether bits without a name are set.
+    #[inline]
     pub const fn has_unknown(self) -> bool {
         self.bits() & !EntryFlags::all().bits() != 0
     }
 }
 
+#[inline]
 const fn specifier(bits: u32) -> Option<usize> {
     match bits & 0b111 {
         0 => None,
