@@ -24,10 +24,8 @@ impl Shape {
     #[inline]
     fn allows(&mut self, flags: EntryFlags) -> bool {
         let leader_only = EntryFlags::LOCAL.union(EntryFlags::DRAIN);
-        let alone = EntryFlags::CHAINED
-            .union(EntryFlags::FINALLY)
-            .union(EntryFlags::SILENT)
-            .union(EntryFlags::SAVE);
+        let alone =
+            EntryFlags::CHAINED.union(EntryFlags::FINALLY).union(EntryFlags::SILENT).union(EntryFlags::SAVE);
         let is_finally = flags.contains(EntryFlags::FINALLY);
         let wrong = flags.has_unknown()
             || flags.contains(EntryFlags::CHAINED)

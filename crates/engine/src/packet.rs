@@ -46,6 +46,19 @@ impl GivenUp {
     }
 }
 
+/// What an operation does to the descriptor table when it is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Nothing.
+    None,
+    /// It fills the indices reserved for it, of which the second may be [`NONE`].
+    Opens([u32; 2]),
+    /// It empties the index it uses.
+    Closes,
+    /// Each of its results is a handle that gets an index: a multishot ACCEPT.
+    Accepts,
+}
+
 /// One entry in flight.
 pub(crate) struct Packet {
     pub(crate) entry: Entry,
@@ -56,12 +69,10 @@ pub(crate) struct Packet {
     pub(crate) given_up: Option<GivenUp>,
     /// The indices a started operation names.
     pub(crate) uses: [u32; 2],
-    /// The indices a started operation will open.
-    pub(crate) opens: [u32; 2],
+    /// What a started operation does to the descriptor table.
+    pub(crate) effect: Effect,
     /// The descriptor of the second object it has opened (a pipe's end to write to), or 0.
     pub(crate) second: u64,
-    /// The started operation is a CLOSE (of `uses[0]`).
-    pub(crate) closes: bool,
     /// Started: its report gives the engine something to do, or posts nothing, so that nobody may sleep past it.
     pub(crate) eager: bool,
     /// Parked: its timer means success, not ETIMEDOUT.
@@ -80,9 +91,8 @@ impl Packet {
             stage: Stage::Waiting,
             given_up: None,
             uses: [NONE; 2],
-            opens: [NONE; 2],
+            effect: Effect::None,
             second: 0,
-            closes: false,
             eager: false,
             wakes: false,
             stored: 0,
@@ -99,9 +109,8 @@ impl Packet {
         self.stage = Stage::Waiting;
         self.given_up = None;
         self.uses = [NONE; 2];
-        self.opens = [NONE; 2];
+        self.effect = Effect::None;
         self.second = 0;
-        self.closes = false;
         self.eager = false;
         self.wakes = false;
         self.stored = 0;
@@ -117,11 +126,19 @@ impl Packet {
         self.flags().contains(EntryFlags::FINALLY)
     }
 
+    /// Keeps what `operation` names and does.
+    #[inline]
     pub(crate) fn hold(&mut self, operation: &Operation) {
         self.uses = crate::decode::uses(operation);
-        self.opens = [NONE; 2];
-        self.opens[..operation.opens().len()].copy_from_slice(operation.opens());
-        self.closes = matches!(operation, Operation::Close { .. });
+        self.effect = match *operation {
+            Operation::Close { .. } => Effect::Closes,
+            Operation::Accept { multishot: true, .. } => Effect::Accepts,
+            Operation::Open { into, .. }
+            | Operation::Socket { into, .. }
+            | Operation::Accept { into, .. } => Effect::Opens([into, NONE]),
+            Operation::Pipe { into } => Effect::Opens(into),
+            _ => Effect::None,
+        };
     }
 }
 
