@@ -17,6 +17,31 @@ pub(crate) struct Stored {
     pub(crate) last: bool,
 }
 
+/// How a member of a chain ended.
+#[derive(Clone, Copy)]
+pub(crate) struct Ending {
+    pub(crate) error: Errno,
+    pub(crate) result: u64,
+    pub(crate) extra: u32,
+    /// It was not run at all.
+    pub(crate) skipped: bool,
+}
+
+impl Ending {
+    /// With this error, or with a plain success.
+    pub(crate) const fn of(error: Errno) -> Ending {
+        Ending { error, result: 0, extra: 0, skipped: false }
+    }
+
+    pub(crate) const fn success(result: u64) -> Ending {
+        Ending { error: Errno::OK, result, extra: 0, skipped: false }
+    }
+
+    pub(crate) const fn skipped(error: Errno) -> Ending {
+        Ending { error, result: 0, extra: 0, skipped: true }
+    }
+}
+
 impl<B: Backend> Engine<B> {
     /// Takes every report the backend has. Returns how many.
     pub(crate) fn collect(&mut self) -> u32 {
@@ -146,7 +171,7 @@ impl<B: Backend> Engine<B> {
 
     /// The operation in `slot` is over: what it named is free of it, what it opened is open, what it closed is gone.
     /// Returns the outcome as the submitter sees it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn settle(&mut self, slot: u32, outcome: Outcome) -> Outcome {
         let packet = &mut self.packets[slot];
         let uses = mem::replace(&mut packet.uses, [NONE; 2]);
@@ -208,16 +233,10 @@ impl<B: Backend> Engine<B> {
     }
 
     /// The member in `slot`, whose turn it is, is over: saves its result, posts its completion and gives the turn to
-    /// the next. Returns true.
-    pub(crate) fn conclude(
-        &mut self,
-        chain: u32,
-        slot: u32,
-        error: Errno,
-        result: u64,
-        extra: u32,
-        skipped: bool,
-    ) -> bool {
+    /// the next.
+    #[inline]
+    pub(crate) fn conclude(&mut self, chain: u32, slot: u32, ending: Ending) {
+        let Ending { error, result, extra, skipped } = ending;
         self.timers.clear(slot);
         let packet = self.packets.free(slot);
         let (flags, second) = (packet.flags(), packet.second);
@@ -249,7 +268,6 @@ impl<B: Backend> Engine<B> {
         if !(error.is_ok() && flags.contains(EntryFlags::SILENT)) {
             self.post(Completion { op, error: error.raw(), data, result, flags: 0, extra });
         }
-        true
     }
 
     #[inline]

@@ -3,9 +3,9 @@
 
 use ouzel_ring::{Entry, EntryFlags, Errno, REGISTERS};
 
+use crate::Outcome;
 use crate::regions::Scratch;
 use crate::slab::NONE;
-use crate::{Operation, Outcome};
 
 /// Where a packet stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,9 +67,9 @@ pub(crate) struct Packet {
     pub(crate) chain: u32,
     pub(crate) stage: Stage,
     pub(crate) given_up: Option<GivenUp>,
-    /// The indices a started operation names.
+    /// The indices that the operation names, from the time it is prepared.
     pub(crate) uses: [u32; 2],
-    /// What a started operation does to the descriptor table.
+    /// What the operation does to the descriptor table.
     pub(crate) effect: Effect,
     /// The descriptor of the second object it has opened (a pipe's end to write to), or 0.
     pub(crate) second: u64,
@@ -124,21 +124,6 @@ impl Packet {
     #[inline]
     pub(crate) fn is_finally(&self) -> bool {
         self.flags().contains(EntryFlags::FINALLY)
-    }
-
-    /// Keeps what `operation` names and does.
-    #[inline]
-    pub(crate) fn hold(&mut self, operation: &Operation) {
-        self.uses = crate::decode::uses(operation);
-        self.effect = match *operation {
-            Operation::Close { .. } => Effect::Closes,
-            Operation::Accept { multishot: true, .. } => Effect::Accepts,
-            Operation::Open { into, .. }
-            | Operation::Socket { into, .. }
-            | Operation::Accept { into, .. } => Effect::Opens([into, NONE]),
-            Operation::Pipe { into } => Effect::Opens(into),
-            _ => Effect::None,
-        };
     }
 }
 
