@@ -367,15 +367,11 @@ impl<B: Backend> Engine<B> {
 fn load(packet: &mut Packet, registers: &Registers) -> Result<Verb, Refusal> {
     let verb = Verb::from_number(packet.entry.op).ok_or(Refusal::Bad(Errno::EINVAL))?;
     let flags = packet.flags();
-    if flags.intersects(EntryFlags::LOADS) {
-        for (place, argument) in packet.entry.arguments.iter_mut().enumerate() {
-            if let Some(register) = flags.loaded_from(place) {
-                if payload_arguments(verb) & (1 << place) != 0 {
-                    return Err(Refusal::Bad(Errno::EINVAL));
-                }
-                *argument = registers.load(register).ok_or(Refusal::Undefined)?;
-            }
+    for (place, register) in flags.loads() {
+        if payload_arguments(verb) & (1 << place) != 0 {
+            return Err(Refusal::Bad(Errno::EINVAL));
         }
+        packet.entry.arguments[place] = registers.load(register).ok_or(Refusal::Undefined)?;
     }
     Ok(verb)
 }
