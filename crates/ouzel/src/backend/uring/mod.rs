@@ -37,7 +37,7 @@ use rustix::time::{ClockId, clock_gettime};
 use self::helpers::Helpers;
 use self::lengths::Lengths;
 use self::lower::{Lowered, Lowering, Route};
-use self::packets::{CANCEL, CANCEL_POLL, OWN, POLL, Packet, SLOTS, Standing};
+use self::packets::{CANCEL, CANCEL_POLL, Effect, OWN, POLL, Packet, Packets, SLOTS, Standing};
 pub use self::setup::{Features, Missing, Policy, UringError, UringOptions};
 use self::table::{Kind, NONE, Table};
 use super::HostBackend;
@@ -58,7 +58,7 @@ pub struct Uring {
     features: Features,
     policy: Policy,
     table: Table,
-    packets: Vec<Packet>,
+    packets: Packets,
     lengths: Lengths,
     helpers: Option<Helpers>,
     /// The helpers' bell is being polled.
@@ -101,7 +101,7 @@ impl Uring {
             features,
             policy: options.policy,
             table: Table::new(options.descriptors),
-            packets: Vec::new(),
+            packets: Packets::default(),
             lengths: Lengths::default(),
             helpers: None,
             listening: false,
@@ -174,33 +174,28 @@ impl Uring {
         Started::Finished { outcome, way }
     }
 
-    /// The packet of `token`, made if there has been none of its slot.
+    /// Remembers the operation of `step` from now on.
     #[inline]
-    fn remember(&mut self, step: &Step, standing: Standing, pins: [u32; 2]) {
-        let place = step.token.slot as usize;
-        if place >= self.packets.len() {
-            self.packets.resize((place + 1).next_power_of_two(), Packet::IDLE);
-        }
-        for pin in pins {
-            if pin != NONE {
-                self.table.pin(pin);
-            }
-        }
+    fn remember(&mut self, step: &Step, effect: Effect, pins: [u32; 2], next: u32, standing: Standing) {
+        self.table.pin_all(pins);
         let wait = if step.may_wait { Standing::MAY_WAIT } else { Standing::empty() };
-        let standing = standing | wait | Standing::LIVE;
-        let (generation, operation) = (step.token.generation, step.operation);
-        self.packets[place] = Packet { generation, standing, pins, next: NONE, operation };
+        let packet = Packet::new(step.token, effect, pins, next, standing | wait);
+        self.packets.put(packet, &step.operation);
         self.in_flight += 1;
     }
 
     /// Makes the entry of one operation.
-    #[inline]
-    fn lower(&mut self, token: Token, operation: &Operation, may_wait: bool) -> Result<Lowered, Errno> {
+    fn lower(
+        &mut self,
+        token: Token,
+        operation: &Operation,
+        may_wait: bool,
+        lowered: &mut Lowered,
+    ) -> Result<(), Errno> {
         let (table, features, lengths) = (&mut self.table, &self.features, &mut self.lengths);
-        let mut lowering = Lowering { table, features, lengths, packet: token.slot, may_wait };
-        let mut lowered = lowering.lower(operation)?;
+        Lowering { table, features, lengths, packet: token.slot, may_wait }.lower(operation, lowered)?;
         lowered.entry.user_data = token.to_word();
-        Ok(lowered)
+        Ok(())
     }
 
     /// The time limit of a wait until `until`.
@@ -254,9 +249,7 @@ impl Backend for Uring {
     }
 
     fn cancel(&mut self, token: Token) {
-        let Some(packet) = self.packets.get_mut(token.slot as usize).filter(|packet| packet.is(token)) else {
-            return;
-        };
+        let Some(packet) = self.packets.of(token) else { return };
         packet.standing.insert(Standing::CANCELLED);
         let standing = packet.standing;
         if standing.contains(Standing::HELPER) {
@@ -376,8 +369,8 @@ impl Drop for Uring {
             while let Some(report) = self.next() {
                 if let Outcome::Done { error: Errno::OK, result, .. } = report.outcome
                     && report.more
-                    && let Some(packet) = self.packets.get(report.token.slot as usize)
-                    && matches!(packet.operation, Operation::Accept { .. })
+                    && let Some(packet) = self.packets.at(report.token.slot)
+                    && packet.effect == Effect::Connections
                 {
                     self.discard(result);
                 }

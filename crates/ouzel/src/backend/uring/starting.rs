@@ -4,13 +4,14 @@
 
 use std::os::fd::{AsRawFd as _, RawFd};
 
-use ouzel_engine::{Edge, Operation, Place, Started, Step, Token, Way};
+use ouzel_engine::{Edge, Operation, Place, Started, Step, Way};
 use ouzel_ring::Errno;
 use ouzel_uring::Sqe;
 use ouzel_uring::abi::PollFlags;
 
 use super::helpers::{Helpers, Job};
-use super::packets::{BELL, POLL, Standing};
+use super::lower::Lowered;
+use super::packets::{BELL, Effect, POLL, Standing};
 use super::table::{Kind, NONE};
 use super::{IN_KERNEL, ON_THE_SPOT, Uring, calls, memory};
 
@@ -45,40 +46,43 @@ impl Uring {
         if !self.make_room(count as u32 + u32::from(at_once)) {
             return Started::Busy;
         }
-        let mut held = match self.lower(first.token, &first.operation, first.may_wait) {
-            Ok(lowered) => lowered,
-            Err(error) => return self.finish_now(Err(error), ON_THE_SPOT),
-        };
-        if let Operation::Close { file } = first.operation
+        let (mut held, mut ahead) = (Lowered::NOTHING, Lowered::NOTHING);
+        if let Err(error) = self.lower(first.token, &first.operation, first.may_wait, &mut held) {
+            return self.finish_now(Err(error), ON_THE_SPOT);
+        }
+        if let Effect::Closes(file) = held.effect
             && let Some(record) = self.table.get_mut(file)
         {
             // A close further down a run may never happen, and until it does the object is there.
             record.closing = true;
         }
-        self.remember(first, Standing::empty(), held.pins);
-        let (mut taken, mut last) = (1, first.token.slot);
+        let (mut last, mut taken, mut standing) = (first, 1, Standing::empty());
         for step in &steps[1..count] {
             // What cannot follow is asked for again when its turn comes, and then refused by itself.
-            let Ok(next) = self.lower(step.token, &step.operation, true) else { break };
-            let entry = match step.edge {
+            if self.lower(step.token, &step.operation, true, &mut ahead).is_err() {
+                break;
+            }
+            held.entry = match step.edge {
                 Edge::Success => held.entry.link(),
                 Edge::Always => held.entry.hardlink(),
             };
-            self.push(&entry);
-            self.remember(step, Standing::IN_RUN | Standing::BEHIND, next.pins);
-            self.packets[last as usize].next = step.token.slot;
-            last = step.token.slot;
-            held = next;
+            self.commit(last, &held, step.token.slot, standing | Standing::IN_RUN);
+            (last, held, standing) = (step, ahead, Standing::IN_RUN | Standing::BEHIND);
             taken += 1;
         }
-        if taken > 1 {
-            self.packets[first.token.slot as usize].standing.insert(Standing::IN_RUN);
-        }
-        self.push(&held.entry);
+        self.commit(last, &held, NONE, standing);
         if at_once {
             self.push_cancel(first.token.to_word());
         }
         Started::Taken { count: taken, way: IN_KERNEL }
+    }
+
+    /// Pushes what a step became, and remembers it.
+    #[inline]
+    fn commit(&mut self, step: &Step, lowered: &Lowered, next: u32, standing: Standing) {
+        let kept = if can_be_repeated(&step.operation) { Standing::KEPT } else { Standing::empty() };
+        self.remember(step, lowered.effect, lowered.pins, next, standing | kept);
+        self.push(&lowered.entry);
     }
 
     /// Whether an operation that may not wait has to be cancelled as soon as it was tried, because the kernel has no
@@ -149,7 +153,7 @@ impl Uring {
         if let Err(error) = helpers.start(Job { token, operation, numbers, may_wait }) {
             return self.finish_now(Err(error), way);
         }
-        self.remember(step, Standing::HELPER, indices);
+        self.remember(step, Effect::Nothing, indices, NONE, Standing::HELPER);
         Started::Taken { count: 1, way }
     }
 
@@ -182,25 +186,20 @@ impl Uring {
 
     /// Pushes an operation once more, behind a poll if it is one that waits for something to be ready.
     fn try_again(&mut self, slot: u32) {
-        let Some(packet) = self.packets.get_mut(slot as usize) else { return };
-        let (token, operation) = (Token { slot, generation: packet.generation }, packet.operation);
+        let Some(&operation) = self.packets.kept(slot) else { return };
+        let Some(packet) = self.packets.at(slot) else { return };
+        let token = packet.token();
         packet.standing.remove(Standing::AGAIN | Standing::IN_RUN | Standing::POLLED);
-        let pins = std::mem::replace(&mut packet.pins, [NONE; 2]);
         let cancelled = packet.standing.contains(Standing::CANCELLED);
-        for pin in pins {
-            if pin != NONE {
-                self.table.unpin(pin);
-            }
+        self.table.unpin_all(std::mem::replace(&mut packet.pins, [NONE; 2]));
+        let mut lowered = Lowered::NOTHING;
+        let tried =
+            if cancelled { Err(Errno::ECANCELED) } else { self.lower(token, &operation, true, &mut lowered) };
+        if let Err(error) = tried {
+            let report = self.fail(token, error);
+            self.ready.push_back(report);
+            return;
         }
-        let lowered = if cancelled { Err(Errno::ECANCELED) } else { self.lower(token, &operation, true) };
-        let lowered = match lowered {
-            Ok(lowered) => lowered,
-            Err(error) => {
-                let report = self.fail(slot, token, error);
-                self.ready.push_back(report);
-                return;
-            }
-        };
         let events = match operation {
             Operation::Read { .. } | Operation::Recv { .. } | Operation::Accept { multishot: false, .. } => {
                 POLL_IN
@@ -219,15 +218,19 @@ impl Uring {
             _ => lowered.entry,
         };
         self.push(&entry);
-        for pin in lowered.pins {
-            if pin != NONE {
-                self.table.pin(pin);
+        self.table.pin_all(lowered.pins);
+        if let Some(packet) = self.packets.at(slot) {
+            packet.pins = lowered.pins;
+            if events != 0 {
+                packet.standing.insert(Standing::POLLED);
             }
         }
-        let packet = &mut self.packets[slot as usize];
-        packet.pins = lowered.pins;
-        if events != 0 {
-            packet.standing.insert(Standing::POLLED);
-        }
     }
+}
+
+/// Whether an operation that did nothing may simply be pushed once more.
+#[inline]
+fn can_be_repeated(operation: &Operation) -> bool {
+    // An OPEN meets EAGAIN where somebody holds a lease: to wait for that is not its business.
+    !matches!(operation, Operation::Close { .. } | Operation::Open { .. })
 }

@@ -119,7 +119,7 @@ impl Table {
 
     /// An operation that names the descriptor's number has started.
     #[inline]
-    pub(super) fn pin(&mut self, index: u32) {
+    fn pin(&mut self, index: u32) {
         if let Some(record) = self.get_mut(index) {
             record.pins += 1;
         }
@@ -127,7 +127,7 @@ impl Table {
 
     /// It is over.
     #[inline]
-    pub(super) fn unpin(&mut self, index: u32) {
+    fn unpin(&mut self, index: u32) {
         let Some(record) = self.get_mut(index) else { return };
         record.pins = record.pins.saturating_sub(1);
         if record.dying && record.pins == 0 {
@@ -135,7 +135,28 @@ impl Table {
         }
     }
 
+    /// As [`Table::pin`], for those of the indices that are any.
+    #[inline]
+    pub(super) fn pin_all(&mut self, pins: [u32; 2]) {
+        for pin in pins {
+            if pin != NONE {
+                self.pin(pin);
+            }
+        }
+    }
+
+    /// As [`Table::unpin`], for those of the indices that are any.
+    #[inline]
+    pub(super) fn unpin_all(&mut self, pins: [u32; 2]) {
+        for pin in pins {
+            if pin != NONE {
+                self.unpin(pin);
+            }
+        }
+    }
+
     /// The object is gone. Its descriptor, if it has one, is closed now or when the last pin goes.
+    #[inline]
     pub(super) fn bury(&mut self, index: u32) {
         let Some(record) = self.get_mut(index) else { return };
         if record.pins == 0 {
@@ -147,9 +168,13 @@ impl Table {
         }
     }
 
-    /// The kernel has closed the descriptor.
-    pub(super) fn forget_descriptor(&mut self, index: u32) {
-        if let Some(descriptor) = self.get_mut(index).and_then(|record| record.descriptor.take()) {
+    /// The kernel has closed what was behind `index`: the slot if there is one, else the descriptor.
+    #[inline]
+    pub(super) fn closed(&mut self, index: u32) {
+        let Some(record) = self.get_mut(index) else { return };
+        if record.slot == NONE
+            && let Some(descriptor) = record.descriptor.take()
+        {
             let _ = descriptor.into_raw_fd();
         }
         self.bury(index);
