@@ -132,11 +132,15 @@ impl Uring {
     }
 
     /// Submits what was pushed, to make room. Does not wait.
+    #[inline]
     fn make_room(&mut self, entries: u32) -> bool {
-        if self.ring.sq_room() < entries {
-            // If that fails, `wait` meets the same error and reports it.
-            let _ = self.enter(0, None);
-        }
+        self.ring.sq_room() >= entries || self.submit_for_room(entries)
+    }
+
+    #[cold]
+    fn submit_for_room(&mut self, entries: u32) -> bool {
+        // If that fails, `wait` meets the same error and reports it.
+        let _ = self.enter(0, None);
         self.ring.sq_room() >= entries
     }
 
@@ -166,6 +170,27 @@ impl Uring {
         self.push(&entry);
     }
 
+    /// Makes the descriptors that a step needs, and starts it unless it is one for the ring.
+    fn start_otherwise(&mut self, first: &Step) -> Option<Started> {
+        let route = lower::route(&first.operation, &self.features);
+        let indices = lower::wants_descriptors(&first.operation, route);
+        let mut numbers = [calls::NOBODY; 2];
+        for (index, number) in indices.into_iter().zip(&mut numbers) {
+            if index == NONE {
+                continue;
+            }
+            match self.ensure_descriptor(index).and_then(|()| self.number(index)) {
+                Ok(found) => *number = found,
+                Err(error) => return Some(self.finish_now(Err(error), ON_THE_SPOT)),
+            }
+        }
+        match route {
+            Route::Ring => None,
+            Route::Call(reason) => Some(self.call(first, numbers, reason)),
+            Route::Helper(reason) => Some(self.hand_over(first, indices, numbers, reason)),
+        }
+    }
+
     fn finish_now(&self, outcome: Result<u64, Errno>, way: Way) -> Started {
         let outcome = match outcome {
             Ok(result) => Outcome::success(result),
@@ -185,6 +210,7 @@ impl Uring {
     }
 
     /// Makes the entry of one operation.
+    #[inline]
     fn lower(
         &mut self,
         token: Token,
@@ -229,23 +255,12 @@ impl Backend for Uring {
         if first.token.slot >= SLOTS {
             return self.finish_now(Err(Errno::ENOBUFS), ON_THE_SPOT);
         }
-        let route = lower::route(&first.operation, &self.features);
-        let indices = lower::wants_descriptors(&first.operation, route);
-        let mut numbers = [calls::NOBODY; 2];
-        for (index, number) in indices.into_iter().zip(&mut numbers) {
-            if index == NONE {
-                continue;
-            }
-            match self.ensure_descriptor(index).and_then(|()| self.number(index)) {
-                Ok(found) => *number = found,
-                Err(error) => return self.finish_now(Err(error), ON_THE_SPOT),
-            }
+        if !lower::goes_straight(&first.operation)
+            && let Some(started) = self.start_otherwise(first)
+        {
+            return started;
         }
-        match route {
-            Route::Ring => self.start_run(steps),
-            Route::Call(reason) => self.call(first, numbers, reason),
-            Route::Helper(reason) => self.hand_over(first, indices, numbers, reason),
-        }
+        self.start_run(steps)
     }
 
     fn cancel(&mut self, token: Token) {
@@ -299,12 +314,12 @@ impl Backend for Uring {
 
     fn next(&mut self) -> Option<Report> {
         loop {
-            if let Some(report) = self.ready.pop_front() {
-                return Some(report);
+            if !self.ready.is_empty() {
+                return self.ready.pop_front();
             }
-            let completion = match self.held.pop_front() {
-                Some(completion) => completion,
-                None => self.ring.next_completion()?,
+            let completion = match self.held.is_empty() {
+                true => self.ring.next_completion()?,
+                false => self.held.pop_front()?,
             };
             if let Some(report) = self.read(completion) {
                 return Some(report);

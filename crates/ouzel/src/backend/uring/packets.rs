@@ -25,6 +25,8 @@ pub(super) const CANCEL_POLL: u64 = OWN | 3 << 28;
 pub(super) const BELL: u64 = OWN | 4 << 28;
 /// A descriptor made from a slot.
 pub(super) const INSTALL: u64 = OWN | 5 << 28;
+/// The end of a run in place of what could not follow.
+pub(super) const END: u64 = OWN | 6 << 28;
 
 /// The word of a packet that no operation has: it marks an entry of the backend's own, so it is no token.
 const NOBODY: u64 = u64::MAX;

@@ -29,36 +29,49 @@ impl Uring {
         if completion.res < 0 {
             return self.read_failure(token, Errno::from_raw(completion.res));
         }
-        let mut extra = 0;
-        match effect {
-            Effect::Nothing | Effect::Fills(_) => {}
-            Effect::Closes(index) => self.table.closed(index),
-            Effect::Opens(index, kind) => {
-                self.table.put_opened(index, NONE, Some(memory::own(completion.res)), kind);
+        let extra = match effect {
+            Effect::Nothing | Effect::Fills(_) => 0,
+            Effect::Closes(index) => {
+                self.table.closed(index);
+                0
             }
-            Effect::Makes(index) => {
-                self.table.put(index, NONE, Some(memory::own(completion.res)), Kind::Stream);
+            Effect::Opens(..) | Effect::Makes(_) | Effect::Accepts { .. } => {
+                self.read_opened(token, effect, completion.res)
             }
-            Effect::Accepts { index, addressed } => {
-                if !self.features.slots {
-                    self.table.put(index, NONE, Some(memory::own(completion.res)), Kind::Stream);
-                }
-                if addressed {
-                    extra = self.lengths.value(token.slot);
-                }
-            }
-            Effect::Many | Effect::Connections => {
-                if !completion.has_more() {
-                    // It ended without an error, so the kernel only wants to be asked again.
-                    self.again_later(token.slot);
-                }
-                let outcome = Outcome::success(completion.res as u64);
-                return Some(Report { token, outcome, more: true });
-            }
-        }
+            Effect::Many | Effect::Connections => return Some(self.read_one_of_many(token, &completion)),
+        };
         self.finish(token.slot);
         let outcome = Outcome::Done { error: Errno::OK, result: completion.res as u64, extra };
         Some(Report { token, outcome, more: false })
+    }
+
+    /// Puts what an operation made into the table. Returns the second result.
+    fn read_opened(&mut self, token: Token, effect: Effect, result: i32) -> u32 {
+        match effect {
+            Effect::Opens(index, kind) => {
+                self.table.put_opened(index, NONE, Some(memory::own(result)), kind);
+            }
+            Effect::Makes(index) => self.table.put(index, NONE, Some(memory::own(result)), Kind::Stream),
+            Effect::Accepts { index, addressed } => {
+                if !self.features.slots {
+                    self.table.put(index, NONE, Some(memory::own(result)), Kind::Stream);
+                }
+                if addressed {
+                    return self.lengths.value(token.slot);
+                }
+            }
+            _ => {}
+        }
+        0
+    }
+
+    /// The report of one result of many.
+    fn read_one_of_many(&mut self, token: Token, completion: &Cqe) -> Report {
+        if !completion.has_more() {
+            // It ended without an error, so the kernel only wants to be asked again.
+            self.again_later(token.slot);
+        }
+        Report { token, outcome: Outcome::success(completion.res as u64), more: true }
     }
 
     /// A completion of the backend's own entry.

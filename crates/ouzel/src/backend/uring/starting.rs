@@ -7,11 +7,11 @@ use std::os::fd::{AsRawFd as _, RawFd};
 use ouzel_engine::{Edge, Operation, Place, Started, Step, Way};
 use ouzel_ring::Errno;
 use ouzel_uring::Sqe;
-use ouzel_uring::abi::PollFlags;
+use ouzel_uring::abi::{PollFlags, SqeFlags};
 
 use super::helpers::{Helpers, Job};
 use super::lower::Lowered;
-use super::packets::{BELL, Effect, POLL, Standing};
+use super::packets::{BELL, END, Effect, POLL, Standing};
 use super::table::{Kind, NONE};
 use super::{IN_KERNEL, ON_THE_SPOT, Uring, calls, memory};
 
@@ -26,10 +26,7 @@ impl Uring {
         let count = steps.len().min(self.ring.sq_entries() as usize);
         let first = &steps[0];
         if let Operation::Close { file } = first.operation
-            && let Some(record) = self.table.get(file)
-            && record.slot == NONE
-            && record.is_pinned()
-            && !record.closing
+            && self.table.is_held_open(file)
         {
             // Operations under way name the number; it is closed behind the last of them.
             self.table.bury(file);
@@ -46,43 +43,56 @@ impl Uring {
         if !self.make_room(count as u32 + u32::from(at_once)) {
             return Started::Busy;
         }
-        let (mut held, mut ahead) = (Lowered::NOTHING, Lowered::NOTHING);
-        if let Err(error) = self.lower(first.token, &first.operation, first.may_wait, &mut held) {
-            return self.finish_now(Err(error), ON_THE_SPOT);
-        }
-        if let Effect::Closes(file) = held.effect
-            && let Some(record) = self.table.get_mut(file)
-        {
-            // A close further down a run may never happen, and until it does the object is there.
-            record.closing = true;
-        }
-        let (mut last, mut taken, mut standing) = (first, 1, Standing::empty());
-        for step in &steps[1..count] {
-            // What cannot follow is asked for again when its turn comes, and then refused by itself.
-            if self.lower(step.token, &step.operation, true, &mut ahead).is_err() {
+        let mut rest = steps[..count].iter();
+        let (mut taken, mut standing, mut lowered) = (0, Standing::empty(), Lowered::NOTHING);
+        while let Some(step) = rest.next() {
+            if let Err(error) = self.lower(step.token, &step.operation, step.may_wait, &mut lowered) {
+                if taken == 0 {
+                    return self.finish_now(Err(error), ON_THE_SPOT);
+                }
+                // What cannot follow is asked for again when its turn comes, and then refused by itself.
+                self.end_run(&steps[taken - 1]);
                 break;
             }
-            held.entry = match step.edge {
-                Edge::Success => held.entry.link(),
-                Edge::Always => held.entry.hardlink(),
-            };
-            self.commit(last, &held, step.token.slot, standing | Standing::IN_RUN);
-            (last, held, standing) = (step, ahead, Standing::IN_RUN | Standing::BEHIND);
+            if taken == 0
+                && let Effect::Closes(file) = lowered.effect
+            {
+                // A close further down a run may never happen, and until it does the object is there.
+                self.table.begin_close(file);
+            }
+            let mut next = NONE;
+            if let Some(follower) = rest.as_slice().first() {
+                next = follower.token.slot;
+                standing.insert(Standing::IN_RUN);
+                let link = match follower.edge {
+                    Edge::Success => SqeFlags::IO_LINK,
+                    Edge::Always => SqeFlags::IO_HARDLINK,
+                };
+                lowered.entry = lowered.entry.with(link);
+            }
+            let kept = if can_be_repeated(&step.operation) { Standing::KEPT } else { Standing::empty() };
+            self.remember(step, lowered.effect, lowered.pins, next, standing | kept);
+            self.push(&lowered.entry);
+            standing.insert(Standing::BEHIND);
             taken += 1;
         }
-        self.commit(last, &held, NONE, standing);
         if at_once {
             self.push_cancel(first.token.to_word());
         }
         Started::Taken { count: taken, way: IN_KERNEL }
     }
 
-    /// Pushes what a step became, and remembers it.
-    #[inline]
-    fn commit(&mut self, step: &Step, lowered: &Lowered, next: u32, standing: Standing) {
-        let kept = if can_be_repeated(&step.operation) { Standing::KEPT } else { Standing::empty() };
-        self.remember(step, lowered.effect, lowered.pins, next, standing | kept);
-        self.push(&lowered.entry);
+    /// Ends a run behind `last`, which was pushed with a link to what turned out not to be able to follow.
+    #[cold]
+    fn end_run(&mut self, last: &Step) {
+        // There is room: it was made for what does not come now.
+        self.push(&Sqe::nop().user_data(END));
+        if let Some(packet) = self.packets.of(last.token) {
+            packet.next = NONE;
+            if !packet.standing.contains(Standing::BEHIND) {
+                packet.standing.remove(Standing::IN_RUN);
+            }
+        }
     }
 
     /// Whether an operation that may not wait has to be cancelled as soon as it was tried, because the kernel has no

@@ -63,11 +63,6 @@ impl Record {
     pub(super) fn number(&self) -> Option<RawFd> {
         self.descriptor.as_ref().map(AsRawFd::as_raw_fd)
     }
-
-    #[inline]
-    pub(super) fn is_pinned(&self) -> bool {
-        self.pins > 0
-    }
 }
 
 /// The records, by index.
@@ -118,7 +113,6 @@ impl Table {
     }
 
     /// An operation that names the descriptor's number has started.
-    #[inline]
     fn pin(&mut self, index: u32) {
         if let Some(record) = self.get_mut(index) {
             record.pins += 1;
@@ -126,7 +120,6 @@ impl Table {
     }
 
     /// It is over.
-    #[inline]
     fn unpin(&mut self, index: u32) {
         let Some(record) = self.get_mut(index) else { return };
         record.pins = record.pins.saturating_sub(1);
@@ -138,21 +131,31 @@ impl Table {
     /// As [`Table::pin`], for those of the indices that are any.
     #[inline]
     pub(super) fn pin_all(&mut self, pins: [u32; 2]) {
-        for pin in pins {
-            if pin != NONE {
-                self.pin(pin);
-            }
+        if pins != [NONE; 2] {
+            pins.into_iter().filter(|pin| *pin != NONE).for_each(|pin| self.pin(pin));
         }
     }
 
     /// As [`Table::unpin`], for those of the indices that are any.
     #[inline]
     pub(super) fn unpin_all(&mut self, pins: [u32; 2]) {
-        for pin in pins {
-            if pin != NONE {
-                self.unpin(pin);
-            }
+        if pins != [NONE; 2] {
+            pins.into_iter().filter(|pin| *pin != NONE).for_each(|pin| self.unpin(pin));
         }
+    }
+
+    /// A CLOSE of what is at `index` has started.
+    #[inline]
+    pub(super) fn begin_close(&mut self, index: u32) {
+        if let Some(record) = self.get_mut(index) {
+            record.closing = true;
+        }
+    }
+
+    /// Whether operations under way name the number behind `index`, and nobody closes it yet.
+    #[inline]
+    pub(super) fn is_held_open(&self, index: u32) -> bool {
+        self.get(index).is_some_and(|record| record.slot == NONE && record.pins > 0 && !record.closing)
     }
 
     /// The object is gone. Its descriptor, if it has one, is closed now or when the last pin goes.
