@@ -146,6 +146,7 @@ pub(super) fn opens_descriptor(flags: OpenFlags, features: &Features) -> bool {
 }
 
 /// Whether `next` may be linked behind `previous`.
+#[inline]
 pub(super) fn follows(
     table: &Table,
     features: &Features,
@@ -161,7 +162,7 @@ pub(super) fn follows(
 }
 
 /// Whether an operation can be a member of a run: everything it names is known before the run starts.
-#[inline]
+#[inline(always)]
 fn fits(table: &Table, features: &Features, operation: &Operation) -> bool {
     // An index with nothing behind it is one that an earlier member of the run opens, into a slot.
     let is_known = |record: &Record| if record.is_empty() { features.slots } else { !record.closing };
@@ -260,7 +261,7 @@ impl Lowering<'_> {
     }
 
     /// Makes the entry of `operation`, whose route is the ring, and notes in the table what it will open.
-    #[inline]
+    #[inline(always)]
     pub(super) fn lower(&mut self, operation: &Operation, lowered: &mut Lowered) -> Result<(), Errno> {
         let Lowered { entry, pins, effect } = lowered;
         (*pins, *effect) = ([NONE; 2], Effect::Nothing);

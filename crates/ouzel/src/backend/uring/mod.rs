@@ -210,7 +210,7 @@ impl Uring {
     }
 
     /// Makes the entry of one operation.
-    #[inline]
+    #[inline(always)]
     fn lower(
         &mut self,
         token: Token,
@@ -222,6 +222,23 @@ impl Uring {
         Lowering { table, features, lengths, packet: token.slot, may_wait }.lower(operation, lowered)?;
         lowered.entry.user_data = token.to_word();
         Ok(())
+    }
+
+    /// The next report, out of everything that may hold one.
+    #[inline(never)]
+    fn next_of_all(&mut self) -> Option<Report> {
+        loop {
+            if let Some(report) = self.ready.pop_front() {
+                return Some(report);
+            }
+            let completion = match self.held.pop_front() {
+                Some(completion) => completion,
+                None => self.ring.next_completion()?,
+            };
+            if let Some(report) = self.read(&completion) {
+                return Some(report);
+            }
+        }
     }
 
     /// The time limit of a wait until `until`.
@@ -313,18 +330,15 @@ impl Backend for Uring {
     }
 
     fn next(&mut self) -> Option<Report> {
-        loop {
-            if !self.ready.is_empty() {
-                return self.ready.pop_front();
+        if self.ready.is_empty() && self.held.is_empty() {
+            let completion = self.ring.next_completion()?;
+            let report = self.read_success(&completion);
+            if report.is_some() {
+                return report;
             }
-            let completion = match self.held.is_empty() {
-                true => self.ring.next_completion()?,
-                false => self.held.pop_front()?,
-            };
-            if let Some(report) = self.read(completion) {
-                return Some(report);
-            }
+            self.held.push_back(completion);
         }
+        self.next_of_all()
     }
 
     fn attach(&mut self, handle: u64, index: u32) {

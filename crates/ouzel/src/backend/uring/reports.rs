@@ -17,11 +17,33 @@ use super::table::{Kind, NONE};
 use super::{Uring, calls, memory};
 
 impl Uring {
+    /// The report of an operation that succeeded and has no more to say than that. Any other completion is left
+    /// for [`Uring::read`].
+    #[inline(always)]
+    pub(super) fn read_success(&mut self, completion: &Cqe) -> Option<Report> {
+        // The word of an entry of the backend's own is no live packet's.
+        let token = Token::from_word(completion.user_data);
+        let effect = self.packets.of(token)?.effect;
+        if completion.res < 0 {
+            return None;
+        }
+        match effect {
+            Effect::Nothing | Effect::Fills(_) => {}
+            Effect::Closes(index) => self.table.closed(index),
+            _ => return None,
+        }
+        self.finish(token.slot);
+        Some(Report { token, outcome: Outcome::success(completion.res as u64), more: false })
+    }
+
     /// The report a completion makes, if it makes one.
-    #[inline]
-    pub(super) fn read(&mut self, completion: Cqe) -> Option<Report> {
+    pub(super) fn read(&mut self, completion: &Cqe) -> Option<Report> {
+        let report = self.read_success(completion);
+        if report.is_some() {
+            return report;
+        }
         if completion.user_data & OWN != 0 {
-            self.read_own(&completion);
+            self.read_own(completion);
             return None;
         }
         let token = Token::from_word(completion.user_data);
@@ -29,17 +51,15 @@ impl Uring {
         if completion.res < 0 {
             return self.read_failure(token, Errno::from_raw(completion.res));
         }
-        let extra = match effect {
-            Effect::Nothing | Effect::Fills(_) => 0,
-            Effect::Closes(index) => {
-                self.table.closed(index);
-                0
+        if matches!(effect, Effect::Many | Effect::Connections) {
+            if !completion.has_more() {
+                // It ended without an error, so the kernel only wants to be asked again.
+                self.again_later(token.slot);
             }
-            Effect::Opens(..) | Effect::Makes(_) | Effect::Accepts { .. } => {
-                self.read_opened(token, effect, completion.res)
-            }
-            Effect::Many | Effect::Connections => return Some(self.read_one_of_many(token, &completion)),
-        };
+            let outcome = Outcome::success(completion.res as u64);
+            return Some(Report { token, outcome, more: true });
+        }
+        let extra = self.read_opened(token, effect, completion.res);
         self.finish(token.slot);
         let outcome = Outcome::Done { error: Errno::OK, result: completion.res as u64, extra };
         Some(Report { token, outcome, more: false })
@@ -63,15 +83,6 @@ impl Uring {
             _ => {}
         }
         0
-    }
-
-    /// The report of one result of many.
-    fn read_one_of_many(&mut self, token: Token, completion: &Cqe) -> Report {
-        if !completion.has_more() {
-            // It ended without an error, so the kernel only wants to be asked again.
-            self.again_later(token.slot);
-        }
-        Report { token, outcome: Outcome::success(completion.res as u64), more: true }
     }
 
     /// A completion of the backend's own entry.
@@ -165,8 +176,14 @@ impl Uring {
         let Some(packet) = self.packets.at(slot) else { return };
         packet.standing.remove(Standing::BEHIND);
         if packet.standing.contains(Standing::CANCELLED) {
-            self.cancels.push_back(packet.token().to_word());
+            let word = packet.token().to_word();
+            self.cancel_later(word);
         }
+    }
+
+    #[cold]
+    fn cancel_later(&mut self, word: u64) {
+        self.cancels.push_back(word);
     }
 
     /// The operation in `slot` is over.

@@ -120,6 +120,7 @@ impl Table {
     }
 
     /// It is over.
+    #[inline(never)]
     fn unpin(&mut self, index: u32) {
         let Some(record) = self.get_mut(index) else { return };
         record.pins = record.pins.saturating_sub(1);
@@ -128,19 +129,19 @@ impl Table {
         }
     }
 
-    /// As [`Table::pin`], for those of the indices that are any.
+    /// As [`Table::pin`] for each, [`NONE`] being outside the table.
     #[inline]
     pub(super) fn pin_all(&mut self, pins: [u32; 2]) {
         if pins != [NONE; 2] {
-            pins.into_iter().filter(|pin| *pin != NONE).for_each(|pin| self.pin(pin));
+            pins.into_iter().for_each(|pin| self.pin(pin));
         }
     }
 
-    /// As [`Table::unpin`], for those of the indices that are any.
+    /// As [`Table::unpin`] for each, [`NONE`] being outside the table.
     #[inline]
     pub(super) fn unpin_all(&mut self, pins: [u32; 2]) {
         if pins != [NONE; 2] {
-            pins.into_iter().filter(|pin| *pin != NONE).for_each(|pin| self.unpin(pin));
+            pins.into_iter().for_each(|pin| self.unpin(pin));
         }
     }
 
@@ -159,7 +160,6 @@ impl Table {
     }
 
     /// The object is gone. Its descriptor, if it has one, is closed now or when the last pin goes.
-    #[inline]
     pub(super) fn bury(&mut self, index: u32) {
         let Some(record) = self.get_mut(index) else { return };
         if record.pins == 0 {
