@@ -16,6 +16,7 @@ use ouzel_uring::{Slot, Sqe, Target};
 use rustix::fs::OFlags;
 
 use super::lengths::Lengths;
+use super::packets::Effect;
 use super::setup::Features;
 use super::table::{Kind, NONE, Record, Table};
 
@@ -96,6 +97,20 @@ pub(super) fn route(operation: &Operation, features: &Features) -> Route {
     }
 }
 
+/// Whether an operation can be lowered as it is: every kernel's ring has it, and no descriptor must be made before.
+#[inline]
+pub(super) fn goes_straight(operation: &Operation) -> bool {
+    matches!(
+        operation,
+        Operation::Read { .. }
+            | Operation::Write { .. }
+            | Operation::Open { directory: None, .. }
+            | Operation::Close { .. }
+            | Operation::Send { .. }
+            | Operation::Recv { .. }
+    )
+}
+
 /// The indices whose ordinary descriptor is needed, [`NONE`] where there are fewer than two: the directories, and
 /// everything where a plain call does the work.
 #[inline]
@@ -131,6 +146,7 @@ pub(super) fn opens_descriptor(flags: OpenFlags, features: &Features) -> bool {
 }
 
 /// Whether `next` may be linked behind `previous`.
+#[inline]
 pub(super) fn follows(
     table: &Table,
     features: &Features,
@@ -146,13 +162,11 @@ pub(super) fn follows(
 }
 
 /// Whether an operation can be a member of a run: everything it names is known before the run starts.
+#[inline(always)]
 fn fits(table: &Table, features: &Features, operation: &Operation) -> bool {
     // An index with nothing behind it is one that an earlier member of the run opens, into a slot.
-    let known = |index: u32| {
-        table
-            .get(index)
-            .is_some_and(|record| if record.is_empty() { features.slots } else { !record.closing })
-    };
+    let is_known = |record: &Record| if record.is_empty() { features.slots } else { !record.closing };
+    let known = |index: u32| table.get(index).is_some_and(is_known);
     match *operation {
         Operation::Open { directory, flags, .. } => {
             !opens_descriptor(flags, features)
@@ -163,12 +177,13 @@ fn fits(table: &Table, features: &Features, operation: &Operation) -> bool {
         Operation::Socket { .. } => features.slots && features.has(Opcode::Socket),
         Operation::Accept { socket, multishot, .. } => features.slots && !multishot && known(socket),
         Operation::Read { file, position, .. } | Operation::Write { file, position, .. } => {
-            known(file)
-                && (position.is_none() || table.get(file).is_some_and(|record| record.kind != Kind::Stream))
+            let takes_position = |record: &Record| position.is_none() || record.kind != Kind::Stream;
+            table.get(file).is_some_and(|record| is_known(record) && takes_position(record))
         }
         // The number of an ordinary descriptor must outlive those that name it, so its close goes alone.
         Operation::Close { file } => {
-            known(file) && table.get(file).is_some_and(|record| record.is_empty() || record.slot != NONE)
+            let is_slot = |record: &Record| record.is_empty() || record.slot != NONE;
+            table.get(file).is_some_and(|record| is_known(record) && is_slot(record))
         }
         Operation::Sync { file, .. } => known(file) && route(operation, features) == Route::Ring,
         Operation::Bind { socket, .. }
@@ -181,11 +196,19 @@ fn fits(table: &Table, features: &Features, operation: &Operation) -> bool {
     }
 }
 
-/// An entry, and the indices whose descriptor it names by number.
+/// What an operation became.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lowered {
     pub(super) entry: Sqe,
+    /// The indices whose descriptor it names by number.
     pub(super) pins: [u32; 2],
+    pub(super) effect: Effect,
+}
+
+impl Lowered {
+    /// Nothing yet.
+    pub(super) const NOTHING: Lowered =
+        Lowered { entry: Sqe::new(Opcode::Nop), pins: [NONE; 2], effect: Effect::Nothing };
 }
 
 /// What lowering looks at.
@@ -238,11 +261,13 @@ impl Lowering<'_> {
     }
 
     /// Makes the entry of `operation`, whose route is the ring, and notes in the table what it will open.
-    pub(super) fn lower(&mut self, operation: &Operation) -> Result<Lowered, Errno> {
-        let mut pins = [NONE; 2];
-        let entry = match *operation {
+    #[inline(always)]
+    pub(super) fn lower(&mut self, operation: &Operation, lowered: &mut Lowered) -> Result<(), Errno> {
+        let Lowered { entry, pins, effect } = lowered;
+        (*pins, *effect) = ([NONE; 2], Effect::Nothing);
+        *entry = match *operation {
             Operation::Read { file, buffers, position } => {
-                let (target, offset) = self.seekable(file, position, &mut pins)?;
+                let (target, offset) = self.seekable(file, position, pins)?;
                 match buffers {
                     Buffers::One(span) => Sqe::read(target, span.pointer, span.length as u32, offset),
                     Buffers::Many { spans, count } => {
@@ -251,7 +276,7 @@ impl Lowering<'_> {
                 }
             }
             Operation::Write { file, buffers, position } => {
-                let (target, offset) = self.seekable(file, position, &mut pins)?;
+                let (target, offset) = self.seekable(file, position, pins)?;
                 match buffers {
                     Buffers::One(span) => Sqe::write(target, span.pointer, span.length as u32, offset),
                     Buffers::Many { spans, count } => {
@@ -263,16 +288,23 @@ impl Lowering<'_> {
                 let number = self.directory(directory, &mut pins[0])?;
                 let bits = open_bits(flags);
                 if opens_descriptor(flags, self.features) {
+                    let names = flags.intersects(OpenFlags::DIRECTORY.union(OpenFlags::PATH));
+                    *effect = Effect::Opens(into, if names { Kind::File } else { Kind::Unknown });
                     Sqe::openat(number, text(path), bits | OFlags::CLOEXEC.bits(), mode)
                 } else {
+                    *effect = Effect::Fills(into);
                     self.table.put_opened(into, into, None, Kind::Unknown);
                     Sqe::openat_direct(number, text(path), bits, mode, Slot(into))
                 }
             }
-            Operation::Close { file } => self.close(file)?,
+            Operation::Close { file } => {
+                *effect = Effect::Closes(file);
+                self.close(file)?
+            }
             Operation::Poll { file, events, multishot } => {
                 let flags = if multishot { PollFlags::ADD_MULTI } else { PollFlags::empty() };
-                Sqe::poll_add(self.target(file, &mut pins)?, events.bits() as u32, flags)
+                *effect = if multishot { Effect::Many } else { Effect::Nothing };
+                Sqe::poll_add(self.target(file, pins)?, events.bits() as u32, flags)
             }
             Operation::Stat { directory, path, record, flags } => {
                 let number = self.directory(directory, &mut pins[0])?;
@@ -286,7 +318,7 @@ impl Lowering<'_> {
                 Sqe::statx(number, path, bits, STATX_BASIC_AND_BIRTH, record.pointer.cast::<c_void>())
             }
             Operation::Sync { file, mode, offset, length } => {
-                let target = self.target(file, &mut pins)?;
+                let target = self.target(file, pins)?;
                 match mode {
                     SyncMode::Full => Sqe::fsync(target, FsyncFlags::empty()),
                     SyncMode::Data => Sqe::fsync(target, FsyncFlags::DATASYNC),
@@ -299,7 +331,7 @@ impl Lowering<'_> {
                     ),
                 }
             }
-            Operation::Truncate { file, length } => Sqe::ftruncate(self.target(file, &mut pins)?, length),
+            Operation::Truncate { file, length } => Sqe::ftruncate(self.target(file, pins)?, length),
             Operation::Allocate { file, offset, length, flags } => {
                 let mut mode = 0;
                 if flags.contains(AllocateFlags::KEEP_SIZE) {
@@ -308,7 +340,7 @@ impl Lowering<'_> {
                 if flags.contains(AllocateFlags::PUNCH_HOLE) {
                     mode |= FALLOC_FL_PUNCH_HOLE;
                 }
-                Sqe::fallocate(self.target(file, &mut pins)?, mode, offset, length)
+                Sqe::fallocate(self.target(file, pins)?, mode, offset, length)
             }
             Operation::Mkdir { directory, path, mode } => {
                 Sqe::mkdirat(self.directory(directory, &mut pins[0])?, text(path), mode)
@@ -339,19 +371,22 @@ impl Lowering<'_> {
             Operation::Socket { domain, kind, protocol, into } => {
                 let (domain, kind, protocol) = (domain as u32, kind as u32, protocol as u32);
                 if self.features.slots {
+                    *effect = Effect::Fills(into);
                     self.table.put(into, into, None, Kind::Stream);
                     Sqe::socket_direct(domain, kind, protocol, Slot(into))
                 } else {
+                    *effect = Effect::Makes(into);
                     Sqe::socket(domain, kind | SOCK_CLOEXEC, protocol)
                 }
             }
             Operation::Bind { socket, address } => {
-                let target = self.target(socket, &mut pins)?;
+                let target = self.target(socket, pins)?;
                 Sqe::bind(target, address.pointer.cast::<c_void>(), address.length as u32)
             }
-            Operation::Listen { socket, backlog } => Sqe::listen(self.target(socket, &mut pins)?, backlog),
+            Operation::Listen { socket, backlog } => Sqe::listen(self.target(socket, pins)?, backlog),
             Operation::Accept { socket, multishot: true, .. } => {
-                let target = self.target(socket, &mut pins)?;
+                *effect = Effect::Connections;
+                let target = self.target(socket, pins)?;
                 if self.features.slots {
                     Sqe::accept_multishot_direct(target, 0)
                 } else {
@@ -359,7 +394,8 @@ impl Lowering<'_> {
                 }
             }
             Operation::Accept { socket, address, into, .. } => {
-                let target = self.target(socket, &mut pins)?;
+                *effect = Effect::Accepts { index: into, addressed: address.is_some() };
+                let target = self.target(socket, pins)?;
                 let (address, length) = match address {
                     Some(span) => {
                         (span.pointer.cast::<c_void>(), self.lengths.set(self.packet, span.length as u32))
@@ -374,21 +410,21 @@ impl Lowering<'_> {
                 }
             }
             Operation::Connect { socket, address } => {
-                let target = self.target(socket, &mut pins)?;
+                let target = self.target(socket, pins)?;
                 Sqe::connect(target, address.pointer.cast::<c_void>(), address.length as u32)
             }
             Operation::Send { socket, buffer, flags } => {
-                let target = self.target(socket, &mut pins)?;
+                let target = self.target(socket, pins)?;
                 let bits = flags.bits() as u32 | MSG_NOSIGNAL | self.at_once();
                 Sqe::send(target, buffer.pointer, buffer.length as u32, bits)
             }
             Operation::Recv { socket, buffer, flags } => {
-                let target = self.target(socket, &mut pins)?;
+                let target = self.target(socket, pins)?;
                 let bits = flags.bits() as u32 | self.at_once();
                 Sqe::recv(target, buffer.pointer, buffer.length as u32, bits)
             }
             Operation::Shutdown { socket, how } => {
-                Sqe::shutdown(self.target(socket, &mut pins)?, how as u64 as u32)
+                Sqe::shutdown(self.target(socket, pins)?, how as u64 as u32)
             }
             Operation::Seek { .. }
             | Operation::Readdir { .. }
@@ -397,7 +433,7 @@ impl Lowering<'_> {
                 return Err(Errno::ENOSYS);
             }
         };
-        Ok(Lowered { entry, pins })
+        Ok(())
     }
 
     /// The close of a slot (a descriptor beside it is closed when that is reported), or of a descriptor.

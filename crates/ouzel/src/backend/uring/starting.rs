@@ -4,13 +4,14 @@
 
 use std::os::fd::{AsRawFd as _, RawFd};
 
-use ouzel_engine::{Edge, Operation, Place, Started, Step, Token, Way};
+use ouzel_engine::{Edge, Operation, Place, Started, Step, Way};
 use ouzel_ring::Errno;
 use ouzel_uring::Sqe;
-use ouzel_uring::abi::PollFlags;
+use ouzel_uring::abi::{PollFlags, SqeFlags};
 
 use super::helpers::{Helpers, Job};
-use super::packets::{BELL, POLL, Standing};
+use super::lower::Lowered;
+use super::packets::{BELL, END, Effect, POLL, Standing};
 use super::table::{Kind, NONE};
 use super::{IN_KERNEL, ON_THE_SPOT, Uring, calls, memory};
 
@@ -25,10 +26,7 @@ impl Uring {
         let count = steps.len().min(self.ring.sq_entries() as usize);
         let first = &steps[0];
         if let Operation::Close { file } = first.operation
-            && let Some(record) = self.table.get(file)
-            && record.slot == NONE
-            && record.is_pinned()
-            && !record.closing
+            && self.table.is_held_open(file)
         {
             // Operations under way name the number; it is closed behind the last of them.
             self.table.bury(file);
@@ -45,40 +43,56 @@ impl Uring {
         if !self.make_room(count as u32 + u32::from(at_once)) {
             return Started::Busy;
         }
-        let mut held = match self.lower(first.token, &first.operation, first.may_wait) {
-            Ok(lowered) => lowered,
-            Err(error) => return self.finish_now(Err(error), ON_THE_SPOT),
-        };
-        if let Operation::Close { file } = first.operation
-            && let Some(record) = self.table.get_mut(file)
-        {
-            // A close further down a run may never happen, and until it does the object is there.
-            record.closing = true;
-        }
-        self.remember(first, Standing::empty(), held.pins);
-        let (mut taken, mut last) = (1, first.token.slot);
-        for step in &steps[1..count] {
-            // What cannot follow is asked for again when its turn comes, and then refused by itself.
-            let Ok(next) = self.lower(step.token, &step.operation, true) else { break };
-            let entry = match step.edge {
-                Edge::Success => held.entry.link(),
-                Edge::Always => held.entry.hardlink(),
-            };
-            self.push(&entry);
-            self.remember(step, Standing::IN_RUN | Standing::BEHIND, next.pins);
-            self.packets[last as usize].next = step.token.slot;
-            last = step.token.slot;
-            held = next;
+        let mut rest = steps[..count].iter();
+        let (mut taken, mut standing, mut lowered) = (0, Standing::empty(), Lowered::NOTHING);
+        while let Some(step) = rest.next() {
+            if let Err(error) = self.lower(step.token, &step.operation, step.may_wait, &mut lowered) {
+                if taken == 0 {
+                    return self.finish_now(Err(error), ON_THE_SPOT);
+                }
+                // What cannot follow is asked for again when its turn comes, and then refused by itself.
+                self.end_run(&steps[taken - 1]);
+                break;
+            }
+            if taken == 0
+                && let Effect::Closes(file) = lowered.effect
+            {
+                // A close further down a run may never happen, and until it does the object is there.
+                self.table.begin_close(file);
+            }
+            let mut next = NONE;
+            if let Some(follower) = rest.as_slice().first() {
+                next = follower.token.slot;
+                standing.insert(Standing::IN_RUN);
+                let link = match follower.edge {
+                    Edge::Success => SqeFlags::IO_LINK,
+                    Edge::Always => SqeFlags::IO_HARDLINK,
+                };
+                lowered.entry = lowered.entry.with(link);
+            }
+            let kept = if can_be_repeated(&step.operation) { Standing::KEPT } else { Standing::empty() };
+            self.remember(step, lowered.effect, lowered.pins, next, standing | kept);
+            self.push(&lowered.entry);
+            standing.insert(Standing::BEHIND);
             taken += 1;
         }
-        if taken > 1 {
-            self.packets[first.token.slot as usize].standing.insert(Standing::IN_RUN);
-        }
-        self.push(&held.entry);
         if at_once {
             self.push_cancel(first.token.to_word());
         }
         Started::Taken { count: taken, way: IN_KERNEL }
+    }
+
+    /// Ends a run behind `last`, which was pushed with a link to what turned out not to be able to follow.
+    #[cold]
+    fn end_run(&mut self, last: &Step) {
+        // There is room: it was made for what does not come now.
+        self.push(&Sqe::nop().user_data(END));
+        if let Some(packet) = self.packets.of(last.token) {
+            packet.next = NONE;
+            if !packet.standing.contains(Standing::BEHIND) {
+                packet.standing.remove(Standing::IN_RUN);
+            }
+        }
     }
 
     /// Whether an operation that may not wait has to be cancelled as soon as it was tried, because the kernel has no
@@ -149,7 +163,7 @@ impl Uring {
         if let Err(error) = helpers.start(Job { token, operation, numbers, may_wait }) {
             return self.finish_now(Err(error), way);
         }
-        self.remember(step, Standing::HELPER, indices);
+        self.remember(step, Effect::Nothing, indices, NONE, Standing::HELPER);
         Started::Taken { count: 1, way }
     }
 
@@ -182,25 +196,20 @@ impl Uring {
 
     /// Pushes an operation once more, behind a poll if it is one that waits for something to be ready.
     fn try_again(&mut self, slot: u32) {
-        let Some(packet) = self.packets.get_mut(slot as usize) else { return };
-        let (token, operation) = (Token { slot, generation: packet.generation }, packet.operation);
+        let Some(&operation) = self.packets.kept(slot) else { return };
+        let Some(packet) = self.packets.at(slot) else { return };
+        let token = packet.token();
         packet.standing.remove(Standing::AGAIN | Standing::IN_RUN | Standing::POLLED);
-        let pins = std::mem::replace(&mut packet.pins, [NONE; 2]);
         let cancelled = packet.standing.contains(Standing::CANCELLED);
-        for pin in pins {
-            if pin != NONE {
-                self.table.unpin(pin);
-            }
+        self.table.unpin_all(std::mem::replace(&mut packet.pins, [NONE; 2]));
+        let mut lowered = Lowered::NOTHING;
+        let tried =
+            if cancelled { Err(Errno::ECANCELED) } else { self.lower(token, &operation, true, &mut lowered) };
+        if let Err(error) = tried {
+            let report = self.fail(token, error);
+            self.ready.push_back(report);
+            return;
         }
-        let lowered = if cancelled { Err(Errno::ECANCELED) } else { self.lower(token, &operation, true) };
-        let lowered = match lowered {
-            Ok(lowered) => lowered,
-            Err(error) => {
-                let report = self.fail(slot, token, error);
-                self.ready.push_back(report);
-                return;
-            }
-        };
         let events = match operation {
             Operation::Read { .. } | Operation::Recv { .. } | Operation::Accept { multishot: false, .. } => {
                 POLL_IN
@@ -219,15 +228,19 @@ impl Uring {
             _ => lowered.entry,
         };
         self.push(&entry);
-        for pin in lowered.pins {
-            if pin != NONE {
-                self.table.pin(pin);
+        self.table.pin_all(lowered.pins);
+        if let Some(packet) = self.packets.at(slot) {
+            packet.pins = lowered.pins;
+            if events != 0 {
+                packet.standing.insert(Standing::POLLED);
             }
         }
-        let packet = &mut self.packets[slot as usize];
-        packet.pins = lowered.pins;
-        if events != 0 {
-            packet.standing.insert(Standing::POLLED);
-        }
     }
+}
+
+/// Whether an operation that did nothing may simply be pushed once more.
+#[inline]
+fn can_be_repeated(operation: &Operation) -> bool {
+    // An OPEN meets EAGAIN where somebody holds a lease: to wait for that is not its business.
+    !matches!(operation, Operation::Close { .. } | Operation::Open { .. })
 }
