@@ -83,7 +83,7 @@ impl<B: Backend> Engine<B> {
     }
 
     /// Whether `count` completion slots are promised to nobody.
-    fn has_slots(&mut self, count: u32) -> bool {
+    pub(crate) fn has_slots(&mut self, count: u32) -> bool {
         // A look at the submitter's head; if that is impossible, the next enter says so.
         self.free_credits() >= count || (self.queues.unread().is_ok() && self.free_credits() >= count)
     }
@@ -153,7 +153,8 @@ impl<B: Backend> Engine<B> {
         // Some step of a run went ahead although the OPEN before it had failed. It found nothing to close; whether it
         // is to run at all is for the engine to say.
         let outcome = if closes && !self.descriptors.is_open(uses[0]) { Outcome::NotRun } else { outcome };
-        let outcome = if accepts { self.accepted(slot, outcome).unwrap_or_else(Outcome::failure) } else { outcome };
+        let outcome =
+            if accepts { self.accepted(slot, outcome).unwrap_or_else(Outcome::failure) } else { outcome };
         let succeeded = outcome.is_success();
         for index in opens {
             if index != NONE {

@@ -76,9 +76,7 @@ impl<B: Backend> Engine<B> {
                 self.execute(chain, slot, verb)
             }
             Ok(verb) => self.start(chain, slot, verb),
-            Err(Refusal::Undefined) if finally => {
-                self.conclude(chain, slot, Errno::ECANCELED, 0, 0, true)
-            }
+            Err(Refusal::Undefined) if finally => self.conclude(chain, slot, Errno::ECANCELED, 0, 0, true),
             // For what follows it is a failure like any other.
             Err(Refusal::Undefined) => self.conclude(chain, slot, Errno::EINVAL, 0, 0, false),
             Err(Refusal::Bad(error)) => self.conclude(chain, slot, error, 0, 0, false),

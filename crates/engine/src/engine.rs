@@ -106,8 +106,17 @@ pub struct Gauges {
 /// An entry copied out of shared memory whose chain is not admitted yet.
 pub(crate) struct Staged {
     pub(crate) entry: Entry,
-    /// A CANCEL that was taken past a blocked head.
+    /// A CANCEL that was taken past a blocked head, or a withdrawn entry whose completion is posted.
     pub(crate) taken: bool,
+    /// It was cancelled while it waited, and completes without being run.
+    pub(crate) withdrawn: bool,
+}
+
+impl Staged {
+    #[inline]
+    pub(crate) fn new(entry: Entry) -> Staged {
+        Staged { entry, taken: false, withdrawn: false }
+    }
 }
 
 /// Executes the entries of one ring over a backend.
@@ -121,6 +130,8 @@ pub struct Engine<B> {
     /// Owners `0..packets` are packets, those above are chains.
     pub(crate) timers: Timers,
     pub(crate) staged: VecDeque<Staged>,
+    /// How many of them are withdrawn and not taken.
+    pub(crate) withdrawn: u32,
     /// Entries of an over-long chain are being refused up to its end.
     pub(crate) refusing: bool,
     /// The head of the submission queue waits for completion slots.
@@ -162,6 +173,7 @@ impl<B: Backend> Engine<B> {
             regions: Regions::new(limits.in_process),
             timers: Timers::new(2 * slots),
             staged: VecDeque::with_capacity(geometry.entries() as usize),
+            withdrawn: 0,
             refusing: false,
             starved: false,
             draining: false,
@@ -194,6 +206,7 @@ impl<B: Backend> Engine<B> {
         loop {
             loop {
                 self.deliver_stored();
+                self.deliver_withdrawn();
                 self.work_off();
                 entered.taken += self.take_in(submit.saturating_sub(entered.taken))?;
                 if self.work.is_empty() {
@@ -211,7 +224,7 @@ impl<B: Backend> Engine<B> {
                 || self.chains.live() == 0
                 || deadline.is_some_and(|deadline| now >= deadline)
                 || (self.started == 0 && until.is_none())
-                || (entered.readable > 0 && (self.starved || !self.stored.is_empty()));
+                || (entered.readable > 0 && (self.starved || self.withdrawn > 0 || !self.stored.is_empty()));
             if !enough {
                 // Submitting may be all that the backend needs to have room again, so what is stalled is tried once
                 // more before anybody sleeps.
@@ -305,6 +318,15 @@ impl<B: Backend> Engine<B> {
         let reached = self.cancel_but(target, None);
         self.work_off();
         reached
+    }
+
+    /// Asks every chain that waits whole in the submission queue, and has a member (not a FINALLY one) that `target`
+    /// names, to be given up, and returns how many such members there were.
+    ///
+    /// Nothing of such a chain runs: all its entries complete with ECANCELED, also past a blocked head, from the next
+    /// [`enter`](Engine::enter) on. What is admitted is not reached; [`cancel`](Engine::cancel) is for that.
+    pub fn cancel_waiting(&mut self, target: Target) -> u32 {
+        self.withdraw(target)
     }
 
     /// Takes no more entries: those waiting in the queue and those in flight are cancelled. FINALLY entries still
