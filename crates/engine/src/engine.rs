@@ -25,6 +25,9 @@ use crate::{Backend, Counters, Step};
 /// The most steps the engine offers a backend as one run.
 pub const MAX_RUN: usize = 64;
 
+/// How many nanoseconds pass before a backend is asked again that had no room though it had nothing started.
+const BUSY_PAUSE: u64 = 1_000_000;
+
 /// Limits of one engine. All memory for them is taken when the engine is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -215,11 +218,12 @@ impl<B: Backend> Engine<B> {
             }
             entered.readable = self.readable()?;
             let timers = self.timers.next();
-            let now = if deadline.is_some() || timers.is_some() { self.backend.now() } else { 0 };
-            let until = match (deadline, timers) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
+            // What has no room though nothing is started is busy with something the engine does not know of, and no
+            // report will tell when that is over.
+            let retry = self.started == 0 && wait > 0 && !self.stalled.is_empty();
+            let now = if deadline.is_some() || timers.is_some() || retry { self.backend.now() } else { 0 };
+            let retry = retry.then(|| now.saturating_add(BUSY_PAUSE));
+            let until = [deadline, timers, retry].into_iter().flatten().min();
             let enough = entered.readable >= wait
                 || self.chains.live() == 0
                 || deadline.is_some_and(|deadline| now >= deadline)

@@ -194,7 +194,8 @@ impl<M> Ring<M> {
         self.enter(0)
     }
 
-    /// Waits until the chain of `ticket` is over and returns it.
+    /// Waits until the chain of `ticket` is over and returns it. If nothing in flight can ever end (a SLEEP without end and
+    /// no timeout), this sleeps for ever, as do the other waits.
     ///
     /// Errors: [`Error::Refused`] with ENOENT if there is no such chain (any more).
     pub fn wait(&mut self, ticket: Ticket) -> Result<Done, Error> {
@@ -320,13 +321,18 @@ impl<M> Ring<M> {
 
     /// Enters the ring and takes what has completed.
     fn enter(&mut self, wait: u32) -> Result<(), Error> {
-        self.raw.enter(u32::MAX, wait, None)?;
+        let entered = self.raw.enter(u32::MAX, wait, None)?;
         self.pushed = 0;
         if self.tracing {
             self.collect_events();
         }
         while let Some(completion) = self.raw.pop() {
             deliver(&mut self.slots, &mut self.ended, &completion);
+        }
+        if wait > 0 && entered.readable == 0 && entered.taken == 0 {
+            // Nothing in flight can ever end, such as a SLEEP without end, and nobody else can change that.
+            tracing::warn!(in_flight = self.in_flight, "waiting for what can never end");
+            std::thread::park();
         }
         Ok(())
     }

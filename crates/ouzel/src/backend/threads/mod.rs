@@ -361,9 +361,10 @@ impl Backend for Threads {
         let mut want = want as usize;
         if self.multishots == 0 {
             // More than there are will never come.
-            want = want.min(self.outstanding);
+            want = want.min(self.outstanding.max(1));
         }
-        if want == 0 || self.outstanding == 0 {
+        // With nothing to come there is still a time to wait for.
+        if want == 0 || (self.outstanding == 0 && until.is_none()) {
             return Ok(());
         }
         let limit = until.map(|until| Duration::from_nanos(until.saturating_sub(self.now())));
