@@ -195,7 +195,8 @@ impl<B: Backend> Engine<B> {
 
     /// Takes up to `submit` entries (whole chains only), then waits until `wait` completions are readable, `timeout`
     /// nanoseconds have passed, nothing in flight could produce one, or completions must be read before anything more
-    /// can be taken or delivered. With `wait` 0 it does not wait.
+    /// can be taken or delivered. With `wait` 0 it does not wait, and does all that can be done without, whatever is
+    /// unread.
     ///
     /// Nothing is locked while it waits. Who embeds the engine where two threads could call this at once answers the
     /// second with EBUSY; in Rust the exclusive borrow rules it out.
@@ -244,7 +245,9 @@ impl<B: Backend> Engine<B> {
                 continue;
             }
             // What was started must not lie about; and who does not wait still gets what is there.
-            let look = self.unsubmitted || (self.started > 0 && entered.readable < wait.max(1));
+            let look = self.unsubmitted
+                || (wait == 0 && self.chains.live() > 0)
+                || (self.started > 0 && entered.readable < wait);
             if look {
                 let submitted = self.unsubmitted;
                 self.sleep(0, None)?;

@@ -91,7 +91,7 @@ fn a_backend_without_room_is_asked_again_at_each_enter() {
         assert_eq!(rig.go().readable, 0);
         assert_eq!((rig.backend().starts, rig.backend().started.len()), (enters, 0));
     }
-    assert!(rig.backend().waits.is_empty(), "nobody asked it to wait");
+    assert!(rig.backend().waits.iter().all(|(want, _)| *want == 0), "nobody asked it to wait");
     rig.go();
     rig.tell(0, ok(0));
     rig.go();
