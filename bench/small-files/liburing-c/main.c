@@ -103,7 +103,8 @@ int main(int argc, char **argv)
     result = io_uring_register_files_sparse(&ring, in_flight);
     if (result < 0)
         fail("registering slots", -result);
-    unsigned char *buffers = malloc((size_t)in_flight * BUFFER_BYTES);
+    /* Page-aligned: copies to memory a few bytes into a page are a quarter slower on some processors. */
+    unsigned char *buffers = aligned_alloc(4096, (size_t)in_flight * BUFFER_BYTES);
     if (!buffers)
         fail("buffers", ENOMEM);
     memset(buffers, 0, (size_t)in_flight * BUFFER_BYTES);

@@ -1,8 +1,10 @@
 //! Conclude: reports come in, completions go out, timers fire.
 
-use ouzel_ring::{Completion, CompletionFlags, Entry, EntryFlags, Errno, REGISTERS, Verb};
+use ouzel_ring::{Completion, CompletionFlags, Entry, EntryFlags, Errno, REGISTERS};
 
-use crate::packet::{Ended, GivenUp, Stage};
+use core::mem;
+
+use crate::packet::{Effect, Ended, GivenUp, Stage};
 use crate::slab::NONE;
 use crate::trace::EventKind;
 use crate::{Backend, Engine, Outcome, Report};
@@ -13,6 +15,31 @@ pub(crate) struct Stored {
     pub(crate) outcome: Outcome,
     /// It is the operation's last, for which a slot is kept.
     pub(crate) last: bool,
+}
+
+/// How a member of a chain ended.
+#[derive(Clone, Copy)]
+pub(crate) struct Ending {
+    pub(crate) error: Errno,
+    pub(crate) result: u64,
+    pub(crate) extra: u32,
+    /// It was not run at all.
+    pub(crate) skipped: bool,
+}
+
+impl Ending {
+    /// With this error, or with a plain success.
+    pub(crate) const fn of(error: Errno) -> Ending {
+        Ending { error, result: 0, extra: 0, skipped: false }
+    }
+
+    pub(crate) const fn success(result: u64) -> Ending {
+        Ending { error: Errno::OK, result, extra: 0, skipped: false }
+    }
+
+    pub(crate) const fn skipped(error: Errno) -> Ending {
+        Ending { error, result: 0, extra: 0, skipped: true }
+    }
 }
 
 impl<B: Backend> Engine<B> {
@@ -33,31 +60,33 @@ impl<B: Backend> Engine<B> {
         self.stored.len() >= self.packets.capacity() as usize
     }
 
+    #[inline]
     fn take_report(&mut self, report: Report) {
         let slot = report.token.slot;
-        if !self.packets.is_current(slot, report.token.generation)
-            || !matches!(self.packets[slot].stage, Stage::Started)
-        {
-            debug_assert!(false, "a report for an operation that is not started");
-            return;
-        }
+        let eager = match self.packets.current(slot, report.token.generation) {
+            Some(packet) if packet.stage == Stage::Started => packet.eager,
+            _ => {
+                debug_assert!(false, "a report for an operation that is not started");
+                return;
+            }
+        };
         if report.more {
             return self.take_result(slot, report.outcome);
         }
         self.started -= 1;
-        self.eager -= self.packets[slot].eager as u32;
+        self.eager -= eager as u32;
         let outcome = self.settle(slot, report.outcome);
-        if self.packets[slot].stored > 0 {
-            self.packets[slot].stage = Stage::Stored;
+        let packet = &mut self.packets[slot];
+        if packet.stored > 0 {
+            packet.stage = Stage::Stored;
             self.stored.push_back(Stored { slot, outcome, last: true });
             return;
         }
+        packet.stage = Stage::Reported(outcome);
+        let (chain, data) = (packet.chain, packet.entry.data);
         if outcome == Outcome::NotRun {
-            let data = self.packets[slot].entry.data;
             self.record(data, EventKind::NotRun);
         }
-        self.packets[slot].stage = Stage::Reported(outcome);
-        let chain = self.packets[slot].chain;
         if self.chains[chain].current == slot {
             self.queue(chain);
         }
@@ -66,10 +95,13 @@ impl<B: Backend> Engine<B> {
     /// One result of a multishot that goes on: posted if there is a slot to spare, else stored. When that was the
     /// last slot to spare, the operation is given up.
     fn take_result(&mut self, slot: u32, outcome: Outcome) {
-        let outcome = match self.accepted(slot, outcome) {
-            Ok(outcome) => outcome,
-            // The entry ends with that error instead of going on with it.
-            Err(_) => return self.give_up_packet(slot, GivenUp::NoDescriptor),
+        let outcome = match self.packets[slot].effect {
+            Effect::Accepts => match self.accepted(outcome) {
+                Ok(outcome) => outcome,
+                // The entry ends with that error instead of going on with it.
+                Err(_) => return self.give_up_packet(slot, GivenUp::NoDescriptor),
+            },
+            _ => outcome,
         };
         if self.packets[slot].stored > 0 || !self.has_slots(2) {
             self.packets[slot].stored += 1;
@@ -96,26 +128,21 @@ impl<B: Backend> Engine<B> {
         self.post(Completion { op, error: error.raw(), data, result, flags, extra });
     }
 
-    /// The outcome of the operation in `slot` with a descriptor in place of the handle, if it is a connection that a
-    /// multishot ACCEPT took. EMFILE, and the connection is closed, if the table is full.
-    fn accepted(&mut self, slot: u32, outcome: Outcome) -> Result<Outcome, Errno> {
-        let packet = &self.packets[slot];
-        let accepts =
-            packet.entry.op == Verb::Accept as u32 && packet.flags().contains(EntryFlags::MULTISHOT);
+    /// What a multishot ACCEPT reports, with a descriptor in place of the handle of a connection that it took. EMFILE,
+    /// and the connection is closed, if the table is full.
+    fn accepted(&mut self, outcome: Outcome) -> Result<Outcome, Errno> {
         match outcome {
-            Outcome::Done { error: Errno::OK, result: handle, .. } if accepts => {
-                match self.descriptors.reserve() {
-                    Ok(index) => {
-                        self.backend.attach(handle, index);
-                        self.descriptors.install(index);
-                        Ok(Outcome::success(self.descriptors.descriptor(index)))
-                    }
-                    Err(full) => {
-                        self.backend.discard(handle);
-                        Err(full)
-                    }
+            Outcome::Done { error: Errno::OK, result: handle, .. } => match self.descriptors.reserve() {
+                Ok(index) => {
+                    self.backend.attach(handle, index);
+                    self.descriptors.install(index);
+                    Ok(Outcome::success(self.descriptors.descriptor(index)))
                 }
-            }
+                Err(full) => {
+                    self.backend.discard(handle);
+                    Err(full)
+                }
+            },
             other => Ok(other),
         }
     }
@@ -144,98 +171,106 @@ impl<B: Backend> Engine<B> {
 
     /// The operation in `slot` is over: what it named is free of it, what it opened is open, what it closed is gone.
     /// Returns the outcome as the submitter sees it.
+    #[inline(always)]
     pub(crate) fn settle(&mut self, slot: u32, outcome: Outcome) -> Outcome {
         let packet = &mut self.packets[slot];
-        let (uses, opens, closes) = (packet.uses, packet.opens, packet.closes);
-        packet.uses = [NONE; 2];
-        let given_up = packet.given_up;
-        let accepts = packet.entry.op == Verb::Accept as u32;
-        // Some step of a run went ahead although the OPEN before it had failed. It found nothing to close; whether it
-        // is to run at all is for the engine to say.
-        let outcome = if closes && !self.descriptors.is_open(uses[0]) { Outcome::NotRun } else { outcome };
-        let outcome =
-            if accepts { self.accepted(slot, outcome).unwrap_or_else(Outcome::failure) } else { outcome };
-        let succeeded = outcome.is_success();
-        for index in opens {
-            if index != NONE {
-                if succeeded { self.descriptors.install(index) } else { self.descriptors.retire(index) }
-            }
-        }
-        if closes {
-            // Whatever else a CLOSE reports, the object is gone; only one that never ran leaves it open.
-            match outcome {
-                Outcome::NotRun | Outcome::Done { error: Errno::ECANCELED, .. } => {
-                    self.descriptors.abandon_close(uses[0]);
-                }
-                Outcome::Done { .. } => self.descriptors.retire(uses[0]),
-            }
-        }
-        if succeeded && opens[1] != NONE {
-            // Now, not when its turn comes: a CLOSE later in the run may have reported by then.
-            self.packets[slot].second = self.descriptors.descriptor(opens[1]);
-        }
+        let uses = mem::replace(&mut packet.uses, [NONE; 2]);
+        let outcome = match packet.effect {
+            Effect::None => outcome,
+            Effect::Opens(opens) => self.opened(slot, opens, outcome),
+            Effect::Closes => self.closed(uses[0], outcome),
+            Effect::Accepts => self.accepted(outcome).unwrap_or_else(Outcome::failure),
+        };
         for index in uses {
             if index != NONE {
                 self.descriptors.end_use(index);
             }
         }
         match outcome {
-            Outcome::Done { error: Errno::OK, result, extra } => {
-                let result = if opens[0] == NONE { result } else { self.descriptors.descriptor(opens[0]) };
-                Outcome::Done { error: Errno::OK, result, extra }
-            }
             Outcome::Done { error: Errno::ECANCELED, result, extra } => {
+                let given_up = self.packets[slot].given_up;
                 Outcome::Done { error: given_up.map_or(Errno::ECANCELED, GivenUp::errno), result, extra }
             }
             other => other,
         }
     }
 
+    /// The operation in `slot` was to open these indices. Returns its outcome with a descriptor for its result.
+    #[inline]
+    fn opened(&mut self, slot: u32, opens: [u32; 2], outcome: Outcome) -> Outcome {
+        let Outcome::Done { error: Errno::OK, extra, .. } = outcome else {
+            for index in opens {
+                if index != NONE {
+                    self.descriptors.retire(index);
+                }
+            }
+            return outcome;
+        };
+        let [first, second] = opens;
+        self.descriptors.install(first);
+        if second != NONE {
+            self.descriptors.install(second);
+            // Now, not when its turn comes: a CLOSE later in the run may have reported by then.
+            self.packets[slot].second = self.descriptors.descriptor(second);
+        }
+        Outcome::Done { error: Errno::OK, result: self.descriptors.descriptor(first), extra }
+    }
+
+    /// A CLOSE of `index` is over.
+    #[inline]
+    fn closed(&mut self, index: u32, outcome: Outcome) -> Outcome {
+        // Some step of a run went ahead although the OPEN before it had failed. It found nothing to close; whether it
+        // is to run at all is for the engine to say.
+        let outcome = if self.descriptors.is_open(index) { outcome } else { Outcome::NotRun };
+        // Whatever else a CLOSE reports, the object is gone; only one that never ran leaves it open.
+        match outcome {
+            Outcome::NotRun | Outcome::Done { error: Errno::ECANCELED, .. } => {
+                self.descriptors.abandon_close(index);
+            }
+            Outcome::Done { .. } => self.descriptors.retire(index),
+        }
+        outcome
+    }
+
     /// The member in `slot`, whose turn it is, is over: saves its result, posts its completion and gives the turn to
-    /// the next. Returns true.
-    pub(crate) fn conclude(
-        &mut self,
-        chain: u32,
-        slot: u32,
-        error: Errno,
-        result: u64,
-        extra: u32,
-        skipped: bool,
-    ) -> bool {
+    /// the next.
+    #[inline]
+    pub(crate) fn conclude(&mut self, chain: u32, slot: u32, ending: Ending) {
+        let Ending { error, result, extra, skipped } = ending;
         self.timers.clear(slot);
-        let packet = &self.packets[slot];
-        let (flags, next, second) = (packet.flags(), packet.next, packet.second);
+        let packet = self.packets.free(slot);
+        let (flags, second) = (packet.flags(), packet.second);
         let (op, data) = (packet.entry.op, packet.entry.data);
+        let members = &mut self.chains[chain];
+        members.current = packet.next;
         if error.is_ok() {
             if let Some(register) = flags.saved_into() {
-                self.save(chain, register, result);
-                if second != 0 && register + 1 < REGISTERS {
-                    self.save(chain, register + 1, second);
+                members.registers.save(register, result);
+                let pair = second != 0 && register + 1 < REGISTERS;
+                if pair {
+                    members.registers.save(register + 1, second);
+                }
+                if !members.local {
+                    self.queues.save_register(register, result);
+                    if pair {
+                        self.queues.save_register(register + 1, second);
+                    }
                 }
             }
         } else if !skipped
             && !flags.contains(EntryFlags::FINALLY)
             && flags.contains(EntryFlags::LINK)
-            && self.chains[chain].ended.is_none()
+            && members.ended.is_none()
         {
-            self.chains[chain].ended = Some(Ended::Broken);
+            members.ended = Some(Ended::Broken);
         }
-        self.chains[chain].current = next;
-        self.packets.free(slot);
         self.record(data, EventKind::Completed { error, result, skipped });
         if !(error.is_ok() && flags.contains(EntryFlags::SILENT)) {
             self.post(Completion { op, error: error.raw(), data, result, flags: 0, extra });
         }
-        true
     }
 
-    fn save(&mut self, chain: u32, register: usize, value: u64) {
-        self.chains[chain].registers.save(register, value);
-        if !self.chains[chain].local {
-            self.queues.save_register(register, value);
-        }
-    }
-
+    #[inline]
     pub(crate) fn finish_chain(&mut self, chain: u32) {
         self.timers.clear(self.packets.capacity() + chain);
         if self.chains[chain].drain {

@@ -37,19 +37,34 @@ pub(crate) const fn payload_arguments(verb: Verb) -> u8 {
     }
 }
 
-/// What decoding looks things up in.
+/// What decoding looks things up in, and the indices it found.
 pub(crate) struct Context<'a> {
-    pub(crate) descriptors: &'a Descriptors,
-    pub(crate) regions: &'a Regions,
-    pub(crate) look: Look,
+    descriptors: &'a Descriptors,
+    regions: &'a Regions,
+    look: Look,
+    uses: [u32; 2],
 }
 
-impl Context<'_> {
-    fn file(&self, number: u64) -> Result<u32, Errno> {
-        self.descriptors.look_up(number, self.look)
+impl<'a> Context<'a> {
+    #[inline]
+    pub(crate) fn new(descriptors: &'a Descriptors, regions: &'a Regions, look: Look) -> Context<'a> {
+        Context { descriptors, regions, look, uses: [NONE; 2] }
     }
 
-    fn directory(&self, number: u64) -> Result<Directory, Errno> {
+    /// The indices that the operation names (not those it opens), [`NONE`] where there are fewer than two.
+    #[inline]
+    pub(crate) fn uses(&self) -> [u32; 2] {
+        self.uses
+    }
+
+    #[inline]
+    fn file(&mut self, number: u64) -> Result<u32, Errno> {
+        let index = self.descriptors.look_up(number, self.look)?;
+        self.uses = [index, self.uses[0]];
+        Ok(index)
+    }
+
+    fn directory(&mut self, number: u64) -> Result<Directory, Errno> {
         if number == 0 { Ok(None) } else { self.file(number).map(Some) }
     }
 }
@@ -62,7 +77,7 @@ pub(crate) fn decode(
     verb: Verb,
     flags: EntryFlags,
     arguments: &[u64; 5],
-    context: &Context<'_>,
+    context: &mut Context<'_>,
     scratch: &mut Scratch,
 ) -> Result<Operation, Errno> {
     let &[subject, payload, magnitude, modifier, auxiliary] = arguments;
@@ -241,40 +256,6 @@ pub(crate) fn decode(
         // The engine's own verbs never come here.
         Verb::Nop | Verb::Cancel | Verb::Sleep | Verb::Get | Verb::Deadline => return Err(Errno::ENOSYS),
     })
-}
-
-/// The indices an operation names (not those it opens), [`NONE`] where there are fewer than two.
-#[inline]
-pub(crate) fn uses(operation: &Operation) -> [u32; 2] {
-    let one = |index: Directory| [index.unwrap_or(NONE), NONE];
-    match *operation {
-        Operation::Read { file, .. }
-        | Operation::Write { file, .. }
-        | Operation::Poll { file, .. }
-        | Operation::Close { file }
-        | Operation::Seek { file, .. }
-        | Operation::Sync { file, .. }
-        | Operation::Truncate { file, .. }
-        | Operation::Allocate { file, .. }
-        | Operation::Readdir { file, .. } => [file, NONE],
-        Operation::Bind { socket, .. }
-        | Operation::Listen { socket, .. }
-        | Operation::Accept { socket, .. }
-        | Operation::Connect { socket, .. }
-        | Operation::Send { socket, .. }
-        | Operation::Recv { socket, .. }
-        | Operation::Shutdown { socket, .. } => [socket, NONE],
-        Operation::Open { directory, .. }
-        | Operation::Stat { directory, .. }
-        | Operation::Mkdir { directory, .. }
-        | Operation::Remove { directory, .. }
-        | Operation::Symlink { directory, .. } => one(directory),
-        Operation::Rename { from, to, .. } | Operation::Link { from, to, .. } => {
-            [from.unwrap_or(NONE), to.unwrap_or(NONE)]
-        }
-        Operation::Copy { source, target, .. } => [source, target],
-        Operation::Pipe { .. } | Operation::Socket { .. } => [NONE, NONE],
-    }
 }
 
 fn position(offset: u64) -> Result<Position, Errno> {

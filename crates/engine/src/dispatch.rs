@@ -10,9 +10,10 @@ use ouzel_ring::modifiers::TimeBase;
 use ouzel_ring::{Entry, EntryFlags, Errno, REGISTERS, Verb};
 
 use crate::cancel::Target;
+use crate::conclude::Ending;
 use crate::decode::{Context, decode, payload_arguments};
 use crate::descriptors::Look;
-use crate::packet::{GivenUp, Packet, Registers, Stage};
+use crate::packet::{Effect, GivenUp, Packet, Registers, Stage};
 use crate::slab::NONE;
 use crate::trace::EventKind;
 use crate::{Backend, Edge, Engine, Operation, Outcome, Place, Started, Step, Token, Way};
@@ -35,105 +36,111 @@ impl<B: Backend> Engine<B> {
                 self.finish_chain(chain);
                 return;
             }
-            match self.packets[slot].stage {
-                Stage::Waiting | Stage::Stalled => {
-                    if !self.dispatch(chain, slot) {
-                        return;
-                    }
-                }
-                Stage::Parked => match self.packets[slot].given_up {
-                    Some(why) => {
-                        self.conclude(chain, slot, why.errno(), 0, 0, false);
-                    }
-                    None => return,
-                },
-                Stage::Started | Stage::Stored => return,
-                Stage::Reported(Outcome::NotRun) => self.packets[slot].stage = Stage::Waiting,
+            let packet = &mut self.packets[slot];
+            let ending = match packet.stage {
                 Stage::Reported(Outcome::Done { error, result, extra }) => {
-                    self.conclude(chain, slot, error, result, extra, false);
+                    Some(Ending { error, result, extra, skipped: false })
                 }
+                Stage::Reported(Outcome::NotRun) => {
+                    packet.stage = Stage::Waiting;
+                    continue;
+                }
+                Stage::Waiting | Stage::Stalled => self.dispatch(chain, slot),
+                Stage::Parked => packet.given_up.map(|why| Ending::of(why.errno())),
+                Stage::Started | Stage::Stored => None,
+            };
+            match ending {
+                Some(ending) => self.conclude(chain, slot, ending),
+                None => return,
             }
         }
     }
 
-    /// Gives the member in `slot` its turn. Returns whether it is over already.
-    fn dispatch(&mut self, chain: u32, slot: u32) -> bool {
+    /// Gives the member in `slot` its turn. Returns how it ended, if it is over already.
+    fn dispatch(&mut self, chain: u32, slot: u32) -> Option<Ending> {
         let packet = &mut self.packets[slot];
+        let members = &self.chains[chain];
         let finally = packet.is_finally();
         if !finally {
             if let Some(why) = packet.given_up {
-                return self.conclude(chain, slot, why.errno(), 0, 0, true);
+                return Some(Ending::skipped(why.errno()));
             }
-            if self.chains[chain].ended.is_some() {
-                return self.conclude(chain, slot, Errno::ECANCELED, 0, 0, true);
+            if members.ended.is_some() {
+                return Some(Ending::skipped(Errno::ECANCELED));
             }
         }
-        match load(packet, &self.chains[chain].registers) {
+        match load(packet, &members.registers) {
             Ok(verb @ (Verb::Nop | Verb::Sleep | Verb::Get | Verb::Cancel | Verb::Deadline)) => {
                 if packet.flags().contains(EntryFlags::MULTISHOT) {
-                    return self.conclude(chain, slot, Errno::EINVAL, 0, 0, false);
+                    return Some(Ending::of(Errno::EINVAL));
                 }
                 self.execute(chain, slot, verb)
             }
             Ok(verb) => self.start(chain, slot, verb),
-            Err(Refusal::Undefined) if finally => self.conclude(chain, slot, Errno::ECANCELED, 0, 0, true),
+            Err(Refusal::Undefined) if finally => Some(Ending::skipped(Errno::ECANCELED)),
             // For what follows it is a failure like any other.
-            Err(Refusal::Undefined) => self.conclude(chain, slot, Errno::EINVAL, 0, 0, false),
-            Err(Refusal::Bad(error)) => self.conclude(chain, slot, error, 0, 0, false),
+            Err(Refusal::Undefined) => Some(Ending::of(Errno::EINVAL)),
+            Err(Refusal::Bad(error)) => Some(Ending::of(error)),
         }
     }
 
-    /// Executes one of the engine's own verbs.
-    fn execute(&mut self, chain: u32, slot: u32, verb: Verb) -> bool {
+    /// Executes one of the engine's own verbs. Returns how it ended, unless it waits.
+    fn execute(&mut self, chain: u32, slot: u32, verb: Verb) -> Option<Ending> {
         let Entry { data, timeout, arguments, .. } = self.packets[slot].entry;
-        let arguments = &arguments;
         self.record(data, EventKind::Started { verb, way: IN_ENGINE, step: 0, run: 1 });
-        match verb {
+        let ending = match verb {
             Verb::Nop => match timeout {
-                u64::MAX => self.conclude(chain, slot, Errno::OK, 0, 0, false),
-                0 => self.conclude(chain, slot, Errno::ETIMEDOUT, 0, 0, false),
-                timeout => self.park(slot, None, timeout),
+                u64::MAX => Ending::of(Errno::OK),
+                0 => Ending::of(Errno::ETIMEDOUT),
+                timeout => return self.park(slot, None, timeout),
             },
-            Verb::Get => self.conclude(chain, slot, Errno::OK, arguments[0], 0, false),
+            Verb::Get => Ending::success(arguments[0]),
             Verb::Sleep => {
                 let now = self.backend.now();
-                match instant(arguments, now) {
-                    Err(error) => self.conclude(chain, slot, error, 0, 0, false),
-                    Ok(Some(at)) if at <= now => self.conclude(chain, slot, Errno::OK, 0, 0, false),
-                    Ok(_) if timeout == 0 => self.conclude(chain, slot, Errno::ETIMEDOUT, 0, 0, false),
-                    Ok(at) => self.park(slot, at, timeout),
+                match instant(&arguments, now) {
+                    Err(error) => Ending::of(error),
+                    Ok(Some(at)) if at <= now => Ending::of(Errno::OK),
+                    Ok(_) if timeout == 0 => Ending::of(Errno::ETIMEDOUT),
+                    Ok(at) => return self.park(slot, at, timeout),
                 }
             }
-            Verb::Cancel => match Target::from_arguments(arguments) {
-                Err(error) => self.conclude(chain, slot, error, 0, 0, false),
+            Verb::Cancel => match Target::from_arguments(&arguments) {
+                Err(error) => Ending::of(error),
                 Ok(target) => {
                     let reached = target.map_or(0, |target| self.cancel_but(target, Some(chain)));
-                    self.conclude(chain, slot, Errno::OK, reached as u64, 0, false)
+                    Ending::success(reached as u64)
                 }
             },
-            _ => {
-                let now = self.backend.now();
-                match instant(arguments, now) {
-                    Err(error) => self.conclude(chain, slot, error, 0, 0, false),
-                    Ok(at) => {
-                        let finally = self.packets[slot].is_finally();
-                        self.conclude(chain, slot, Errno::OK, 0, 0, false);
-                        match at {
-                            _ if finally => {}
-                            Some(at) if at <= now => self.end_ordinary(chain, GivenUp::TimedOut),
-                            Some(at) => self.timers.set(self.packets.capacity() + chain, at),
-                            // Never is a deadline too: it replaces an earlier one.
-                            None => self.timers.clear(self.packets.capacity() + chain),
-                        }
-                        true
-                    }
-                }
+            _ => match self.set_deadline(chain, slot, &arguments) {
+                Err(error) => Ending::of(error),
+                Ok(()) => Ending::of(Errno::OK),
+            },
+        };
+        Some(ending)
+    }
+
+    /// DEADLINE: from now on the ordinary members of `chain` behind the one in `slot` have until then.
+    fn set_deadline(&mut self, chain: u32, slot: u32, arguments: &[u64; 5]) -> Result<(), Errno> {
+        let now = self.backend.now();
+        let at = instant(arguments, now)?;
+        let packet = &self.packets[slot];
+        let owner = self.packets.capacity() + chain;
+        match at {
+            _ if packet.is_finally() => {}
+            Some(at) if at <= now => {
+                // It is the others that are out of time.
+                self.chains[chain].current = packet.next;
+                self.end_ordinary(chain, GivenUp::TimedOut);
             }
+            Some(at) => self.timers.set(owner, at),
+            // Never is a deadline too: it replaces an earlier one.
+            None => self.timers.clear(owner),
         }
+        Ok(())
     }
 
     /// Lets a member wait in the engine until `wake` (success) or for `timeout` nanoseconds (ETIMEDOUT).
-    fn park(&mut self, slot: u32, wake: Option<u64>, timeout: u64) -> bool {
+    fn park(&mut self, slot: u32, wake: Option<u64>, timeout: u64) -> Option<Ending> {
         let expiry = match timeout {
             u64::MAX => None,
             timeout => self.backend.now().checked_add(timeout),
@@ -144,23 +151,23 @@ impl<B: Backend> Engine<B> {
         if let Some(at) = if packet.wakes { wake } else { expiry } {
             self.timers.set(slot, at);
         }
-        false
+        None
     }
 
-    /// Hands a member to the backend, with those that can travel behind it. Returns whether it is over already.
-    fn start(&mut self, chain: u32, slot: u32, verb: Verb) -> bool {
+    /// Hands a member to the backend, with those that can travel behind it. Returns how it ended, if it is over already.
+    fn start(&mut self, chain: u32, slot: u32, verb: Verb) -> Option<Ending> {
         let mut run = mem::take(&mut self.run);
-        let over = match self.prepare(slot, verb, Look::Now, &mut run[0]) {
+        let ending = match self.prepare(slot, verb, Look::Now, &mut run[0]) {
             Ok(()) => self.start_run(chain, slot, &mut run),
-            Err(error) => self.conclude(chain, slot, error, 0, 0, false),
+            Err(error) => Some(Ending::of(error)),
         };
         self.run = run;
-        over
+        ending
     }
 
     /// Starts the member that is prepared in `run[0]`, and those behind it.
     #[inline]
-    fn start_run(&mut self, chain: u32, slot: u32, run: &mut [Step]) -> bool {
+    fn start_run(&mut self, chain: u32, slot: u32, run: &mut [Step]) -> Option<Ending> {
         let packet = &self.packets[slot];
         let timeout = packet.entry.timeout;
         run[0].may_wait = timeout != 0;
@@ -190,24 +197,22 @@ impl<B: Backend> Engine<B> {
                     self.record_starts(taken, way);
                 }
                 self.put_back(rest);
-                false
+                None
             }
             Started::Finished { outcome, way } => {
                 self.record_starts(&run[..1], way);
                 self.put_back(&run[1..]);
-                self.hold(&run[0]);
-                match self.settle(slot, outcome) {
-                    Outcome::Done { error, result, extra } => {
-                        self.conclude(chain, slot, error, result, extra, false)
-                    }
-                    Outcome::NotRun => self.conclude(chain, slot, Errno::EIO, 0, 0, false),
-                }
+                self.hold(slot);
+                Some(match self.settle(slot, outcome) {
+                    Outcome::Done { error, result, extra } => Ending { error, result, extra, skipped: false },
+                    Outcome::NotRun => Ending::of(Errno::EIO),
+                })
             }
             Started::Busy => {
                 self.put_back(run);
                 self.packets[slot].stage = Stage::Stalled;
                 self.stalled.push_back(chain);
-                false
+                None
             }
         }
     }
@@ -259,12 +264,21 @@ impl<B: Backend> Engine<B> {
         step.token = self.token(slot);
         let packet = &mut self.packets[slot];
         let flags = packet.flags();
-        let context = Context { descriptors: &self.descriptors, regions: &self.regions, look };
-        step.operation = decode(verb, flags, &packet.entry.arguments, &context, &mut packet.scratch)?;
-        match &mut step.operation {
+        let mut context = Context::new(&self.descriptors, &self.regions, look);
+        step.operation = decode(verb, flags, &packet.entry.arguments, &mut context, &mut packet.scratch)?;
+        packet.uses = context.uses();
+        packet.effect = match &mut step.operation {
+            Operation::Close { file } => {
+                self.descriptors.begin_close(*file);
+                Effect::Closes
+            }
+            Operation::Accept { multishot: true, .. } => Effect::Accepts,
             Operation::Open { into, .. }
             | Operation::Socket { into, .. }
-            | Operation::Accept { into, multishot: false, .. } => *into = self.descriptors.reserve()?,
+            | Operation::Accept { into, .. } => {
+                *into = self.descriptors.reserve()?;
+                Effect::Opens([*into, NONE])
+            }
             Operation::Pipe { into } => {
                 let first = self.descriptors.reserve()?;
                 match self.descriptors.reserve() {
@@ -274,10 +288,10 @@ impl<B: Backend> Engine<B> {
                         return Err(error);
                     }
                 }
+                Effect::Opens(*into)
             }
-            Operation::Close { file } => self.descriptors.begin_close(*file),
-            _ => {}
-        }
+            _ => Effect::None,
+        };
         Ok(())
     }
 
@@ -303,11 +317,10 @@ impl<B: Backend> Engine<B> {
         Token { slot, generation: self.packets.generation(slot) }
     }
 
-    /// The packet of `step` names what the operation names from now on.
+    /// What the operation in `slot` names is in use from now on.
     #[inline]
-    fn hold(&mut self, step: &Step) -> &mut Packet {
-        let packet = &mut self.packets[step.token.slot];
-        packet.hold(&step.operation);
+    fn hold(&mut self, slot: u32) -> &mut Packet {
+        let packet = &mut self.packets[slot];
         for index in packet.uses {
             if index != NONE {
                 self.descriptors.begin_use(index);
@@ -318,7 +331,7 @@ impl<B: Backend> Engine<B> {
 
     #[inline]
     fn mark_started(&mut self, step: &Step) {
-        let packet = self.hold(step);
+        let packet = self.hold(step.token.slot);
         packet.stage = Stage::Started;
         packet.eager = packet.flags().contains(EntryFlags::SILENT);
         let eager = packet.eager;
@@ -354,15 +367,11 @@ impl<B: Backend> Engine<B> {
 fn load(packet: &mut Packet, registers: &Registers) -> Result<Verb, Refusal> {
     let verb = Verb::from_number(packet.entry.op).ok_or(Refusal::Bad(Errno::EINVAL))?;
     let flags = packet.flags();
-    if flags.intersects(EntryFlags::LOADS) {
-        for (place, argument) in packet.entry.arguments.iter_mut().enumerate() {
-            if let Some(register) = flags.loaded_from(place) {
-                if payload_arguments(verb) & (1 << place) != 0 {
-                    return Err(Refusal::Bad(Errno::EINVAL));
-                }
-                *argument = registers.load(register).ok_or(Refusal::Undefined)?;
-            }
+    for (place, register) in flags.loads() {
+        if payload_arguments(verb) & (1 << place) != 0 {
+            return Err(Refusal::Bad(Errno::EINVAL));
         }
+        packet.entry.arguments[place] = registers.load(register).ok_or(Refusal::Undefined)?;
     }
     Ok(verb)
 }

@@ -3,9 +3,9 @@
 
 use ouzel_ring::{Entry, EntryFlags, Errno, REGISTERS};
 
+use crate::Outcome;
 use crate::regions::Scratch;
 use crate::slab::NONE;
-use crate::{Operation, Outcome};
 
 /// Where a packet stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,19 @@ impl GivenUp {
     }
 }
 
+/// What an operation does to the descriptor table when it is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Nothing.
+    None,
+    /// It fills the indices reserved for it, of which the second may be [`NONE`].
+    Opens([u32; 2]),
+    /// It empties the index it uses.
+    Closes,
+    /// Each of its results is a handle that gets an index: a multishot ACCEPT.
+    Accepts,
+}
+
 /// One entry in flight.
 pub(crate) struct Packet {
     pub(crate) entry: Entry,
@@ -54,14 +67,12 @@ pub(crate) struct Packet {
     pub(crate) chain: u32,
     pub(crate) stage: Stage,
     pub(crate) given_up: Option<GivenUp>,
-    /// The indices a started operation names.
+    /// The indices that the operation names, from the time it is prepared.
     pub(crate) uses: [u32; 2],
-    /// The indices a started operation will open.
-    pub(crate) opens: [u32; 2],
+    /// What the operation does to the descriptor table.
+    pub(crate) effect: Effect,
     /// The descriptor of the second object it has opened (a pipe's end to write to), or 0.
     pub(crate) second: u64,
-    /// The started operation is a CLOSE (of `uses[0]`).
-    pub(crate) closes: bool,
     /// Started: its report gives the engine something to do, or posts nothing, so that nobody may sleep past it.
     pub(crate) eager: bool,
     /// Parked: its timer means success, not ETIMEDOUT.
@@ -80,9 +91,8 @@ impl Packet {
             stage: Stage::Waiting,
             given_up: None,
             uses: [NONE; 2],
-            opens: [NONE; 2],
+            effect: Effect::None,
             second: 0,
-            closes: false,
             eager: false,
             wakes: false,
             stored: 0,
@@ -99,9 +109,8 @@ impl Packet {
         self.stage = Stage::Waiting;
         self.given_up = None;
         self.uses = [NONE; 2];
-        self.opens = [NONE; 2];
+        self.effect = Effect::None;
         self.second = 0;
-        self.closes = false;
         self.eager = false;
         self.wakes = false;
         self.stored = 0;
@@ -115,13 +124,6 @@ impl Packet {
     #[inline]
     pub(crate) fn is_finally(&self) -> bool {
         self.flags().contains(EntryFlags::FINALLY)
-    }
-
-    pub(crate) fn hold(&mut self, operation: &Operation) {
-        self.uses = crate::decode::uses(operation);
-        self.opens = [NONE; 2];
-        self.opens[..operation.opens().len()].copy_from_slice(operation.opens());
-        self.closes = matches!(operation, Operation::Close { .. });
     }
 }
 

@@ -111,9 +111,7 @@ impl Regions {
         let bytes = self.text(payload, length, scratch)?;
         match bytes.split_last() {
             Some((0, [])) => Err(Errno::ENOENT),
-            Some((0, name)) if !name.contains(&0) => {
-                Ok(Path { pointer: bytes.as_ptr(), length: bytes.len() })
-            }
+            Some((0, name)) if !has_nul(name) => Ok(Path { pointer: bytes.as_ptr(), length: bytes.len() }),
             _ => Err(Errno::EINVAL),
         }
     }
@@ -207,6 +205,19 @@ fn split_paths(bytes: &[u8]) -> Result<[Path; 2], Errno> {
     Ok(paths)
 }
 
+/// Whether a byte is 0: eight at a time, since every path that is opened comes by here.
+#[inline]
+fn has_nul(bytes: &[u8]) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    let (words, rest) = bytes.as_chunks();
+    let in_words = words.iter().any(|word| {
+        let word = u64::from_ne_bytes(*word);
+        // A borrow reaches a byte's top bit from a 0 below it, or from that byte itself if it is 0.
+        word.wrapping_sub(ONES) & !word & (ONES << 7) != 0
+    });
+    in_words || rest.contains(&0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,6 +232,13 @@ mod tests {
         assert_eq!(path(b"a\0"), Ok(2));
         assert_eq!(path(b"a"), Err(Errno::EINVAL));
         assert_eq!(path(b"a\0b\0"), Err(Errno::EINVAL));
+        for place in 0..40 {
+            let mut name = [0x80; 41];
+            name[40] = 0;
+            assert_eq!(path(&name), Ok(41));
+            name[place] = 0;
+            assert_eq!(path(&name), Err(Errno::EINVAL), "a NUL at {place}");
+        }
         assert_eq!(path(b"\0"), Err(Errno::ENOENT));
         assert_eq!(path(b""), Err(Errno::EINVAL));
         let mut long = [b'x'; 4097];

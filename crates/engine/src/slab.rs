@@ -47,14 +47,16 @@ impl<T> Slab<T> {
         Some(slot)
     }
 
+    /// Frees a slot. Returns what was in it, which stays until the slot is taken again.
     #[inline]
-    pub(crate) fn free(&mut self, slot: u32) {
+    pub(crate) fn free(&mut self, slot: u32) -> &T {
         let place = &mut self.slots[slot as usize];
         debug_assert!(place.next_free == LIVE, "slot {slot} freed twice");
         place.generation = place.generation.wrapping_add(1);
         place.next_free = self.free;
         self.free = slot;
         self.live -= 1;
+        &place.value
     }
 
     #[inline]
@@ -62,12 +64,11 @@ impl<T> Slab<T> {
         self.slots[slot as usize].generation
     }
 
-    /// Whether `slot` is taken and in this generation.
+    /// The value in `slot`, if that is taken and in this generation.
     #[inline]
-    pub(crate) fn is_current(&self, slot: u32, generation: u32) -> bool {
-        self.slots
-            .get(slot as usize)
-            .is_some_and(|place| place.next_free == LIVE && place.generation == generation)
+    pub(crate) fn current(&self, slot: u32, generation: u32) -> Option<&T> {
+        let place = self.slots.get(slot as usize)?;
+        (place.next_free == LIVE && place.generation == generation).then_some(&place.value)
     }
 
     #[inline]
@@ -109,14 +110,14 @@ mod tests {
         let mut slab = Slab::new(2, || 0);
         let first = slab.take().unwrap();
         let generation = slab.generation(first);
-        assert!(slab.is_current(first, generation));
+        assert_eq!(slab.current(first, generation), Some(&0));
         let second = slab.take().unwrap();
         assert_eq!(slab.take(), None);
         slab.free(first);
-        assert!(!slab.is_current(first, generation));
+        assert_eq!(slab.current(first, generation), None);
         assert!(slab.is_live(second) && !slab.is_live(first) && !slab.is_live(NONE));
         assert_eq!(slab.take(), Some(first));
-        assert!(!slab.is_current(first, generation));
-        assert!(!slab.is_current(NONE, 1));
+        assert_eq!(slab.current(first, generation), None);
+        assert_eq!(slab.current(NONE, 1), None);
     }
 }

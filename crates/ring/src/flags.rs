@@ -76,6 +76,19 @@ impl EntryFlags {
         specifier(self.bits() >> (3 * argument))
     }
 
+    /// The arguments that are loaded from registers, in order: (argument, register).
+    #[inline]
+    pub fn loads(self) -> impl Iterator<Item = (usize, usize)> {
+        let mut rest = self.bits() & EntryFlags::LOADS.bits();
+        core::iter::from_fn(move || {
+            // The lowest bit that is set belongs to the first specifier that is not 0.
+            let argument = rest.trailing_zeros() / 3;
+            let register = specifier(rest.checked_shr(3 * argument)?)?;
+            rest &= !(0b111 << (3 * argument));
+            Some((argument as usize, register))
+        })
+    }
+
     /// The register that the result is saved into, if any.
     #[inline]
     pub const fn saved_into(self) -> Option<usize> {
@@ -110,9 +123,13 @@ mod tests {
                     assert_eq!(flags.loaded_from(other), (other == argument).then_some(register));
                 }
                 assert_eq!(flags.saved_into(), None);
+                assert!(flags.loads().eq([(argument, register)]));
             }
             assert_eq!(EntryFlags::save(register).unwrap().saved_into(), Some(register));
         }
+        let two = EntryFlags::load(1, 6).unwrap() | EntryFlags::load(4, 0).unwrap();
+        assert!((two | EntryFlags::LINK | EntryFlags::save(3).unwrap()).loads().eq([(1, 6), (4, 0)]));
+        assert_eq!(EntryFlags::empty().loads().count(), 0);
         assert_eq!(EntryFlags::load(5, 0), None);
         assert_eq!(EntryFlags::load(0, 7), None);
         assert_eq!(EntryFlags::save(7), None);
