@@ -18,6 +18,7 @@ use rustix::fs::OFlags;
 use super::lengths::Lengths;
 use super::setup::Features;
 use super::table::{Kind, NONE, Record, Table};
+use crate::backend::memory::is_empty;
 
 const SOCK_CLOEXEC: u32 = 0o2000000;
 const MSG_NOSIGNAL: u32 = 0x4000;
@@ -52,6 +53,10 @@ pub(super) fn route(operation: &Operation, features: &Features) -> Route {
     let helper = |opcode, reason| if features.has(opcode) { Route::Ring } else { Route::Helper(reason) };
     let call = |opcode, reason| if features.has(opcode) { Route::Ring } else { Route::Call(reason) };
     match operation {
+        // The ring would call it a success on a directory.
+        Operation::Read { buffers, .. } if is_empty(buffers) => {
+            Route::Call("a READ of nothing is for the plain call to judge")
+        }
         Operation::Read { .. }
         | Operation::Write { .. }
         | Operation::Open { .. }
@@ -112,6 +117,7 @@ pub(super) fn wants_descriptors(operation: &Operation, route: Route) -> [u32; 2]
         }
         _ if route == Route::Ring => [NONE; 2],
         Operation::Readdir { file, .. }
+        | Operation::Read { file, .. }
         | Operation::Seek { file, .. }
         | Operation::Truncate { file, .. }
         | Operation::Allocate { file, .. }
@@ -162,6 +168,7 @@ fn fits(table: &Table, features: &Features, operation: &Operation) -> bool {
         }
         Operation::Socket { .. } => features.slots && features.has(Opcode::Socket),
         Operation::Accept { socket, multishot, .. } => features.slots && !multishot && known(socket),
+        Operation::Read { ref buffers, .. } if is_empty(buffers) => false,
         Operation::Read { file, position, .. } | Operation::Write { file, position, .. } => {
             known(file)
                 && (position.is_none() || table.get(file).is_some_and(|record| record.kind != Kind::Stream))
