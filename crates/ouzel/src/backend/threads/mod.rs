@@ -14,7 +14,6 @@
 //! - An operation that waits when its descriptor is closed keeps the object alive and goes on waiting, as on Linux.
 //! - A storage call that has begun cannot be cancelled: its true result is reported. CLOSE cannot be cancelled at all.
 //! - The reports of a multishot POLL are merged while nobody fetches them; a multishot ACCEPT rests after 64.
-//! - SYNC of a range does `fdatasync(2)`, which promises more than was asked.
 //! - Dropping the backend ends all waits and waits for storage calls that have begun: they write to the submitter's
 //!   memory. Storage calls end; there is no bound on when.
 

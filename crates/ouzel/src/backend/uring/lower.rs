@@ -19,6 +19,7 @@ use super::lengths::Lengths;
 use super::setup::Features;
 use super::table::{Kind, NONE, Record, Table};
 use crate::backend::memory::is_empty;
+use crate::backend::sync_range::THROUGH;
 
 const SOCK_CLOEXEC: u32 = 0o2000000;
 const MSG_NOSIGNAL: u32 = 0x4000;
@@ -33,8 +34,6 @@ const FALLOC_FL_KEEP_SIZE: u32 = 1;
 const FALLOC_FL_PUNCH_HOLE: u32 = 2;
 /// All that `stat(2)` has, and the time of birth.
 const STATX_BASIC_AND_BIRTH: u32 = 0xfff;
-/// Wait for what is being written, write, wait for that.
-const SYNC_RANGE_THROUGH: u32 = 7;
 
 /// Who does an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -298,12 +297,9 @@ impl Lowering<'_> {
                     SyncMode::Full => Sqe::fsync(target, FsyncFlags::empty()),
                     SyncMode::Data => Sqe::fsync(target, FsyncFlags::DATASYNC),
                     // Lengths that the entry has no room for become "to the end", which syncs more than asked.
-                    SyncMode::Range => Sqe::sync_file_range(
-                        target,
-                        offset,
-                        u32::try_from(length).unwrap_or(0),
-                        SYNC_RANGE_THROUGH,
-                    ),
+                    SyncMode::Range => {
+                        Sqe::sync_file_range(target, offset, u32::try_from(length).unwrap_or(0), THROUGH)
+                    }
                 }
             }
             Operation::Truncate { file, length } => Sqe::ftruncate(self.target(file, &mut pins)?, length),
