@@ -136,6 +136,14 @@ impl<M> RawRing<M> {
         Ok(self.inner.engine.cancel(target))
     }
 
+    /// Asks the chains that wait whole in the submission queue and that `target` names to be given up, and returns how
+    /// many entries that reached. See [`Engine::cancel_waiting`].
+    pub fn cancel_waiting(&mut self, target: Target) -> Result<u32, Error> {
+        self.at_home()?;
+        self.inner.submitter.publish();
+        Ok(self.inner.engine.cancel_waiting(target))
+    }
+
     /// Takes an ordinary file, socket or other object into the ring's table.
     ///
     /// Errors: EMFILE if the table is full; EOPNOTSUPP on the sim backend.

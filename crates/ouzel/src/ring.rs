@@ -5,7 +5,7 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use ouzel_engine::{Counters, Gauges, Limits};
+use ouzel_engine::{Counters, Gauges, Limits, Target};
 use ouzel_ring::{Completion, Descriptor, EntryFlags, Errno, Payload, PushError};
 
 use crate::builder::RingBuilder;
@@ -194,7 +194,8 @@ impl<M> Ring<M> {
         self.enter(0)
     }
 
-    /// Waits until the chain of `ticket` is over and returns it.
+    /// Waits until the chain of `ticket` is over and returns it. If nothing in flight can ever end (a SLEEP without end and
+    /// no timeout), this sleeps for ever, as do the other waits.
     ///
     /// Errors: [`Error::Refused`] with ENOENT if there is no such chain (any more).
     pub fn wait(&mut self, ticket: Ticket) -> Result<Done, Error> {
@@ -253,21 +254,18 @@ impl<M> Ring<M> {
     }
 
     /// Gives up a chain: its running step ends with ECANCELED unless it ends otherwise first, later ones do not run, FINALLY
-    /// steps do. Its results come as usual. Returns whether that reached it: false if its ordinary steps are over.
+    /// steps do. One that has not begun, because it waits for others to make room, ends whole with ECANCELED, its FINALLY
+    /// steps too. Its results come as usual. Returns whether that reached it: false if its ordinary steps are over.
     pub fn cancel(&mut self, ticket: Ticket) -> Result<bool, Error> {
         let place = self.slots.get(ticket.slot as usize);
         let place = place.filter(|place| place.generation == ticket.generation);
-        let Some(steps) = place.and_then(|place| place.chain.as_ref()).map(Chain::len) else {
+        if place.is_none_or(|place| place.chain.is_none()) {
             return Err(Error::Refused { call: "cancel", errno: Errno::ENOENT });
-        };
-        // Everything queued must have been admitted for a cancel to find it.
-        self.flush()?;
-        for step in 0..steps {
-            if self.raw.cancel(ouzel_engine::Target::Data(data(ticket.slot, step as u16)))? > 0 {
-                return Ok(true);
-            }
         }
-        Ok(false)
+        // Everything queued that can be admitted must have been.
+        self.flush()?;
+        let steps = Target::DataRange { first: data(ticket.slot, 0), last: data(ticket.slot, u16::MAX) };
+        Ok(self.raw.cancel(steps)? > 0 || self.raw.cancel_waiting(steps)? > 0)
     }
 
     /// Takes an ordinary file, socket or other object into the ring. See [`RawRing::adopt`].
@@ -323,13 +321,18 @@ impl<M> Ring<M> {
 
     /// Enters the ring and takes what has completed.
     fn enter(&mut self, wait: u32) -> Result<(), Error> {
-        self.raw.enter(u32::MAX, wait, None)?;
+        let entered = self.raw.enter(u32::MAX, wait, None)?;
         self.pushed = 0;
         if self.tracing {
             self.collect_events();
         }
         while let Some(completion) = self.raw.pop() {
             deliver(&mut self.slots, &mut self.ended, &completion);
+        }
+        if wait > 0 && entered.readable == 0 && entered.taken == 0 {
+            // Nothing in flight can ever end, such as a SLEEP without end, and nobody else can change that.
+            tracing::warn!(in_flight = self.in_flight, "waiting for what can never end");
+            std::thread::park();
         }
         Ok(())
     }

@@ -19,6 +19,8 @@ use super::lengths::Lengths;
 use super::packets::Effect;
 use super::setup::Features;
 use super::table::{Kind, NONE, Record, Table};
+use crate::backend::memory::is_empty;
+use crate::backend::sync_range::THROUGH;
 
 const SOCK_CLOEXEC: u32 = 0o2000000;
 const MSG_NOSIGNAL: u32 = 0x4000;
@@ -33,8 +35,6 @@ const FALLOC_FL_KEEP_SIZE: u32 = 1;
 const FALLOC_FL_PUNCH_HOLE: u32 = 2;
 /// All that `stat(2)` has, and the time of birth.
 const STATX_BASIC_AND_BIRTH: u32 = 0xfff;
-/// Wait for what is being written, write, wait for that.
-const SYNC_RANGE_THROUGH: u32 = 7;
 
 /// Who does an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,10 @@ pub(super) fn route(operation: &Operation, features: &Features) -> Route {
     let helper = |opcode, reason| if features.has(opcode) { Route::Ring } else { Route::Helper(reason) };
     let call = |opcode, reason| if features.has(opcode) { Route::Ring } else { Route::Call(reason) };
     match operation {
+        // The ring would call it a success on a directory.
+        Operation::Read { buffers, .. } if is_empty(buffers) => {
+            Route::Call("a READ of nothing is for the plain call to judge")
+        }
         Operation::Read { .. }
         | Operation::Write { .. }
         | Operation::Open { .. }
@@ -127,6 +131,7 @@ pub(super) fn wants_descriptors(operation: &Operation, route: Route) -> [u32; 2]
         }
         _ if route == Route::Ring => [NONE; 2],
         Operation::Readdir { file, .. }
+        | Operation::Read { file, .. }
         | Operation::Seek { file, .. }
         | Operation::Truncate { file, .. }
         | Operation::Allocate { file, .. }
@@ -176,6 +181,7 @@ fn fits(table: &Table, features: &Features, operation: &Operation) -> bool {
         }
         Operation::Socket { .. } => features.slots && features.has(Opcode::Socket),
         Operation::Accept { socket, multishot, .. } => features.slots && !multishot && known(socket),
+        Operation::Read { ref buffers, .. } if is_empty(buffers) => false,
         Operation::Read { file, position, .. } | Operation::Write { file, position, .. } => {
             let takes_position = |record: &Record| position.is_none() || record.kind != Kind::Stream;
             table.get(file).is_some_and(|record| is_known(record) && takes_position(record))
@@ -323,12 +329,9 @@ impl Lowering<'_> {
                     SyncMode::Full => Sqe::fsync(target, FsyncFlags::empty()),
                     SyncMode::Data => Sqe::fsync(target, FsyncFlags::DATASYNC),
                     // Lengths that the entry has no room for become "to the end", which syncs more than asked.
-                    SyncMode::Range => Sqe::sync_file_range(
-                        target,
-                        offset,
-                        u32::try_from(length).unwrap_or(0),
-                        SYNC_RANGE_THROUGH,
-                    ),
+                    SyncMode::Range => {
+                        Sqe::sync_file_range(target, offset, u32::try_from(length).unwrap_or(0), THROUGH)
+                    }
                 }
             }
             Operation::Truncate { file, length } => Sqe::ftruncate(self.target(file, pins)?, length),
