@@ -80,31 +80,38 @@ pub(super) enum Effect {
     Connections,
 }
 
+/// What is known of an operation once it is lowered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lowered {
+    pub(super) effect: Effect,
+    /// The indices whose descriptor it names by number.
+    pub(super) pins: [u32; 2],
+}
+
+impl Lowered {
+    /// Nothing.
+    pub(super) const NOTHING: Lowered = Lowered { effect: Effect::Nothing, pins: [NONE; 2] };
+}
+
 /// What the completion of a started operation needs; small, so that many share the cache.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Packet {
     /// The token's word, or [`NOBODY`].
     word: u64,
-    pub(super) effect: Effect,
-    /// The indices whose descriptor it names by number.
-    pub(super) pins: [u32; 2],
+    pub(super) lowered: Lowered,
     /// The slot of the next member of its run, or [`NONE`].
     pub(super) next: u32,
     pub(super) standing: Standing,
 }
 
-const IDLE: Packet = Packet {
-    word: NOBODY,
-    effect: Effect::Nothing,
-    pins: [NONE; 2],
-    next: NONE,
-    standing: Standing::empty(),
-};
+const IDLE: Packet =
+    Packet { word: NOBODY, lowered: Lowered::NOTHING, next: NONE, standing: Standing::empty() };
 
 impl Packet {
+    /// The operation of `token` has started.
     #[inline]
-    pub(super) fn new(token: Token, effect: Effect, pins: [u32; 2], next: u32, standing: Standing) -> Packet {
-        Packet { word: token.to_word(), effect, pins, next, standing }
+    pub(super) fn begin(&mut self, token: Token, next: u32, standing: Standing) {
+        (self.word, self.next, self.standing) = (token.to_word(), next, standing);
     }
 
     /// The token of the operation.
@@ -128,16 +135,21 @@ pub(super) struct Packets {
 }
 
 impl Packets {
-    /// Puts a packet in, and keeps its operation if its standing says so.
+    /// The packet in `slot`, made if there has been none.
     #[inline]
-    pub(super) fn put(&mut self, packet: Packet, operation: &Operation) {
-        let slot = packet.token().slot as usize;
+    pub(super) fn place(&mut self, slot: u32) -> &mut Packet {
+        let slot = slot as usize;
         if slot >= self.packets.len() {
             self.grow(slot);
         }
-        self.packets[slot] = packet;
-        if packet.standing.contains(Standing::KEPT) {
-            self.operations[slot] = *operation;
+        &mut self.packets[slot]
+    }
+
+    /// Keeps the operation of a packet that is [`KEPT`](Standing::KEPT).
+    #[inline]
+    pub(super) fn keep(&mut self, slot: u32, operation: &Operation) {
+        if let Some(kept) = self.operations.get_mut(slot as usize) {
+            *kept = *operation;
         }
     }
 
