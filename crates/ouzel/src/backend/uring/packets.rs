@@ -135,22 +135,17 @@ pub(super) struct Packets {
 }
 
 impl Packets {
-    /// The packet in `slot`, made if there has been none.
+    /// The packet in `slot`, made if there has been none, for a new operation: one to be kept or another.
     #[inline]
-    pub(super) fn place(&mut self, slot: u32) -> &mut Packet {
+    pub(super) fn place(&mut self, slot: u32, kept: Option<&Operation>) -> &mut Packet {
         let slot = slot as usize;
         if slot >= self.packets.len() {
             self.grow(slot);
         }
-        &mut self.packets[slot]
-    }
-
-    /// Keeps the operation of a packet that is [`KEPT`](Standing::KEPT).
-    #[inline]
-    pub(super) fn keep(&mut self, slot: u32, operation: &Operation) {
-        if let Some(kept) = self.operations.get_mut(slot as usize) {
-            *kept = *operation;
+        if let Some(operation) = kept {
+            self.operations[slot] = *operation;
         }
+        &mut self.packets[slot]
     }
 
     #[cold]

@@ -88,8 +88,9 @@ impl Uring {
         let Step { token, ref operation, may_wait, .. } = *step;
         let Some(entry) = self.ring.next_place() else { return Err(Errno::ENOBUFS) };
         standing.set(Standing::MAY_WAIT, may_wait);
-        standing.set(Standing::KEPT, can_be_repeated(operation));
-        let packet = self.packets.place(token.slot);
+        let kept = can_be_repeated(operation).then_some(operation);
+        standing.set(Standing::KEPT, kept.is_some());
+        let packet = self.packets.place(token.slot, kept);
         packet.begin(token, next, standing);
         let lowering = Lowering {
             table: &mut self.table,
@@ -108,9 +109,6 @@ impl Uring {
         entry.flags |= link.bits();
         memory::push_placed(&mut self.ring);
         self.table.pin_all(packet.lowered.pins);
-        if packet.standing.contains(Standing::KEPT) {
-            self.packets.keep(token.slot, operation);
-        }
         self.in_flight += 1;
         Ok(())
     }
@@ -197,7 +195,7 @@ impl Uring {
         if let Err(error) = helpers.start(Job { token, operation, numbers, may_wait }) {
             return self.finish_now(Err(error), way);
         }
-        let packet = self.packets.place(token.slot);
+        let packet = self.packets.place(token.slot, None);
         packet.lowered = Lowered { effect: Effect::Nothing, pins: indices };
         packet.begin(token, NONE, Standing::HELPER);
         self.table.pin_all(indices);
