@@ -265,10 +265,10 @@ impl Lowering<'_> {
                 let (target, offset) = self.seekable(file, position)?;
                 match buffers {
                     Buffers::One(span) => {
-                        *self.entry = Sqe::read(target, span.pointer, span.length as u32, offset)
+                        *self.entry = Sqe::read(target, span.pointer, span.length as u32, offset);
                     }
                     Buffers::Many { spans, count } => {
-                        *self.entry = Sqe::readv(target, spans.cast::<c_void>(), count as u32, offset, 0)
+                        *self.entry = Sqe::readv(target, spans.cast::<c_void>(), count as u32, offset, 0);
                     }
                 }
             }
@@ -276,10 +276,10 @@ impl Lowering<'_> {
                 let (target, offset) = self.seekable(file, position)?;
                 match buffers {
                     Buffers::One(span) => {
-                        *self.entry = Sqe::write(target, span.pointer, span.length as u32, offset)
+                        *self.entry = Sqe::write(target, span.pointer, span.length as u32, offset);
                     }
                     Buffers::Many { spans, count } => {
-                        *self.entry = Sqe::writev(target, spans.cast::<c_void>(), count as u32, offset, 0)
+                        *self.entry = Sqe::writev(target, spans.cast::<c_void>(), count as u32, offset, 0);
                     }
                 }
             }
@@ -289,26 +289,26 @@ impl Lowering<'_> {
                 if opens_descriptor(flags, self.features) {
                     let names = flags.intersects(OpenFlags::DIRECTORY.union(OpenFlags::PATH));
                     self.lowered.effect = Effect::Opens(into, if names { Kind::File } else { Kind::Unknown });
-                    *self.entry = Sqe::openat(number, text(path), bits | OFlags::CLOEXEC.bits(), mode)
+                    *self.entry = Sqe::openat(number, text(path), bits | OFlags::CLOEXEC.bits(), mode);
                 } else {
                     self.lowered.effect = Effect::Fills(into);
                     self.table.put_opened(into, into, None, Kind::Unknown);
-                    *self.entry = Sqe::openat_direct(number, text(path), bits, mode, Slot(into))
+                    *self.entry = Sqe::openat_direct(number, text(path), bits, mode, Slot(into));
                 }
             }
             Operation::Close { file } => {
                 self.lowered.effect = Effect::Closes(file);
-                *self.entry = self.close(file)?
+                *self.entry = self.close(file)?;
             }
             Operation::Send { socket, buffer, flags } => {
                 let target = self.target(socket)?;
                 let bits = flags.bits() as u32 | MSG_NOSIGNAL | self.at_once();
-                *self.entry = Sqe::send(target, buffer.pointer, buffer.length as u32, bits)
+                *self.entry = Sqe::send(target, buffer.pointer, buffer.length as u32, bits);
             }
             Operation::Recv { socket, buffer, flags } => {
                 let target = self.target(socket)?;
                 let bits = flags.bits() as u32 | self.at_once();
-                *self.entry = Sqe::recv(target, buffer.pointer, buffer.length as u32, bits)
+                *self.entry = Sqe::recv(target, buffer.pointer, buffer.length as u32, bits);
             }
             _ => return self.lower_rare(operation),
         }
@@ -318,11 +318,11 @@ impl Lowering<'_> {
     /// The same for the operations that are not done a million times a second.
     #[inline(never)]
     fn lower_rare(mut self, operation: &Operation) -> Result<(), Errno> {
-        match *operation {
+        *self.entry = match *operation {
             Operation::Poll { file, events, multishot } => {
                 let flags = if multishot { PollFlags::ADD_MULTI } else { PollFlags::empty() };
                 self.lowered.effect = if multishot { Effect::Many } else { Effect::Nothing };
-                *self.entry = Sqe::poll_add(self.target(file)?, events.bits() as u32, flags)
+                Sqe::poll_add(self.target(file)?, events.bits() as u32, flags)
             }
             Operation::Stat { directory, path, record, flags } => {
                 let number = self.directory(directory, 0)?;
@@ -333,26 +333,23 @@ impl Lowering<'_> {
                 if flags.contains(StatFlags::NOFOLLOW) {
                     bits |= AT_SYMLINK_NOFOLLOW;
                 }
-                *self.entry =
-                    Sqe::statx(number, path, bits, STATX_BASIC_AND_BIRTH, record.pointer.cast::<c_void>())
+                Sqe::statx(number, path, bits, STATX_BASIC_AND_BIRTH, record.pointer.cast::<c_void>())
             }
             Operation::Sync { file, mode, offset, length } => {
                 let target = self.target(file)?;
                 match mode {
-                    SyncMode::Full => *self.entry = Sqe::fsync(target, FsyncFlags::empty()),
-                    SyncMode::Data => *self.entry = Sqe::fsync(target, FsyncFlags::DATASYNC),
+                    SyncMode::Full => Sqe::fsync(target, FsyncFlags::empty()),
+                    SyncMode::Data => Sqe::fsync(target, FsyncFlags::DATASYNC),
                     // Lengths that the entry has no room for become "to the end", which syncs more than asked.
-                    SyncMode::Range => {
-                        *self.entry = Sqe::sync_file_range(
-                            target,
-                            offset,
-                            u32::try_from(length).unwrap_or(0),
-                            SYNC_RANGE_THROUGH,
-                        )
-                    }
+                    SyncMode::Range => Sqe::sync_file_range(
+                        target,
+                        offset,
+                        u32::try_from(length).unwrap_or(0),
+                        SYNC_RANGE_THROUGH,
+                    ),
                 }
             }
-            Operation::Truncate { file, length } => *self.entry = Sqe::ftruncate(self.target(file)?, length),
+            Operation::Truncate { file, length } => Sqe::ftruncate(self.target(file)?, length),
             Operation::Allocate { file, offset, length, flags } => {
                 let mut mode = 0;
                 if flags.contains(AllocateFlags::KEEP_SIZE) {
@@ -361,14 +358,14 @@ impl Lowering<'_> {
                 if flags.contains(AllocateFlags::PUNCH_HOLE) {
                     mode |= FALLOC_FL_PUNCH_HOLE;
                 }
-                *self.entry = Sqe::fallocate(self.target(file)?, mode, offset, length)
+                Sqe::fallocate(self.target(file)?, mode, offset, length)
             }
             Operation::Mkdir { directory, path, mode } => {
-                *self.entry = Sqe::mkdirat(self.directory(directory, 0)?, text(path), mode)
+                Sqe::mkdirat(self.directory(directory, 0)?, text(path), mode)
             }
             Operation::Remove { directory, path, flags } => {
                 let bits = if flags.contains(RemoveFlags::DIRECTORY) { AT_REMOVEDIR } else { 0 };
-                *self.entry = Sqe::unlinkat(self.directory(directory, 0)?, text(path), bits)
+                Sqe::unlinkat(self.directory(directory, 0)?, text(path), bits)
             }
             Operation::Rename { from, old, to, new, flags } => {
                 let mut bits = 0;
@@ -379,39 +376,39 @@ impl Lowering<'_> {
                     bits |= RENAME_EXCHANGE;
                 }
                 let from = self.directory(from, 0)?;
-                *self.entry = Sqe::renameat(from, text(old), self.directory(to, 1)?, text(new), bits)
+                Sqe::renameat(from, text(old), self.directory(to, 1)?, text(new), bits)
             }
             Operation::Link { from, old, to, new, flags } => {
                 let bits = if flags.contains(LinkFlags::FOLLOW) { AT_SYMLINK_FOLLOW } else { 0 };
                 let from = self.directory(from, 0)?;
-                *self.entry = Sqe::linkat(from, text(old), self.directory(to, 1)?, text(new), bits)
+                Sqe::linkat(from, text(old), self.directory(to, 1)?, text(new), bits)
             }
             Operation::Symlink { target, directory, path } => {
-                *self.entry = Sqe::symlinkat(text(target), self.directory(directory, 0)?, text(path))
+                Sqe::symlinkat(text(target), self.directory(directory, 0)?, text(path))
             }
             Operation::Socket { domain, kind, protocol, into } => {
                 let (domain, kind, protocol) = (domain as u32, kind as u32, protocol as u32);
                 if self.features.slots {
                     self.lowered.effect = Effect::Fills(into);
                     self.table.put(into, into, None, Kind::Stream);
-                    *self.entry = Sqe::socket_direct(domain, kind, protocol, Slot(into))
+                    Sqe::socket_direct(domain, kind, protocol, Slot(into))
                 } else {
                     self.lowered.effect = Effect::Makes(into);
-                    *self.entry = Sqe::socket(domain, kind | SOCK_CLOEXEC, protocol)
+                    Sqe::socket(domain, kind | SOCK_CLOEXEC, protocol)
                 }
             }
             Operation::Bind { socket, address } => {
                 let target = self.target(socket)?;
-                *self.entry = Sqe::bind(target, address.pointer.cast::<c_void>(), address.length as u32)
+                Sqe::bind(target, address.pointer.cast::<c_void>(), address.length as u32)
             }
-            Operation::Listen { socket, backlog } => *self.entry = Sqe::listen(self.target(socket)?, backlog),
+            Operation::Listen { socket, backlog } => Sqe::listen(self.target(socket)?, backlog),
             Operation::Accept { socket, multishot: true, .. } => {
                 self.lowered.effect = Effect::Connections;
                 let target = self.target(socket)?;
                 if self.features.slots {
-                    *self.entry = Sqe::accept_multishot_direct(target, 0)
+                    Sqe::accept_multishot_direct(target, 0)
                 } else {
-                    *self.entry = Sqe::accept_multishot(target, SOCK_CLOEXEC)
+                    Sqe::accept_multishot(target, SOCK_CLOEXEC)
                 }
             }
             Operation::Accept { socket, address, into, .. } => {
@@ -425,18 +422,16 @@ impl Lowering<'_> {
                 };
                 if self.features.slots {
                     self.table.put(into, into, None, Kind::Stream);
-                    *self.entry = Sqe::accept_direct(target, address, length, 0, Slot(into))
+                    Sqe::accept_direct(target, address, length, 0, Slot(into))
                 } else {
-                    *self.entry = Sqe::accept(target, address, length, SOCK_CLOEXEC)
+                    Sqe::accept(target, address, length, SOCK_CLOEXEC)
                 }
             }
             Operation::Connect { socket, address } => {
                 let target = self.target(socket)?;
-                *self.entry = Sqe::connect(target, address.pointer.cast::<c_void>(), address.length as u32)
+                Sqe::connect(target, address.pointer.cast::<c_void>(), address.length as u32)
             }
-            Operation::Shutdown { socket, how } => {
-                *self.entry = Sqe::shutdown(self.target(socket)?, how as u64 as u32)
-            }
+            Operation::Shutdown { socket, how } => Sqe::shutdown(self.target(socket)?, how as u64 as u32),
             Operation::Read { .. }
             | Operation::Write { .. }
             | Operation::Open { .. }
@@ -449,7 +444,7 @@ impl Lowering<'_> {
             | Operation::Pipe { .. } => {
                 return Err(Errno::ENOSYS);
             }
-        }
+        };
         Ok(())
     }
 

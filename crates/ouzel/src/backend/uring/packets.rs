@@ -61,6 +61,8 @@ pub(super) enum Effect {
     Nothing,
     /// The kernel has filled the slot at this index, which the table knows; if it fails, the index is empty again.
     Fills(u32),
+    /// The object at this index is gone.
+    Closes(u32),
     /// The result is the number of a descriptor that OPEN made, which goes to this index.
     Opens(u32, Kind),
     /// The result is the number of a socket, which goes to this index.
@@ -72,8 +74,6 @@ pub(super) enum Effect {
         /// The kernel writes the address and its length.
         addressed: bool,
     },
-    /// The object at this index is gone.
-    Closes(u32),
     /// Each completion is one result of many.
     Many,
     /// Each completion is one connection of many.
