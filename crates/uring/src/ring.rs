@@ -139,6 +139,25 @@ impl Ring {
         self.submission.push(entry)
     }
 
+    /// The place of the next entry in the submission queue, if there is room: an entry can be made there, which
+    /// saves the copy, and then be pushed with [`push_placed`](Self::push_placed). It holds what an earlier entry
+    /// left. Until it is pushed nobody looks at it.
+    #[inline(always)]
+    pub fn next_place(&mut self) -> Option<&mut Sqe> {
+        self.submission.next_place()
+    }
+
+    /// Pushes the entry that was made at [`next_place`](Self::next_place).
+    ///
+    /// # Safety
+    ///
+    /// As for [`push`](Self::push); and since the last push, `next_place` has returned a place and a whole entry was
+    /// written to it.
+    #[inline(always)]
+    pub unsafe fn push_placed(&mut self) {
+        self.submission.push_placed();
+    }
+
     /// How many entries can be pushed now.
     #[inline]
     pub fn sq_room(&self) -> u32 {

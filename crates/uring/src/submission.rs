@@ -74,17 +74,30 @@ impl SubmissionQueue {
     /// Copies an entry in, unseen by the kernel until `publish`.
     #[inline(always)]
     pub(crate) fn push(&mut self, entry: &Sqe) -> Result<(), Full> {
+        *self.next_place().ok_or(Full)? = *entry;
+        self.push_placed();
+        Ok(())
+    }
+
+    /// The place of the next entry, if there is room. It holds what an earlier entry left.
+    #[inline(always)]
+    pub(crate) fn next_place(&mut self) -> Option<&mut Sqe> {
         if self.local_tail.wrapping_sub(self.known_head) >= self.capacity {
             self.known_head = self.head();
             if self.local_tail.wrapping_sub(self.known_head) >= self.capacity {
-                return Err(Full);
+                return None;
             }
         }
         let index = (self.local_tail & self.mask) as usize;
-        // SAFETY: the mask keeps the index inside the array, and the kernel has finished with that entry.
-        unsafe { self.entries.add(index).write(*entry) };
+        // SAFETY: the mask keeps the index inside the array; the kernel has finished with that entry, and does not look
+        // at it again before the tail has moved past it, for which `self` must be borrowed anew.
+        Some(unsafe { self.entries.add(index).as_mut() })
+    }
+
+    /// Takes what is at the next place, which `next_place` must have returned, for pushed.
+    #[inline(always)]
+    pub(crate) fn push_placed(&mut self) {
         self.local_tail = self.local_tail.wrapping_add(1);
-        Ok(())
     }
 
     /// Makes what was pushed visible to the kernel. Release pairs with the kernel's acquire of the tail.

@@ -36,8 +36,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 use self::helpers::Helpers;
 use self::lengths::Lengths;
-use self::lower::{Lowered, Lowering, Route};
-use self::packets::{CANCEL, CANCEL_POLL, Effect, OWN, POLL, Packet, Packets, SLOTS, Standing};
+use self::lower::Route;
+use self::packets::{CANCEL, CANCEL_POLL, Effect, OWN, POLL, Packets, SLOTS, Standing};
 pub use self::setup::{Features, Missing, Policy, UringError, UringOptions};
 use self::table::{Kind, NONE, Table};
 use super::HostBackend;
@@ -171,6 +171,7 @@ impl Uring {
     }
 
     /// Makes the descriptors that a step needs, and starts it unless it is one for the ring.
+    #[inline(never)]
     fn start_otherwise(&mut self, first: &Step) -> Option<Started> {
         let route = lower::route(&first.operation, &self.features);
         let indices = lower::wants_descriptors(&first.operation, route);
@@ -191,6 +192,7 @@ impl Uring {
         }
     }
 
+    #[cold]
     fn finish_now(&self, outcome: Result<u64, Errno>, way: Way) -> Started {
         let outcome = match outcome {
             Ok(result) => Outcome::success(result),
@@ -199,29 +201,11 @@ impl Uring {
         Started::Finished { outcome, way }
     }
 
-    /// Remembers the operation of `step` from now on.
-    #[inline]
-    fn remember(&mut self, step: &Step, effect: Effect, pins: [u32; 2], next: u32, standing: Standing) {
-        self.table.pin_all(pins);
-        let wait = if step.may_wait { Standing::MAY_WAIT } else { Standing::empty() };
-        let packet = Packet::new(step.token, effect, pins, next, standing | wait);
-        self.packets.put(packet, &step.operation);
-        self.in_flight += 1;
-    }
-
-    /// Makes the entry of one operation.
-    #[inline(always)]
-    fn lower(
-        &mut self,
-        token: Token,
-        operation: &Operation,
-        may_wait: bool,
-        lowered: &mut Lowered,
-    ) -> Result<(), Errno> {
-        let (table, features, lengths) = (&mut self.table, &self.features, &mut self.lengths);
-        Lowering { table, features, lengths, packet: token.slot, may_wait }.lower(operation, lowered)?;
-        lowered.entry.user_data = token.to_word();
-        Ok(())
+    /// The next report from `completion` on.
+    #[inline(never)]
+    fn next_behind(&mut self, completion: Cqe) -> Option<Report> {
+        self.held.push_back(completion);
+        self.next_of_all()
     }
 
     /// The next report, out of everything that may hold one.
@@ -336,7 +320,7 @@ impl Backend for Uring {
             if report.is_some() {
                 return report;
             }
-            self.held.push_back(completion);
+            return self.next_behind(completion);
         }
         self.next_of_all()
     }
@@ -399,7 +383,7 @@ impl Drop for Uring {
                 if let Outcome::Done { error: Errno::OK, result, .. } = report.outcome
                     && report.more
                     && let Some(packet) = self.packets.at(report.token.slot)
-                    && packet.effect == Effect::Connections
+                    && packet.lowered.effect == Effect::Connections
                 {
                     self.discard(result);
                 }

@@ -61,6 +61,8 @@ pub(super) enum Effect {
     Nothing,
     /// The kernel has filled the slot at this index, which the table knows; if it fails, the index is empty again.
     Fills(u32),
+    /// The object at this index is gone.
+    Closes(u32),
     /// The result is the number of a descriptor that OPEN made, which goes to this index.
     Opens(u32, Kind),
     /// The result is the number of a socket, which goes to this index.
@@ -72,12 +74,23 @@ pub(super) enum Effect {
         /// The kernel writes the address and its length.
         addressed: bool,
     },
-    /// The object at this index is gone.
-    Closes(u32),
     /// Each completion is one result of many.
     Many,
     /// Each completion is one connection of many.
     Connections,
+}
+
+/// What is known of an operation once it is lowered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lowered {
+    pub(super) effect: Effect,
+    /// The indices whose descriptor it names by number.
+    pub(super) pins: [u32; 2],
+}
+
+impl Lowered {
+    /// Nothing.
+    pub(super) const NOTHING: Lowered = Lowered { effect: Effect::Nothing, pins: [NONE; 2] };
 }
 
 /// What the completion of a started operation needs; small, so that many share the cache.
@@ -85,26 +98,20 @@ pub(super) enum Effect {
 pub(super) struct Packet {
     /// The token's word, or [`NOBODY`].
     word: u64,
-    pub(super) effect: Effect,
-    /// The indices whose descriptor it names by number.
-    pub(super) pins: [u32; 2],
+    pub(super) lowered: Lowered,
     /// The slot of the next member of its run, or [`NONE`].
     pub(super) next: u32,
     pub(super) standing: Standing,
 }
 
-const IDLE: Packet = Packet {
-    word: NOBODY,
-    effect: Effect::Nothing,
-    pins: [NONE; 2],
-    next: NONE,
-    standing: Standing::empty(),
-};
+const IDLE: Packet =
+    Packet { word: NOBODY, lowered: Lowered::NOTHING, next: NONE, standing: Standing::empty() };
 
 impl Packet {
+    /// The operation of `token` has started.
     #[inline]
-    pub(super) fn new(token: Token, effect: Effect, pins: [u32; 2], next: u32, standing: Standing) -> Packet {
-        Packet { word: token.to_word(), effect, pins, next, standing }
+    pub(super) fn begin(&mut self, token: Token, next: u32, standing: Standing) {
+        (self.word, self.next, self.standing) = (token.to_word(), next, standing);
     }
 
     /// The token of the operation.
@@ -128,17 +135,17 @@ pub(super) struct Packets {
 }
 
 impl Packets {
-    /// Puts a packet in, and keeps its operation if its standing says so.
+    /// The packet in `slot`, made if there has been none, for a new operation: one to be kept or another.
     #[inline]
-    pub(super) fn put(&mut self, packet: Packet, operation: &Operation) {
-        let slot = packet.token().slot as usize;
+    pub(super) fn place(&mut self, slot: u32, kept: Option<&Operation>) -> &mut Packet {
+        let slot = slot as usize;
         if slot >= self.packets.len() {
             self.grow(slot);
         }
-        self.packets[slot] = packet;
-        if packet.standing.contains(Standing::KEPT) {
+        if let Some(operation) = kept {
             self.operations[slot] = *operation;
         }
+        &mut self.packets[slot]
     }
 
     #[cold]

@@ -12,7 +12,7 @@ use ouzel_ring::Errno;
 use ouzel_ring::modifiers::SyncMode;
 use ouzel_uring::abi::Cqe;
 
-use super::packets::{BELL, CANCEL, Effect, KIND, OWN, Packet, Standing};
+use super::packets::{BELL, CANCEL, Effect, KIND, Lowered, OWN, Packet, Standing};
 use super::table::{Kind, NONE};
 use super::{Uring, calls, memory};
 
@@ -23,16 +23,17 @@ impl Uring {
     pub(super) fn read_success(&mut self, completion: &Cqe) -> Option<Report> {
         // The word of an entry of the backend's own is no live packet's.
         let token = Token::from_word(completion.user_data);
-        let effect = self.packets.of(token)?.effect;
+        let effect = self.packets.of(token)?.lowered.effect;
         if completion.res < 0 {
             return None;
         }
-        match effect {
-            Effect::Nothing | Effect::Fills(_) => {}
-            Effect::Closes(index) => self.table.closed(index),
-            _ => return None,
+        if !matches!(effect, Effect::Nothing | Effect::Fills(_) | Effect::Closes(_)) {
+            return None;
         }
         self.finish(token.slot);
+        if let Effect::Closes(index) = effect {
+            self.table.closed(index);
+        }
         Some(Report { token, outcome: Outcome::success(completion.res as u64), more: false })
     }
 
@@ -47,7 +48,7 @@ impl Uring {
             return None;
         }
         let token = Token::from_word(completion.user_data);
-        let effect = self.packets.of(token)?.effect;
+        let effect = self.packets.of(token)?.lowered.effect;
         if completion.res < 0 {
             return self.read_failure(token, Errno::from_raw(completion.res));
         }
@@ -112,7 +113,7 @@ impl Uring {
 
     #[cold]
     fn read_failure(&mut self, token: Token, error: Errno) -> Option<Report> {
-        let Packet { standing, effect, .. } = *self.packets.of(token)?;
+        let Packet { standing, lowered: Lowered { effect, .. }, .. } = *self.packets.of(token)?;
         let cancelled = standing.contains(Standing::CANCELLED);
         let error = match error {
             Errno::ECANCELED if standing.contains(Standing::IN_RUN) && !cancelled => {
@@ -153,7 +154,7 @@ impl Uring {
 
     /// The report of an operation that failed.
     pub(super) fn fail(&mut self, token: Token, error: Errno) -> Report {
-        if let Some(effect) = self.packets.of(token).map(|packet| packet.effect) {
+        if let Some(effect) = self.packets.of(token).map(|packet| packet.lowered.effect) {
             self.undo(effect, error);
         }
         self.finish(token.slot);
@@ -191,7 +192,7 @@ impl Uring {
     fn finish(&mut self, slot: u32) {
         let Some(packet) = self.packets.at(slot) else { return };
         packet.free();
-        let (pins, next) = (packet.pins, packet.next);
+        let (pins, next) = (packet.lowered.pins, packet.next);
         self.in_flight -= 1;
         if next != NONE {
             self.begun(next);

@@ -10,8 +10,8 @@ use ouzel_uring::Sqe;
 use ouzel_uring::abi::{PollFlags, SqeFlags};
 
 use super::helpers::{Helpers, Job};
-use super::lower::Lowered;
-use super::packets::{BELL, END, Effect, POLL, Standing};
+use super::lower::Lowering;
+use super::packets::{BELL, END, Effect, Lowered, POLL, Standing};
 use super::table::{Kind, NONE};
 use super::{IN_KERNEL, ON_THE_SPOT, Uring, calls, memory};
 
@@ -44,9 +44,18 @@ impl Uring {
             return Started::Busy;
         }
         let mut rest = steps[..count].iter();
-        let (mut taken, mut standing, mut lowered) = (0, Standing::empty(), Lowered::NOTHING);
+        let (mut taken, mut standing) = (0, Standing::empty());
         while let Some(step) = rest.next() {
-            if let Err(error) = self.lower(step.token, &step.operation, step.may_wait, &mut lowered) {
+            let (mut next, mut link) = (NONE, SqeFlags::empty());
+            if let Some(follower) = rest.as_slice().first() {
+                next = follower.token.slot;
+                standing.insert(Standing::IN_RUN);
+                link = match follower.edge {
+                    Edge::Success => SqeFlags::IO_LINK,
+                    Edge::Always => SqeFlags::IO_HARDLINK,
+                };
+            }
+            if let Err(error) = self.push_step(step, link, next, standing) {
                 if taken == 0 {
                     return self.finish_now(Err(error), ON_THE_SPOT);
                 }
@@ -54,32 +63,54 @@ impl Uring {
                 self.end_run(&steps[taken - 1]);
                 break;
             }
-            if taken == 0
-                && let Effect::Closes(file) = lowered.effect
-            {
-                // A close further down a run may never happen, and until it does the object is there.
-                self.table.begin_close(file);
-            }
-            let mut next = NONE;
-            if let Some(follower) = rest.as_slice().first() {
-                next = follower.token.slot;
-                standing.insert(Standing::IN_RUN);
-                let link = match follower.edge {
-                    Edge::Success => SqeFlags::IO_LINK,
-                    Edge::Always => SqeFlags::IO_HARDLINK,
-                };
-                lowered.entry = lowered.entry.with(link);
-            }
-            let kept = if can_be_repeated(&step.operation) { Standing::KEPT } else { Standing::empty() };
-            self.remember(step, lowered.effect, lowered.pins, next, standing | kept);
-            self.push(&lowered.entry);
             standing.insert(Standing::BEHIND);
             taken += 1;
+        }
+        if let Operation::Close { file } = first.operation {
+            // A close further down a run may never happen, and until it does the object is there.
+            self.table.begin_close(file);
         }
         if at_once {
             self.push_cancel(first.token.to_word());
         }
         Started::Taken { count: taken, way: IN_KERNEL }
+    }
+
+    /// Pushes a step, for which there is room, with a link to the one in `next`, and remembers it.
+    #[inline(always)]
+    fn push_step(
+        &mut self,
+        step: &Step,
+        link: SqeFlags,
+        next: u32,
+        mut standing: Standing,
+    ) -> Result<(), Errno> {
+        let Step { token, ref operation, may_wait, .. } = *step;
+        let Some(entry) = self.ring.next_place() else { return Err(Errno::ENOBUFS) };
+        standing.set(Standing::MAY_WAIT, may_wait);
+        let kept = can_be_repeated(operation).then_some(operation);
+        standing.set(Standing::KEPT, kept.is_some());
+        let packet = self.packets.place(token.slot, kept);
+        packet.begin(token, next, standing);
+        let lowering = Lowering {
+            table: &mut self.table,
+            features: &self.features,
+            lengths: &mut self.lengths,
+            packet: token.slot,
+            may_wait,
+            entry,
+            lowered: &mut packet.lowered,
+        };
+        if let Err(error) = lowering.lower(operation) {
+            packet.free();
+            return Err(error);
+        }
+        entry.user_data = packet.token().to_word();
+        entry.flags |= link.bits();
+        memory::push_placed(&mut self.ring);
+        self.table.pin_all(packet.lowered.pins);
+        self.in_flight += 1;
+        Ok(())
     }
 
     /// Ends a run behind `last`, which was pushed with a link to what turned out not to be able to follow.
@@ -97,6 +128,7 @@ impl Uring {
 
     /// Whether an operation that may not wait has to be cancelled as soon as it was tried, because the kernel has no
     /// other way to be told. ETIMEDOUT if it is known already that it would have to wait.
+    #[inline(never)]
     fn must_be_stopped(&mut self, operation: &Operation) -> Result<bool, Errno> {
         let (file, events) = match *operation {
             Operation::Accept { .. } | Operation::Connect { .. } | Operation::Poll { .. } => return Ok(true),
@@ -163,7 +195,11 @@ impl Uring {
         if let Err(error) = helpers.start(Job { token, operation, numbers, may_wait }) {
             return self.finish_now(Err(error), way);
         }
-        self.remember(step, Effect::Nothing, indices, NONE, Standing::HELPER);
+        let packet = self.packets.place(token.slot, None);
+        packet.lowered = Lowered { effect: Effect::Nothing, pins: indices };
+        packet.begin(token, NONE, Standing::HELPER);
+        self.table.pin_all(indices);
+        self.in_flight += 1;
         Started::Taken { count: 1, way }
     }
 
@@ -201,15 +237,28 @@ impl Uring {
         let token = packet.token();
         packet.standing.remove(Standing::AGAIN | Standing::IN_RUN | Standing::POLLED);
         let cancelled = packet.standing.contains(Standing::CANCELLED);
-        self.table.unpin_all(std::mem::replace(&mut packet.pins, [NONE; 2]));
-        let mut lowered = Lowered::NOTHING;
-        let tried =
-            if cancelled { Err(Errno::ECANCELED) } else { self.lower(token, &operation, true, &mut lowered) };
+        self.table.unpin_all(std::mem::replace(&mut packet.lowered.pins, [NONE; 2]));
+        let (mut entry, mut lowered) = (Sqe::nop(), Lowered::NOTHING);
+        let tried = if cancelled {
+            Err(Errno::ECANCELED)
+        } else {
+            Lowering {
+                table: &mut self.table,
+                features: &self.features,
+                lengths: &mut self.lengths,
+                packet: slot,
+                may_wait: true,
+                entry: &mut entry,
+                lowered: &mut lowered,
+            }
+            .lower(&operation)
+        };
         if let Err(error) = tried {
             let report = self.fail(token, error);
             self.ready.push_back(report);
             return;
         }
+        entry.user_data = token.to_word();
         let events = match operation {
             Operation::Read { .. } | Operation::Recv { .. } | Operation::Accept { multishot: false, .. } => {
                 POLL_IN
@@ -218,19 +267,18 @@ impl Uring {
             _ => 0,
         };
         if events != 0 {
-            let mut poll = Sqe::poll_add(lowered.entry.fd, events, PollFlags::empty());
-            poll.flags = lowered.entry.flags;
+            let mut poll = Sqe::poll_add(entry.fd, events, PollFlags::empty());
+            poll.flags = entry.flags;
             self.push(&poll.link().user_data(token.to_word() | POLL));
         }
         // A local listener whose queue is full cannot be polled for; a kernel worker waits for it.
-        let entry = match operation {
-            Operation::Connect { .. } => lowered.entry.asynchronous(),
-            _ => lowered.entry,
-        };
+        if matches!(operation, Operation::Connect { .. }) {
+            entry = entry.asynchronous();
+        }
         self.push(&entry);
         self.table.pin_all(lowered.pins);
         if let Some(packet) = self.packets.at(slot) {
-            packet.pins = lowered.pins;
+            packet.lowered = lowered;
             if events != 0 {
                 packet.standing.insert(Standing::POLLED);
             }
