@@ -6,10 +6,10 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use ouzel_engine::{Counters, Gauges, Limits, Target};
-use ouzel_ring::{Completion, Descriptor, EntryFlags, Errno, Payload, PushError};
+use ouzel_ring::{Completion, Descriptor, Errno, PushError};
 
 use crate::builder::RingBuilder;
-use crate::chain::{Chain, Layout, Memory};
+use crate::chain::{Body, Chain, Layout};
 use crate::done::Done;
 use crate::error::{BuildError, Error};
 use crate::explain::Explanation;
@@ -53,9 +53,9 @@ impl From<Box<Rejected>> for Error {
 /// Where a submitted chain is kept.
 struct Slot {
     generation: u32,
-    chain: Option<Chain>,
     /// Completions still to come, those of silent steps that fail not counted: they come before the last one.
     remaining: u32,
+    chain: Option<Chain>,
 }
 
 /// A programmable I/O ring in this process.
@@ -68,8 +68,8 @@ pub struct Ring<M = Pinned> {
     free: Vec<u32>,
     ended: VecDeque<u32>,
     layout: Layout,
-    /// Entries pushed and not entered.
-    pushed: u32,
+    /// The most steps a chain may have.
+    longest: usize,
     in_flight: u32,
     tracing: bool,
 }
@@ -90,12 +90,12 @@ impl Ring<Pinned> {
 impl<M> Ring<M> {
     pub(crate) fn over(raw: RawRing<M>) -> Ring<M> {
         Ring {
+            longest: raw.limits().chain as usize,
             raw,
             slots: Vec::new(),
             free: Vec::new(),
             ended: VecDeque::new(),
             layout: Layout::default(),
-            pushed: 0,
             in_flight: 0,
             tracing: false,
         }
@@ -139,54 +139,53 @@ impl<M> Ring<M> {
     ///
     /// Errors: the chain comes back with the error; see [`Rejected`].
     pub fn submit(&mut self, chain: Chain) -> Result<Ticket, Box<Rejected>> {
-        let mut layout = std::mem::take(&mut self.layout);
-        let result = self.submit_laid_out(chain, &mut layout);
-        self.layout = layout;
-        result
+        match self.make_room(&chain.body) {
+            Ok(()) => Ok(self.push(chain)),
+            Err(error) => Err(Box::new(Rejected { error, chain })),
+        }
     }
 
-    fn submit_laid_out(&mut self, mut chain: Chain, layout: &mut Layout) -> Result<Ticket, Box<Rejected>> {
+    /// Lays the chain out, and sees to it that all its entries can be pushed.
+    #[inline]
+    fn make_room(&mut self, chain: &Body) -> Result<(), Error> {
         if !self.raw.is_ours() {
-            return Err(Box::new(Rejected { error: Error::ForkedChild, chain }));
+            return Err(Error::ForkedChild);
         }
-        let steps = chain.len();
-        let limit = self.raw.limits().chain as usize;
-        if let Err(error) = layout.lay_out(&chain) {
-            return Err(Box::new(Rejected { error: error.into(), chain }));
+        self.layout.lay_out(chain)?;
+        let steps = chain.steps.len();
+        if steps > self.longest {
+            return Err(BuildError::TooLong { steps, limit: self.longest }.into());
         }
-        if steps > limit {
-            return Err(Box::new(Rejected { error: BuildError::TooLong { steps, limit }.into(), chain }));
-        }
-        while self.raw.room() < steps as u32 {
+        while (self.raw.room() as usize) < steps {
             // Completions are popped as they come, so the engine always finds room to go on.
-            if let Err(error) = self.enter(1) {
-                return Err(Box::new(Rejected { error, chain }));
-            }
+            self.enter(1)?;
         }
-        chain.results.clear();
-        chain.results.resize(steps, None);
-        chain.events.clear();
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { generation: 0, chain: None, remaining: 0 });
-            (self.slots.len() - 1) as u32
+        Ok(())
+    }
+
+    /// Pushes the entries of a chain that is laid out and for which there is room.
+    #[inline]
+    fn push(&mut self, mut chain: Chain) -> Ticket {
+        let Ring { raw, slots, free, layout, .. } = self;
+        let slot = free.pop().unwrap_or_else(|| {
+            slots.push(Slot { generation: 0, remaining: 0, chain: None });
+            (slots.len() - 1) as u32
         });
-        let mut remaining = 0;
         for (number, flags) in &layout.entries {
-            let silent = flags.contains(EntryFlags::SILENT);
-            chain.steps[*number as usize].silent = silent;
-            remaining += u32::from(!silent);
-            let entry = address(&mut chain, *number, *flags, slot);
+            let entry = chain.body.entry(*number, *flags, data(slot, *number));
             // SAFETY: the memory the entry names is the chain's, which stays in its slot, unmoved on the heap and untouched,
             // until its completions have come; a chain whose completions never come is leaked (see `Drop`).
-            let pushed = unsafe { self.raw.push(&entry) };
+            let pushed = unsafe { raw.push(&entry) };
             debug_assert!(!matches!(pushed, Err(PushError::Full)), "room was checked");
         }
-        self.pushed += steps as u32;
+        if let Some((last, _)) = layout.entries.last() {
+            chain.body.announce(*last);
+        }
         self.in_flight += 1;
-        let place = &mut self.slots[slot as usize];
+        let place = &mut slots[slot as usize];
+        place.remaining = layout.announced;
         place.chain = Some(chain);
-        place.remaining = remaining;
-        Ok(Ticket { slot, generation: place.generation })
+        Ticket { slot, generation: place.generation }
     }
 
     /// Starts everything queued, and takes what has completed, without waiting.
@@ -208,7 +207,11 @@ impl<M> Ring<M> {
                 _ => return Err(Error::Refused { call: "wait", errno: Errno::ENOENT }),
             };
             if remaining == 0 {
-                self.ended.retain(|slot| *slot != ticket.slot);
+                if self.ended.front() == Some(&ticket.slot) {
+                    self.ended.pop_front();
+                } else {
+                    self.ended.retain(|slot| *slot != ticket.slot);
+                }
                 return self.take(ticket.slot);
             }
             self.enter(remaining)?;
@@ -307,7 +310,7 @@ impl<M> Ring<M> {
     fn tear_down(&mut self, bound: Duration) -> Teardown {
         let slots = &mut self.slots;
         let ended = &mut self.ended;
-        let teardown = self.raw.tear_down(bound, |completion| deliver(slots, ended, &completion));
+        let teardown = self.raw.tear_down(bound, |completion| deliver(slots, ended, completion));
         if !self.raw.is_at_rest() {
             for slot in &mut self.slots {
                 if slot.remaining > 0 {
@@ -322,12 +325,11 @@ impl<M> Ring<M> {
     /// Enters the ring and takes what has completed.
     fn enter(&mut self, wait: u32) -> Result<(), Error> {
         let entered = self.raw.enter(u32::MAX, wait, None)?;
-        self.pushed = 0;
         if self.tracing {
             self.collect_events();
         }
         while let Some(completion) = self.raw.pop() {
-            deliver(&mut self.slots, &mut self.ended, &completion);
+            deliver(&mut self.slots, &mut self.ended, completion);
         }
         if wait > 0 && entered.readable == 0 && entered.taken == 0 {
             // Nothing in flight can ever end, such as a SLEEP without end, and nobody else can change that.
@@ -344,7 +346,7 @@ impl<M> Ring<M> {
         for event in events {
             let (slot, step) = split_data(event.data);
             if let Some(chain) = self.slots.get_mut(slot as usize).and_then(|slot| slot.chain.as_mut()) {
-                chain.events.push((step, event));
+                chain.body.events.push((step, event));
             }
         }
     }
@@ -383,59 +385,23 @@ impl<M> fmt::Debug for Ring<M> {
 }
 
 /// The user data of a step: the slot of its chain and its number.
+#[inline]
 fn data(slot: u32, step: u16) -> u64 {
     (slot as u64) << 16 | step as u64
 }
 
+#[inline]
 fn split_data(data: u64) -> (u32, u16) {
     ((data >> 16) as u32, data as u16)
 }
 
-/// The entry of a step, with the addresses of its memory filled in.
-fn address(chain: &mut Chain, number: u16, flags: EntryFlags, slot: u32) -> ouzel_ring::Entry {
-    let step = &chain.steps[number as usize];
-    let mut entry = step.entry.data(data(slot, number)).flags(flags);
-    match step.payload {
-        Memory::None => {}
-        Memory::Text(start) => {
-            entry.arguments[1] = Payload::of(chain.text[start as usize..].as_ptr()).number();
-        }
-        Memory::Filled(buffer) | Memory::Room(buffer) => {
-            if let Some(buffer) = &mut chain.buffers[buffer as usize] {
-                entry.arguments[1] = Payload::of(buffer.as_mut_ptr()).number();
-            }
-        }
-    }
-    if let Some(record) = step.record
-        && let Some(buffer) = &mut chain.buffers[record as usize]
-    {
-        entry.arguments[3] = Payload::of(buffer.as_mut_ptr()).number();
-    }
-    entry
-}
-
 /// Gives a completion to the chain it belongs to.
-fn deliver(slots: &mut [Slot], ended: &mut VecDeque<u32>, completion: &Completion) {
+#[inline]
+fn deliver(slots: &mut [Slot], ended: &mut VecDeque<u32>, completion: Completion) {
     let (number, step) = split_data(completion.data);
     let Some(slot) = slots.get_mut(number as usize) else { return };
     let Some(chain) = &mut slot.chain else { return };
-    let step = step as usize;
-    let filled = match chain.steps[step].payload {
-        Memory::Room(buffer) => Some((buffer, completion.result as usize)),
-        // STAT has filled its whole record, or none of it.
-        _ if completion.error == 0 => {
-            chain.steps[step].record.map(|record| (record, ouzel_ring::modifiers::STAT_RECORD as usize))
-        }
-        _ => None,
-    };
-    if let Some((buffer, length)) = filled
-        && let Some(buffer) = &mut chain.buffers[buffer as usize]
-    {
-        // SAFETY: the engine says that so many bytes were written; `set_filled` stops at the capacity.
-        unsafe { buffer.set_filled(length) };
-    }
-    chain.results[step] = Some(*completion);
-    slot.remaining -= u32::from(!chain.steps[step].silent);
+    slot.remaining -= u32::from(chain.body.deliver(step, completion));
     if slot.remaining == 0 {
         ended.push_back(number);
     }
