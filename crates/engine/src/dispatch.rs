@@ -265,8 +265,8 @@ impl<B: Backend> Engine<B> {
     /// Makes a member ready to be handed over: decodes it into `step`, reserves what it opens, and counts it as
     /// started.
     fn prepare(&mut self, slot: u32, verb: Verb, look: Look, step: &mut Step) -> Result<(), Errno> {
-        step.token = self.token(slot);
-        let packet = &mut self.packets[slot];
+        let (packet, generation) = self.packets.with_generation(slot);
+        step.token = Token { slot, generation };
         let flags = packet.flags();
         let mut context = Context::new(&self.descriptors, &self.regions, look);
         step.operation = decode(verb, flags, &packet.entry.arguments, &mut context, &mut packet.scratch)?;
@@ -339,11 +339,6 @@ impl<B: Backend> Engine<B> {
         for step in steps.iter().rev() {
             self.unprepare(step.token.slot);
         }
-    }
-
-    #[inline]
-    fn token(&self, slot: u32) -> Token {
-        Token { slot, generation: self.packets.generation(slot) }
     }
 
     fn record_starts(&mut self, run: &[Step], way: Way) {

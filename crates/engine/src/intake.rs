@@ -19,19 +19,26 @@ struct Shape {
     finally: bool,
 }
 
+/// Flags that only the first member may have.
+const LEADER_ONLY: EntryFlags = EntryFlags::LOCAL.union(EntryFlags::DRAIN);
+
+/// Flags that a multishot may not have.
+const NOT_MULTISHOT: EntryFlags =
+    EntryFlags::CHAINED.union(EntryFlags::FINALLY).union(EntryFlags::SILENT).union(EntryFlags::SAVE);
+
+/// MULTISHOT, and all that is no flag.
+const UNCOMMON: EntryFlags =
+    EntryFlags::from_bits_retain(!EntryFlags::all().bits() | EntryFlags::MULTISHOT.bits());
+
 impl Shape {
     /// Whether a member with these flags may come next.
     #[inline]
     fn allows(&mut self, flags: EntryFlags) -> bool {
-        let leader_only = EntryFlags::LOCAL.union(EntryFlags::DRAIN);
-        let alone =
-            EntryFlags::CHAINED.union(EntryFlags::FINALLY).union(EntryFlags::SILENT).union(EntryFlags::SAVE);
         let is_finally = flags.contains(EntryFlags::FINALLY);
-        let wrong = flags.has_unknown()
-            || flags.contains(EntryFlags::CHAINED)
+        let wrong = flags.contains(EntryFlags::CHAINED)
             || (self.finally && !is_finally)
-            || (self.begun && flags.intersects(leader_only))
-            || (flags.contains(EntryFlags::MULTISHOT) && flags.intersects(alone));
+            || (self.begun && flags.intersects(LEADER_ONLY))
+            || (flags.intersects(UNCOMMON) && (flags.has_unknown() || flags.intersects(NOT_MULTISHOT)));
         self.begun = true;
         self.finally |= is_finally;
         !wrong
