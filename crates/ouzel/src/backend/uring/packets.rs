@@ -93,8 +93,9 @@ impl Lowered {
     pub(super) const NOTHING: Lowered = Lowered { effect: Effect::Nothing, pins: [NONE; 2] };
 }
 
-/// What the completion of a started operation needs; small, so that many share the cache.
+/// What the completion of a started operation needs; small, so that many share the cache, and none is on two lines.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
 pub(super) struct Packet {
     /// The token's word, or [`NOBODY`].
     word: u64,
@@ -103,6 +104,8 @@ pub(super) struct Packet {
     pub(super) next: u32,
     pub(super) standing: Standing,
 }
+
+const _: () = assert!(size_of::<Packet>() == 32);
 
 const IDLE: Packet =
     Packet { word: NOBODY, lowered: Lowered::NOTHING, next: NONE, standing: Standing::empty() };
