@@ -16,7 +16,7 @@ pub(crate) mod sockets;
 mod space;
 mod stream_sockets;
 mod teardown;
-mod timing;
+pub(crate) mod timing;
 mod transfers;
 mod vectored;
 

@@ -51,19 +51,22 @@ impl World {
     }
 }
 
-/// A port that nobody uses now.
+/// A port that nobody uses now, and nobody is given: none of those that the system chooses itself.
 pub(crate) fn free_port(world: &World, datagram: bool) -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    if world.is_sim() {
-        return 2_000 + (NEXT.fetch_add(1, Ordering::Relaxed) % 20_000) as u16;
+    // Processes that run beside each other begin in different places.
+    let first = std::process::id().wrapping_mul(61);
+    for _ in 0..20_000 {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(first);
+        let port = 10_000 + (number % 20_000) as u16;
+        let address = (Ipv4Addr::LOCALHOST, port);
+        let free = world.is_sim()
+            || if datagram { UdpSocket::bind(address).is_ok() } else { TcpListener::bind(address).is_ok() };
+        if free {
+            return port;
+        }
     }
-    let address = (Ipv4Addr::LOCALHOST, 0);
-    let local = if datagram {
-        UdpSocket::bind(address).unwrap().local_addr()
-    } else {
-        TcpListener::bind(address).unwrap().local_addr()
-    };
-    local.unwrap().port()
+    panic!("no port from 10000 to 29999 is free");
 }
 
 /// Two unix stream sockets that are connected.

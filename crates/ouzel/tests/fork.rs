@@ -58,6 +58,30 @@ fn in_child(
     }
 }
 
+/// Waits until every other thread of this process sleeps: then it holds no lock. (One that waits for a lock has it
+/// soon, so it is seen to sleep several times.)
+#[cfg(target_arch = "x86_64")]
+fn wait_until_alone() {
+    let own = std::fs::read_link("/proc/thread-self").expect("the number of this thread");
+    let asleep = || {
+        let tasks = std::fs::read_dir("/proc/self/task").expect("a list of threads");
+        tasks.flatten().filter(|task| Some(task.file_name().as_os_str()) != own.file_name()).all(|task| {
+            let text = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            // A thread that has just ended has no state.
+            text.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('S'))
+        })
+    };
+    let mut times = 0;
+    for _ in 0..2_000 {
+        std::thread::sleep(Duration::from_millis(10));
+        times = if asleep() { times + 1 } else { 0 };
+        if times == 5 {
+            return;
+        }
+    }
+    panic!("the threads of this process never rest");
+}
+
 /// `fork(2)` without the C library: the child, or `None` in the child.
 ///
 /// # Safety
@@ -98,8 +122,7 @@ fn on(kind: BackendKind) {
     ring.flush().expect("a start");
     assert_eq!(ring.gauges().started, 1);
 
-    // Threads of the threads backend have gone to sleep by then, and hold no lock.
-    std::thread::sleep(Duration::from_millis(50));
+    wait_until_alone();
     // SAFETY: no other thread of this process is at work, so the child finds no lock taken for ever.
     let Some(child) = (unsafe { fork() }) else {
         let code = match in_child(ring, ticket, raw, from) {
@@ -111,7 +134,7 @@ fn on(kind: BackendKind) {
         };
         std::process::exit(code);
     };
-    let status = (0..1_000).find_map(|_| {
+    let status = (0..3_000).find_map(|_| {
         std::thread::sleep(Duration::from_millis(10));
         waitpid(Some(child), WaitOptions::NOHANG).expect("it is ours").map(|(_, status)| status)
     });

@@ -5,7 +5,7 @@
 mod sim_support;
 
 use std::os::fd::OwnedFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ouzel::backend::sim::{Sim, SimOptions};
 use ouzel_engine::Operation;
@@ -90,6 +90,30 @@ fn kernel_address(bytes: &[u8]) -> net::SocketAddrAny {
     } else {
         let port = u16::from_be_bytes([bytes[2], bytes[3]]);
         std::net::SocketAddr::from(([127, 0, 0, 1], port)).into()
+    }
+}
+
+/// How long the kernel may take to deliver what was sent over loopback.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Waits until `reached` is so. Loopback delivers when the kernel gets to it, which on a busy machine is later.
+fn wait_until(reached: impl Fn() -> bool) -> bool {
+    let started = Instant::now();
+    while !reached() {
+        if started.elapsed() > LIMIT {
+            return false;
+        }
+        std::thread::sleep(Duration::from_micros(50));
+    }
+    true
+}
+
+/// What a socket of the simulator is ready for.
+fn readiness(sim: &mut Driver<Sim>, at: u32) -> Result<u64, Errno> {
+    let events = PollEvents::IN | PollEvents::OUT | PollEvents::READ_HANGUP;
+    match sim.run_now(Operation::Poll { file: at, events, multishot: false }) {
+        Err(Errno::ETIMEDOUT) => Ok(0),
+        other => other,
     }
 }
 
@@ -202,6 +226,12 @@ fn random_steps(sort: Sort, seed: u64) {
                 } else {
                     (RecvFlags::DONTWAIT, MessageFlags::empty())
                 };
+                let space = span(&vec![0; length]);
+                let mine = sim.run_now(Operation::Recv { socket: at, buffer: space, flags: own });
+                if let (Sort::Tcp, Ok(count)) = (sort, mine) {
+                    // Readiness says that there is something, not how much of it has come.
+                    wait_until(|| rustix::io::ioctl_fionread(kernel).unwrap_or(u64::MAX) >= count);
+                }
                 let theirs = net::recv(kernel, &mut buffer[..], real);
                 // A datagram socket that was shut down would end a receive that waits; asked not to, it says otherwise.
                 let theirs = match theirs {
@@ -209,8 +239,6 @@ fn random_steps(sort: Sort, seed: u64) {
                     other => other,
                 };
                 let theirs = answer(theirs, |(count, _)| (count as u64, buffer[..count].to_vec()));
-                let space = span(&vec![0; length]);
-                let mine = sim.run_now(Operation::Recv { socket: at, buffer: space, flags: own });
                 let mine = mine.map(|count| (count, content(space, count as usize)));
                 (format!("recv {at} {length} {own:?}"), theirs, mine.map_err(|error| error.raw()))
             }
@@ -235,12 +263,7 @@ fn random_steps(sort: Sort, seed: u64) {
             }
             _ => {
                 let theirs = PollEvents::from_bits_truncate(u64::from(ready(kernel).bits()));
-                let events = PollEvents::IN | PollEvents::OUT | PollEvents::READ_HANGUP;
-                let mine = match sim.run_now(Operation::Poll { file: at, events, multishot: false }) {
-                    Err(Errno::ETIMEDOUT) => Ok(0),
-                    other => other,
-                };
-                (format!("poll {at}"), Ok((theirs.bits(), Vec::new())), ours(mine))
+                (format!("poll {at}"), Ok((theirs.bits(), Vec::new())), ours(readiness(&mut sim, at)))
             }
         };
         trace.push(format!("{what} -> {:?}", theirs.as_ref().map(|answer| answer.0)));
@@ -255,8 +278,18 @@ fn random_steps(sort: Sort, seed: u64) {
             pairs[target] = Pair { kernel: Some(file), address: None };
         }
         if sort.is_inet() {
-            // What loopback delivers, it may deliver a moment later.
-            std::thread::sleep(Duration::from_micros(100));
+            // The next step may begin once the kernel has delivered what the simulator has.
+            for (at, pair) in (0..).zip(&pairs) {
+                let Some(kernel) = &pair.kernel else { continue };
+                let expected = readiness(&mut sim, at);
+                let told = || Ok(PollEvents::from_bits_truncate(u64::from(ready(kernel).bits())).bits());
+                assert!(
+                    wait_until(|| told() == expected),
+                    "{sort:?} seed {seed} after step {step}: {at} is ready for {:?} (kernel), {expected:?} (sim)\n{}",
+                    told(),
+                    trace.join("\n")
+                );
+            }
         }
     }
 }

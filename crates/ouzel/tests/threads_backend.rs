@@ -267,7 +267,10 @@ fn copies_go_between_files_pipes_and_beyond() {
         // A full pipe: what was read and not written is read again.
         rig.good(Operation::Seek { file: 1, offset: 0, whence: Whence::Start });
         let (fill, _) = rig.start(copy(1, None, 5, None, 300_000), true);
-        rig.quiet(50);
+        eventually("the pipe is full", || {
+            let room = Operation::Poll { file: 5, events: PollEvents::OUT, multishot: false };
+            rig.run_now(room) == failure(Errno::ETIMEDOUT)
+        });
         rig.backend.cancel(fill);
         let Outcome::Done { error: Errno::OK, result, .. } = rig.end(fill) else { panic!("no progress") };
         assert!((4096..300_000).contains(&result));

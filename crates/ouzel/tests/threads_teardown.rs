@@ -40,7 +40,7 @@ fn a_drop_ends_everything_and_leaves_nothing() {
         }
         let begin = Instant::now();
         drop(rig);
-        assert!(begin.elapsed() < Duration::from_secs(5));
+        assert!(begin.elapsed() < Duration::from_secs(30));
         let after = bytes.clone();
         std::thread::yield_now();
         assert_eq!(after, bytes, "nobody writes any more");

@@ -1,4 +1,4 @@
-//! Drives a backend by its trait: starts one step at a time and waits, for no longer than ten seconds, for its end.
+//! Drives a backend by its trait: starts one step at a time and waits, for a bounded time, for its end.
 #![allow(clippy::unwrap_used)]
 #![allow(dead_code)] // Each test file uses its part.
 
@@ -14,7 +14,17 @@ use ouzel_ring::Errno;
 use ouzel_ring::modifiers::{MessageFlags, OpenFlags};
 
 /// No wait in a test is longer than this.
-pub const BOUND: u64 = 10_000_000_000;
+pub const BOUND: u64 = 20_000_000_000;
+
+/// Waits until something is so that other threads bring about.
+#[track_caller]
+pub fn eventually(what: &str, mut so: impl FnMut() -> bool) {
+    let begin = std::time::Instant::now();
+    while !so() {
+        assert!(begin.elapsed().as_nanos() < u128::from(BOUND), "never so: {what}");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
 
 pub struct Rig {
     pub backend: Threads,

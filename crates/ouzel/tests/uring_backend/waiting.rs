@@ -166,17 +166,20 @@ fn an_open_fifo_waits_for_bytes_but_its_open_for_nobody() {
             assert!(outcomes.iter().any(|report| report.token == token));
 
             // A full one is waited for as well.
-            let full = vec![0u8; 1 << 16];
-            driver.good(write(1, &full, None));
+            let block = vec![0u8; 1 << 16];
+            while driver.run_one(write(1, &block, None), false) != failed(Errno::ETIMEDOUT) {}
             let token = driver.start(write(1, b"more", None), true).unwrap();
             assert_eq!(driver.report_within(Duration::from_millis(20)), None);
-            let mut large = vec![0u8; 1 << 16];
+            let mut large = vec![0u8; 1 << 20];
             let reading = driver.start(read(0, &mut large, None), true).unwrap();
             for _ in 0..2 {
                 let report = driver.report();
-                let expected = if report.token == token { 4 } else { 1 << 16 };
+                let Outcome::Done { error: Errno::OK, result, .. } = report.outcome else {
+                    panic!("{report:?}")
+                };
                 assert!(report.token == token || report.token == reading);
-                assert_eq!(report.outcome, done(expected));
+                // The read takes what it finds, which may be the other's bytes as well.
+                assert!(if report.token == token { result == 4 } else { result > 4 }, "{report:?}");
             }
             driver.close(1);
             driver.close(0);
@@ -348,7 +351,7 @@ fn a_wait_ends_when_its_time_is_up() {
         let until = driver.uring.now() + 30_000_000;
         driver.uring.wait(1, Some(until)).unwrap();
         assert!(driver.uring.now() >= until, "it came back early");
-        assert!(start.elapsed() < Duration::from_secs(5));
+        assert!(start.elapsed() < Duration::from_secs(20));
         assert_eq!(driver.uring.next(), None);
         driver.uring.cancel(token);
         assert_eq!(driver.report().outcome, failed(Errno::ECANCELED));
