@@ -45,5 +45,5 @@ pub use completion::Completions;
 pub use error::{EnterError, Full, RegisterCause, RegisterError, SetupError};
 pub use register::{CancelKey, Probe, SlotUpdate};
 pub use ring::{Ring, Timeout};
-pub use sqe::{NewSlot, Slot, Sqe, Target};
+pub use sqe::{NewSlot, Slot, Sqe, Sqe128, Target};
 pub use steps::{Refusal, Step, StepReport};
