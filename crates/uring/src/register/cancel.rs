@@ -3,6 +3,8 @@
 use core::time::Duration;
 
 use crate::abi::{CancelFlags, Opcode, RegisterOpcode, SyncCancelReg, Timespec};
+#[cfg(doc)]
+use crate::error::RegisterCause;
 use crate::error::RegisterError;
 use crate::ring::Ring;
 use crate::sqe::{Slot, Target};
