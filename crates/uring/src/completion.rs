@@ -26,8 +26,11 @@ pub(crate) struct CompletionQueue {
     special: u32,
     /// How far we have read; the shared head follows.
     local_head: u32,
-    /// How far the kernel was when we last looked.
-    known_tail: u32,
+    /// How far the kernel was when we last looked, where every completion takes one place. Elsewhere it stays with
+    /// our head, so that the short way needs to know nothing of them.
+    plain_tail: u32,
+    /// Whether completions may take two places.
+    uneven: bool,
 }
 
 impl CompletionQueue {
@@ -54,10 +57,11 @@ impl CompletionQueue {
             shift,
             special: special.bits(),
             local_head: 0,
-            known_tail: 0,
+            plain_tail: 0,
+            uneven: shift != 0 || mixed,
         };
         queue.local_head = queue.word(queue.head).load(Ordering::Relaxed);
-        queue.known_tail = queue.local_head;
+        queue.plain_tail = queue.local_head;
         Ok(queue)
     }
 
@@ -68,58 +72,91 @@ impl CompletionQueue {
         unsafe { pointer.as_ref() }
     }
 
-    /// Whether a completion is there.
+    /// How far the kernel is. Acquire pairs with its release of the tail: the completions before it are written.
     #[inline(always)]
-    fn has_next(&mut self) -> bool {
-        if self.local_head == self.known_tail {
-            // Acquire pairs with the kernel's release of the tail: the completions before it are written.
-            self.known_tail = self.word(self.tail).load(Ordering::Acquire);
-        }
-        self.local_head != self.known_tail
+    fn tail(&self) -> u32 {
+        self.word(self.tail).load(Ordering::Acquire)
+    }
+
+    /// Place `number`, counted as the head counts.
+    #[inline]
+    fn place(&self, number: u32) -> NonNull<Cqe> {
+        let index = ((number & self.mask) << self.shift) as usize;
+        // SAFETY: the mask keeps the index inside the array.
+        unsafe { self.completions.add(index) }
     }
 
     /// Copies place `number` out, counted as the head counts.
-    #[inline(always)]
+    #[inline]
     fn read(&self, number: u32) -> Cqe {
-        let index = ((number & self.mask) << self.shift) as usize;
-        // SAFETY: the mask keeps the index inside the array, and the kernel wrote this completion before it moved
-        // the tail past it and leaves it alone until we move the head.
-        unsafe { self.completions.add(index).read() }
+        // SAFETY: the place lies inside the array, and the kernel wrote this completion before it moved the tail past
+        // it and leaves it alone until we move the head.
+        unsafe { self.place(number).read() }
     }
 
     /// Copies the next completion out without telling the kernel, so that its place stays taken.
     #[inline(always)]
     pub(crate) fn take(&mut self) -> Option<Cqe> {
-        if !self.has_next() {
-            return None;
+        let place = self.next_place()?;
+        // SAFETY: the place lies inside the array, and the kernel wrote this completion before it moved the tail past
+        // it and leaves it alone until we publish.
+        Some(unsafe { place.read() })
+    }
+
+    /// Passes over the next completion and returns its place, which stays as it is until `publish`.
+    #[inline(always)]
+    fn next_place(&mut self) -> Option<NonNull<Cqe>> {
+        let head = self.local_head;
+        if head == self.plain_tail {
+            if self.uneven {
+                return self.next_uneven_place();
+            }
+            self.plain_tail = self.tail();
+            if head == self.plain_tail {
+                return None;
+            }
         }
-        let completion = self.read(self.local_head);
-        if completion.flags & self.special != 0 {
-            return self.take_wide().map(|wide| wide.cqe);
-        }
-        self.local_head = self.local_head.wrapping_add(1);
-        Some(completion)
+        self.local_head = head.wrapping_add(1);
+        // SAFETY: the mask keeps the index inside the array. Before the plain tail there is no shift.
+        Some(unsafe { self.completions.add((head & self.mask) as usize) })
+    }
+
+    /// The same where completions may take two places.
+    #[inline(never)]
+    fn next_uneven_place(&mut self) -> Option<NonNull<Cqe>> {
+        // Passes over gaps.
+        let (_, places) = self.look()?;
+        let place = self.place(self.local_head);
+        self.pass(places);
+        Some(place)
     }
 
     /// Copies the next completion out with its second half, which is zero where it has none, without telling the
     /// kernel.
     pub(crate) fn take_wide(&mut self) -> Option<Cqe32> {
         let (completion, places) = self.look()?;
-        self.local_head = self.local_head.wrapping_add(places);
+        self.pass(places);
         Some(completion)
+    }
+
+    /// Passes over so many places.
+    fn pass(&mut self, places: u32) {
+        self.local_head = self.local_head.wrapping_add(places);
+        // Where every completion takes one place this only makes `take` look again.
+        self.plain_tail = self.local_head;
     }
 
     /// Copies the next completion out and leaves it there; also says how many places it takes. Places that only
     /// fill a gap are passed over.
     pub(crate) fn look(&mut self) -> Option<(Cqe32, u32)> {
         loop {
-            if !self.has_next() {
+            if self.local_head == self.tail() {
                 return None;
             }
             let cqe = self.read(self.local_head);
             let special = CqeFlags::from_bits_retain(cqe.flags & self.special);
             if special.contains(CqeFlags::SKIP) {
-                self.local_head = self.local_head.wrapping_add(1);
+                self.pass(1);
                 continue;
             }
             if self.shift != 0 {
@@ -158,13 +195,13 @@ impl CompletionQueue {
     /// How many completions can be taken now.
     #[inline(always)]
     pub(crate) fn ready(&self) -> u32 {
-        self.word(self.tail).load(Ordering::Acquire).wrapping_sub(self.local_head)
+        self.tail().wrapping_sub(self.local_head)
     }
 
     /// Completions the kernel has ever posted, a count that wraps around.
     #[inline]
     pub(crate) fn posted(&self) -> u32 {
-        self.word(self.tail).load(Ordering::Acquire)
+        self.tail()
     }
 
     /// The number of completions the queue holds.

@@ -258,8 +258,8 @@ impl Ring {
         self.enter_with(to_submit, min_complete, flags, Some(timeout), GetEventsArg::default())
     }
 
-    /// Enters with an argument, to which the time limit is added.
-    #[inline]
+    /// Enters with an argument, to which the time limit is added. Not inlined, so that entering without one is.
+    #[inline(never)]
     fn enter_with(
         &mut self,
         to_submit: u32,

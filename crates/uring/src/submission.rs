@@ -27,8 +27,9 @@ pub(crate) struct SubmissionQueue {
     mixed: bool,
     /// How far we have written; the shared tail follows at `publish`.
     local_tail: u32,
-    /// How far the kernel was when we last looked.
-    known_head: u32,
+    /// Where our tail must look how far the kernel is: the places before it are known to be free, and to be taken as
+    /// they are. Where entries take two places that is nowhere, so that the short way needs to know nothing of them.
+    limit: u32,
 }
 
 impl SubmissionQueue {
@@ -52,10 +53,10 @@ impl SubmissionQueue {
             shift,
             mixed: flags.contains(SetupFlags::SQE_MIXED),
             local_tail: 0,
-            known_head: 0,
+            limit: 0,
         };
-        queue.known_head = queue.head();
         queue.local_tail = queue.word(queue.tail).load(Ordering::Relaxed);
+        queue.limit = queue.local_tail;
         if !flags.contains(SetupFlags::NO_SQARRAY) {
             // Entry i is always named by element i, so the array is written once and never again.
             let array = ring.array::<u32>(offsets.array, capacity)?;
@@ -81,41 +82,58 @@ impl SubmissionQueue {
         self.word(self.head).load(Ordering::Acquire)
     }
 
-    /// Whether `count` places are free.
-    #[inline(always)]
-    fn has_room(&mut self, count: u32) -> bool {
-        let last = self.capacity.wrapping_sub(count);
-        if self.local_tail.wrapping_sub(self.known_head) > last {
-            self.known_head = self.head();
-            if self.local_tail.wrapping_sub(self.known_head) > last {
-                return false;
-            }
+    /// Looks how far the kernel is and returns the number of free entries.
+    fn look(&mut self) -> u32 {
+        let free = self.room();
+        // With a shift the limit follows the tail.
+        if self.shift == 0 {
+            self.limit = self.local_tail.wrapping_add(free);
         }
-        true
+        free
     }
 
-    /// The next place, which stays the caller's until `publish`.
-    #[inline(always)]
-    fn place(&mut self) -> NonNull<Sqe> {
-        let index = ((self.local_tail & self.mask) << self.shift) as usize;
+    /// As `next_place`, after a look at how far the kernel is.
+    #[cold]
+    fn next_place_after_look(&mut self) -> Option<NonNull<Sqe>> {
+        if self.look() == 0 {
+            return None;
+        }
+        let place = self.place();
         self.local_tail = self.local_tail.wrapping_add(1);
+        if self.shift != 0 {
+            self.limit = self.local_tail;
+            // SAFETY: with a shift every entry has two places, and the kernel has finished with them.
+            unsafe { place.add(1).write(Sqe::default()) };
+        }
+        Some(place)
+    }
+
+    /// The place at our tail, which must be free.
+    #[inline(always)]
+    fn place(&self) -> NonNull<Sqe> {
+        let index = ((self.local_tail & self.mask) << self.shift) as usize;
         // SAFETY: the mask keeps the index inside the array.
         unsafe { self.entries.add(index) }
+    }
+
+    /// Takes the next place, if there is room. It stays the caller's until `publish`.
+    #[inline(always)]
+    fn next_place(&mut self) -> Option<NonNull<Sqe>> {
+        let tail = self.local_tail;
+        if tail == self.limit {
+            return self.next_place_after_look();
+        }
+        self.local_tail = tail.wrapping_add(1);
+        // SAFETY: the mask keeps the index inside the array. Before the limit there is no shift.
+        Some(unsafe { self.entries.add((tail & self.mask) as usize) })
     }
 
     /// Copies an entry in, unseen by the kernel until `publish`.
     #[inline(always)]
     pub(crate) fn push(&mut self, entry: &Sqe) -> Result<(), Full> {
-        if !self.has_room(1) {
-            return Err(Full);
-        }
-        let place = self.place();
+        let place = self.next_place().ok_or(Full)?;
         // SAFETY: the place lies inside the array, and the kernel has finished with it.
         unsafe { place.write(*entry) };
-        if self.shift != 0 {
-            // SAFETY: with a shift every entry has two places.
-            unsafe { place.add(1).write(Sqe::default()) };
-        }
         Ok(())
     }
 
@@ -125,17 +143,14 @@ impl SubmissionQueue {
             return Err(WideError::NarrowRing);
         }
         if self.shift != 0 {
-            if !self.has_room(1) {
-                return Err(WideError::Full);
-            }
-            let place = self.place();
+            let place = self.next_place().ok_or(WideError::Full)?;
             // SAFETY: with a shift every entry has two places, and the kernel has finished with them.
             unsafe { place.cast::<Sqe128>().write(*entry) };
             return Ok(());
         }
         // Both halves must lie side by side: at the end of the array, a no-op fills the last place.
         let at_the_end = self.local_tail & self.mask == self.mask;
-        if self.capacity < 2 || !self.has_room(if at_the_end { 3 } else { 2 }) {
+        if self.capacity < 2 || self.look() < if at_the_end { 3 } else { 2 } {
             return Err(WideError::Full);
         }
         if at_the_end {
@@ -143,10 +158,9 @@ impl SubmissionQueue {
             filler.fd = -1;
             self.push(&filler).map_err(|Full| WideError::Full)?;
         }
-        let place = self.place();
-        self.local_tail = self.local_tail.wrapping_add(1);
         // SAFETY: the place is not the array's last, and the kernel has finished with both.
-        unsafe { place.cast::<Sqe128>().write(*entry) };
+        unsafe { self.place().cast::<Sqe128>().write(*entry) };
+        self.local_tail = self.local_tail.wrapping_add(2);
         Ok(())
     }
 
