@@ -128,7 +128,7 @@ pub struct Features {
     pub absolute_time: bool,
     /// What the kernel lacks.
     pub missing: Vec<Missing>,
-    supported: u64,
+    supported: u128,
 }
 
 impl Features {
@@ -215,7 +215,7 @@ pub(super) fn set_up(options: &UringOptions) -> Result<(Ring, Features), UringEr
     for opcode in Opcode::ALL {
         let wanted = NEEDED.contains(opcode) || !options.without.contains(opcode);
         if wanted && probe.supports(*opcode) {
-            supported |= 1u64 << (*opcode as u8);
+            supported |= 1u128 << (*opcode as u8);
         }
     }
     let mut features = Features {
