@@ -294,7 +294,7 @@ fn limits() -> Vec<Limit> {
             "RLIMIT_MEMLOCK",
             Resource::Memlock,
             "bytes",
-            "memory of io_uring's queues counts against it before Linux 5.12",
+            "io_uring's registered buffers count against it, and its queues before Linux 5.12 and in 6.18",
         ),
         fixed("descriptors", 1 << 20, "of a ring's table; the default is 1024. A full table is EMFILE"),
         fixed("entries", u64::from(abi::MAX_SLOTS), "of a ring's submission queue, and so steps of a chain"),
