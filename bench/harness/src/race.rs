@@ -4,7 +4,6 @@ use std::error::Error;
 
 use crate::count::Counted;
 use crate::entrants::Entrant;
-use crate::files::Files;
 use crate::process::Running;
 
 /// What an entrant came to.
@@ -15,23 +14,23 @@ pub struct Line {
     pub setting: String,
     /// The entrant.
     pub entrant: Entrant,
-    /// Nanoseconds per file, round by round.
+    /// Nanoseconds per file or operation, round by round.
     pub samples: Vec<f64>,
-    /// Allocations per file in the last round.
+    /// Allocations per file or operation in the last round.
     pub allocations: f64,
-    /// System calls per file.
+    /// System calls per file or operation.
     pub system_calls: Counted,
-    /// Instructions in user space per file.
+    /// Instructions in user space per file or operation.
     pub instructions: Counted,
 }
 
 impl Line {
-    /// The median, in nanoseconds per file.
+    /// The median, in nanoseconds per file or operation.
     pub fn median(&self) -> f64 {
         median(self.samples.clone())
     }
 
-    /// The fastest and the slowest round, in nanoseconds per file.
+    /// The fastest and the slowest round, in nanoseconds per file or operation.
     pub fn range(&self) -> (f64, f64) {
         let low = self.samples.iter().copied().fold(f64::INFINITY, f64::min);
         let high = self.samples.iter().copied().fold(0.0, f64::max);
@@ -40,7 +39,12 @@ impl Line {
 
     /// The median of this entrant's time by another's, each round by itself.
     pub fn ratio_to(&self, other: &Line) -> f64 {
-        median(self.samples.iter().zip(&other.samples).map(|(this, other)| this / other).collect())
+        median(self.ratios_to(other).collect())
+    }
+
+    /// The same, round by round.
+    pub fn ratios_to(&self, other: &Line) -> impl Iterator<Item = f64> {
+        self.samples.iter().zip(&other.samples).map(|(this, other)| this / other)
     }
 }
 
@@ -58,11 +62,11 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 pub type Outcome = (Vec<Line>, Vec<(String, String)>);
 
 /// Runs all entrants.
-pub fn run(entrants: &[Entrant], files: &Files, rounds: u32) -> Result<Outcome, Box<dyn Error>> {
+pub fn run(entrants: &[Entrant], rounds: u32) -> Result<Outcome, Box<dyn Error>> {
     let mut skipped = Vec::new();
     let mut running: Vec<(Running, Line)> = Vec::new();
     for entrant in entrants {
-        match Running::start(entrant, files) {
+        match Running::start(entrant) {
             Ok(process) => {
                 let line = Line {
                     name: entrant.name.clone(),
@@ -79,12 +83,11 @@ pub fn run(entrants: &[Entrant], files: &Files, rounds: u32) -> Result<Outcome, 
         }
     }
     for round in 0..=rounds {
-        eprintln!("round {round} of {rounds}");
-        running.retain_mut(|(process, line)| match process.pass(files) {
+        running.retain_mut(|(process, line)| match process.pass(line.entrant.expected) {
             Ok(pass) => {
-                line.allocations = pass.allocs as f64 / pass.files as f64;
+                line.allocations = pass.allocs as f64 / pass.items as f64;
                 if round > 0 {
-                    line.samples.push(pass.ns as f64 / pass.files as f64);
+                    line.samples.push(pass.ns as f64 / pass.items as f64);
                 }
                 true
             }
