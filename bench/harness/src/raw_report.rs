@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use crate::count::Counted;
-use crate::race::{Line, median};
+use crate::race::Line;
 use crate::raw_rings::{AGAIN, MEASURE, OUZEL, RawResult};
 
 /// What counts as no difference whatever the noise: times are not measured more finely.
@@ -20,15 +20,16 @@ impl RawResult {
         self.lines.iter().find(|line| line.name == name)
     }
 
-    fn ratio(&self, one: &str, other: &str) -> Option<f64> {
-        Some(self.line(one)?.ratio_to(self.line(other)?))
+    /// The median ratio of the times of two, and between which values it lies.
+    fn ratio(&self, one: &str, other: &str) -> Option<(f64, f64, f64)> {
+        let (one, other) = (self.line(one)?, self.line(other)?);
+        let (low, high) = one.ratio_bounds(other);
+        Some((one.ratio_to(other), low, high))
     }
 
-    /// How far the same program is from itself: in the median, and half of all rounds by at least so much.
-    fn noise(&self) -> Option<(f64, f64)> {
-        let (first, again) = (self.line(MEASURE)?, self.line(AGAIN)?);
-        let apart = again.ratios_to(first).map(|ratio| (ratio - 1.0).abs()).collect();
-        Some(((again.ratio_to(first) - 1.0).abs(), median(apart)))
+    /// How far the same program is from itself.
+    fn noise(&self) -> f64 {
+        self.ratio(AGAIN, MEASURE).map_or(0.0, |(ratio, _, _)| (ratio - 1.0).abs())
     }
 }
 
@@ -60,32 +61,32 @@ pub fn section(
 fn times(text: &mut String, results: &[&RawResult]) -> std::fmt::Result {
     writeln!(
         text,
-        "Nanoseconds per operation, median (min..max), and {OUZEL}'s time by the others': below 1 it is faster. The noise is how \
-         far {MEASURE}\nis from its own second run: in the median, and in the middle round.\n"
+        "Nanoseconds per operation (median), and {OUZEL}'s time by the others': the median of the rounds' own ratios and \
+         in brackets\nbetween which values it lies with 95 % confidence. Below 1 {OUZEL} is faster. The last column is the noise: \
+         the same program, {MEASURE}, by itself.\n"
     )?;
-    writeln!(text, "| case | {MEASURE} | {OUZEL} | by {MEASURE} | by io-uring | by rustix-uring | noise |")?;
+    writeln!(
+        text,
+        "| case | {MEASURE} | {OUZEL} | by {MEASURE} | by io-uring | by rustix-uring | {MEASURE} by itself |"
+    )?;
     writeln!(text, "|---|---:|---:|---:|---:|---:|---:|")?;
     for result in results {
-        let time = |name| {
-            result.line(name).map_or("n/a".to_owned(), |line| {
-                let (low, high) = line.range();
-                format!("{:.1} ({low:.1}..{high:.1})", line.median())
-            })
+        let time = |name| result.line(name).map_or("n/a".to_owned(), |line| format!("{:.1}", line.median()));
+        let ratio = |one, other| {
+            result
+                .ratio(one, other)
+                .map_or("n/a".to_owned(), |(ratio, low, high)| format!("{ratio:.3} ({low:.3}..{high:.3})"))
         };
-        let ratio =
-            |other| result.ratio(OUZEL, other).map_or("n/a".to_owned(), |ratio| format!("{ratio:.3}"));
-        let noise = result.noise().map_or("n/a".to_owned(), |(middle, single)| {
-            format!("{:.1} %, {:.1} %", middle * 100.0, single * 100.0)
-        });
         writeln!(
             text,
-            "| {} | {} | {} | {} | {} | {} | {noise} |",
+            "| {} | {} | {} | {} | {} | {} | {} |",
             result.case.name,
             time(MEASURE),
             time(OUZEL),
-            ratio(MEASURE),
-            ratio("io-uring"),
-            ratio("rustix-uring"),
+            ratio(OUZEL, MEASURE),
+            ratio(OUZEL, "io-uring"),
+            ratio(OUZEL, "rustix-uring"),
+            ratio(AGAIN, MEASURE),
         )?;
     }
     Ok(())
@@ -139,18 +140,24 @@ fn counted(count: &Counted, decimals: usize) -> String {
 fn verdict(text: &mut String, results: &[&RawResult]) -> std::fmt::Result {
     for other in COLUMNS.into_iter().filter(|name| *name != OUZEL) {
         let limit = if other == MEASURE { BESIDE } else { FINEST };
-        let mut slower = Vec::new();
+        let (mut slower, mut unclear) = (Vec::new(), Vec::new());
         for result in results {
-            let allowed = result.noise().map_or(limit, |(middle, _)| middle.max(limit));
-            if let Some(ratio) = result.ratio(OUZEL, other).filter(|ratio| ratio - 1.0 > allowed) {
-                slower.push(format!("{} (by {:.1} %)", result.case.name, (ratio - 1.0) * 100.0));
+            let Some((ratio, low, _)) = result.ratio(OUZEL, other) else { continue };
+            let allowed = 1.0 + result.noise().max(limit);
+            let percent = (ratio - 1.0) * 100.0;
+            if low > allowed {
+                slower.push(format!("{} (by {percent:.1} %)", result.case.name));
+            } else if ratio > allowed {
+                unclear.push(format!("{} ({percent:.1} %)", result.case.name));
             }
         }
-        let limit = limit * 100.0;
-        let how = format!("by more than {limit:.0} % or, where that is more, the noise in the median");
+        let how = format!("by more than {:.0} % or, where that is more, the noise", limit * 100.0);
         match slower.len() {
             0 => writeln!(text, "\n{OUZEL} is nowhere slower than {other} {how}.")?,
             _ => writeln!(text, "\n{OUZEL} is slower than {other} {how}: {}.", slower.join("; "))?,
+        }
+        if !unclear.is_empty() {
+            writeln!(text, "In the median, but not with confidence, it is: {}.", unclear.join("; "))?;
         }
         more(text, results, other, "instructions", 0.05, |line| line.instructions.as_ref().ok().copied())?;
         more(text, results, other, "system calls", 0.002, |line| line.system_calls.as_ref().ok().copied())?;
