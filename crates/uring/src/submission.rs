@@ -224,3 +224,103 @@ impl SubmissionQueue {
         self.word(self.dropped).load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::SqOffsets;
+
+    /// A queue of `entries` in memory of the test's, as a kernel with entries of mixed sizes would describe it.
+    fn mixed(entries: u32) -> (SubmissionQueue, [Mapping; 2]) {
+        let ring = Mapping::anonymous(4096).expect("memory");
+        let array = Mapping::anonymous(4096).expect("memory");
+        let sq_off = SqOffsets { head: 0, tail: 4, flags: 8, dropped: 12, ..SqOffsets::default() };
+        let flags = (SetupFlags::SQE_MIXED | SetupFlags::NO_SQARRAY).bits();
+        let params = Params { sq_entries: entries, flags, sq_off, ..Params::default() };
+        let queue = SubmissionQueue::new(&ring, &array, &params).expect("a queue");
+        (queue, [ring, array])
+    }
+
+    fn wide(user_data: u64) -> Sqe128 {
+        let mut entry = Sqe128::nop128();
+        entry.sqe.user_data = user_data;
+        entry.extra = [user_data as u8; 64];
+        entry
+    }
+
+    /// Lets a kernel that is quick take everything; what it finds, by place.
+    fn take(queue: &mut SubmissionQueue) -> std::vec::Vec<(u8, u64)> {
+        queue.publish();
+        let mut found = std::vec::Vec::new();
+        let mut head = queue.head();
+        while head != queue.local_tail {
+            let index = head & queue.mask;
+            // SAFETY: the index is inside the array, and the place was written before the tail moved past it.
+            let entry = unsafe { queue.entries.add(index as usize).read() };
+            found.push((entry.opcode, entry.user_data));
+            let places = if entry.opcode == Opcode::Nop128 as u8 { 2 } else { 1 };
+            assert!(index + places <= queue.capacity, "a long entry wraps around");
+            if places == 2 {
+                // SAFETY: as above, for its second half.
+                let second = unsafe { queue.entries.add(index as usize + 1).cast::<[u8; 64]>().read() };
+                assert_eq!(second, [entry.user_data as u8; 64]);
+            }
+            head = head.wrapping_add(places);
+        }
+        queue.word(queue.head).store(head, Ordering::Release);
+        found
+    }
+
+    #[test]
+    fn long_entries_do_not_wrap_around() {
+        let (mut queue, _memory) = mixed(8);
+        for round in 0..100_u64 {
+            let mut expected = std::vec::Vec::new();
+            for number in 0..round % 3 {
+                assert_eq!(queue.push(&Sqe::nop().user_data(number)), Ok(()));
+                expected.push((0, number));
+            }
+            assert_eq!(queue.push_wide(&wide(round)), Ok(()));
+            expected.push((Opcode::Nop128 as u8, round));
+            let mut found = take(&mut queue);
+            // The filler has no user data and no completion.
+            if found.len() > expected.len() {
+                assert_eq!(found.remove(expected.len() - 1), (0, 0));
+            }
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn a_queue_without_room_for_all_of_it_takes_nothing() {
+        let (mut queue, _memory) = mixed(4);
+        for _ in 0..3 {
+            assert_eq!(queue.push(&Sqe::nop()), Ok(()));
+        }
+        // One place is left, the last of the array: a filler and two more are needed.
+        assert_eq!(queue.push_wide(&wide(1)), Err(WideError::Full));
+        assert_eq!(queue.pending(), 3);
+        take(&mut queue);
+        assert_eq!(queue.push_wide(&wide(1)), Ok(()));
+        assert_eq!(queue.pending(), 3);
+        assert_eq!(queue.push_wide(&wide(2)), Err(WideError::Full));
+        let (mut tiny, _memory) = mixed(1);
+        assert_eq!(tiny.push_wide(&wide(1)), Err(WideError::Full));
+    }
+
+    #[test]
+    fn counts_wrap_around_their_words() {
+        let (mut queue, _memory) = mixed(4);
+        let near_the_end = u32::MAX - 1;
+        queue.word(queue.head).store(near_the_end, Ordering::Release);
+        (queue.local_tail, queue.known_head) = (near_the_end, near_the_end);
+        for number in 0..10 {
+            for place in 0..4 {
+                assert_eq!(queue.push(&Sqe::nop().user_data(number * 4 + place)), Ok(()));
+            }
+            assert_eq!(queue.push(&Sqe::nop()), Err(Full));
+            assert_eq!((queue.room(), queue.pending()), (0, 4));
+            assert_eq!(take(&mut queue).len(), 4);
+        }
+    }
+}

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::ring;
+use common::{ring, seccomp};
 use ouzel_uring::{Builder, Call, ChildReport, SetupError, Step, probe_in_child};
 
 /// In the child: which errno the filter gives, and what the child must find.
@@ -112,79 +112,4 @@ fn deadly_child(number: u32) {
     let text = error.to_string();
     assert!(text.contains("seccomp") && text.contains("io_uring_enter"), "{text}");
     println!("the filter was survived: {text}");
-}
-
-/// A seccomp filter of five instructions, set by the raw calls because no wrapper has it.
-mod seccomp {
-    use std::ffi::c_void;
-
-    #[repr(C)]
-    struct Instruction {
-        code: u16,
-        if_true: u8,
-        if_false: u8,
-        value: u32,
-    }
-
-    #[repr(C)]
-    struct Program {
-        length: u16,
-        instructions: *const Instruction,
-    }
-
-    const LOAD_WORD: u16 = 0x20;
-    const JUMP_IF_EQUAL: u16 = 0x15;
-    const RETURN: u16 = 0x06;
-    const ALLOW: u32 = 0x7fff_0000;
-    const FAIL_WITH: u32 = 0x0005_0000;
-    const IO_URING_SETUP: u32 = 425;
-
-    const SECCOMP: usize = if cfg!(target_arch = "x86_64") { 317 } else { 277 };
-    const SECCOMP_SET_MODE_FILTER: usize = 1;
-
-    /// Makes io_uring_setup fail with `errno` on this thread, or gives the errno that prevented it.
-    pub fn refuse_setup(errno: u32) -> Result<(), i32> {
-        answer(IO_URING_SETUP, FAIL_WITH | errno)
-    }
-
-    /// Answers one system call in this way on this thread, or gives the errno that prevented it.
-    pub fn answer(number: u32, action: u32) -> Result<(), i32> {
-        rustix::thread::set_no_new_privs(true).map_err(|error| error.raw_os_error())?;
-        let filter = [
-            Instruction { code: LOAD_WORD, if_true: 0, if_false: 0, value: 0 },
-            Instruction { code: JUMP_IF_EQUAL, if_true: 0, if_false: 1, value: number },
-            Instruction { code: RETURN, if_true: 0, if_false: 0, value: action },
-            Instruction { code: RETURN, if_true: 0, if_false: 0, value: ALLOW },
-        ];
-        let program = Program { length: filter.len() as u16, instructions: filter.as_ptr() };
-        let argument = std::ptr::from_ref(&program).cast::<c_void>();
-        let result = seccomp(SECCOMP_SET_MODE_FILTER, 0, argument);
-        if result == 0 { Ok(()) } else { Err(-result as i32) }
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    fn seccomp(operation: usize, flags: usize, argument: *const c_void) -> isize {
-        let result: isize;
-        // SAFETY: the kernel only reads the program that the caller built.
-        unsafe {
-            std::arch::asm!(
-                "syscall", inlateout("rax") SECCOMP as isize => result, in("rdi") operation, in("rsi") flags,
-                in("rdx") argument, lateout("rcx") _, lateout("r11") _, options(nostack)
-            );
-        }
-        result
-    }
-
-    #[cfg(target_arch = "aarch64")]
-    fn seccomp(operation: usize, flags: usize, argument: *const c_void) -> isize {
-        let result: isize;
-        // SAFETY: the kernel only reads the program that the caller built.
-        unsafe {
-            std::arch::asm!(
-                "svc 0", in("x8") SECCOMP, inlateout("x0") operation => result, in("x1") flags,
-                in("x2") argument, options(nostack)
-            );
-        }
-        result
-    }
 }
