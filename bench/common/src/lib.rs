@@ -1,8 +1,8 @@
 //! What every contender shares, and nothing that could tilt the race.
 //!
-//! It reads the list of files of `small-files`, answers the harness over standard input and output, sums what was read and counts
-//! allocations. It never reads one of the measured files and depends on no other crate, so that a contender's features
-//! are its own.
+//! It reads the list of files of `small-files`, answers the harness over standard input and output, sums what was read
+//! and counts allocations. It never reads one of the measured files and depends on no other crate, so that a contender's
+//! features are its own.
 
 mod allocator;
 mod checksum;

@@ -1,8 +1,8 @@
 //! The protocol between the harness and a contender.
 //!
-//! A contender is started with its task as arguments, `contender LIST IN_FLIGHT` for `small-files`. It prints one line that
-//! says how it was set up, then makes one pass for each `run` line it is sent and prints one line with what came of it. Only the pass is timed:
-//! neither start-up nor the protocol.
+//! A contender is started with its task as arguments, `contender LIST IN_FLIGHT` for `small-files`. It prints one line
+//! that says how it was set up, then makes one pass for each `run` line it is sent and prints one line with what came of
+//! it. Only the pass is timed: neither start-up nor the protocol.
 
 use std::error::Error;
 use std::ffi::CString;

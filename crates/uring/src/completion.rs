@@ -108,6 +108,8 @@ impl CompletionQueue {
     fn next_place(&mut self) -> Option<NonNull<Cqe>> {
         let head = self.local_head;
         if head == self.plain_tail {
+            // Once per batch: keeps the way around a loop over completions free of jumps.
+            core::hint::cold_path();
             if self.uneven {
                 return self.next_uneven_place();
             }

@@ -69,9 +69,8 @@ impl Contender for Peer {
     fn reads(&mut self, task: &ReadTask) -> Result<u64, Box<dyn Error>> {
         let (fd, length) = (Fd(task.file.as_raw_fd()), BLOCK_BYTES as u32);
         match task.access {
-            Access::Plain => self.pass(task, |buffer, offset, _| {
-                opcode::Read::new(fd, buffer, length).offset(offset).build()
-            }),
+            Access::Plain => self
+                .pass(task, |buffer, offset, _| opcode::Read::new(fd, buffer, length).offset(offset).build()),
             Access::File => self.pass(task, |buffer, offset, _| {
                 opcode::Read::new(Fixed(0), buffer, length).offset(offset).build()
             }),

@@ -4,10 +4,10 @@
 use std::error::Error;
 use std::os::fd::AsRawFd as _;
 
+use raw_ring_task::{Access, BLOCK_BYTES, Contender, ENTRIES, Mode, NopTask, ReadTask};
 use rustix_uring::squeue::Entry;
 use rustix_uring::types::{Fd, Fixed, iovec};
 use rustix_uring::{IoUring, opcode};
-use raw_ring_task::{Access, BLOCK_BYTES, Contender, ENTRIES, Mode, NopTask, ReadTask};
 
 #[global_allocator]
 static ALLOCATOR: contender::CountingAllocator = contender::CountingAllocator;
@@ -69,9 +69,8 @@ impl Contender for Peer {
     fn reads(&mut self, task: &ReadTask) -> Result<u64, Box<dyn Error>> {
         let (fd, length) = (Fd(task.file.as_raw_fd()), BLOCK_BYTES as u32);
         match task.access {
-            Access::Plain => self.pass(task, |buffer, offset, _| {
-                opcode::Read::new(fd, buffer, length).offset(offset).build()
-            }),
+            Access::Plain => self
+                .pass(task, |buffer, offset, _| opcode::Read::new(fd, buffer, length).offset(offset).build()),
             Access::File => self.pass(task, |buffer, offset, _| {
                 opcode::Read::new(Fixed(0), buffer, length).offset(offset).build()
             }),
@@ -107,7 +106,8 @@ impl Peer {
                 if completion.raw_result() != BLOCK_BYTES as i32 {
                     return Err("a read failed or was short".into());
                 }
-                sum = sum.wrapping_add(task.buffers.word(completion.user_data_u64()).ok_or("no such buffer")?);
+                sum =
+                    sum.wrapping_add(task.buffers.word(completion.user_data_u64()).ok_or("no such buffer")?);
                 seen += 1;
             }
             if seen != task.depth {

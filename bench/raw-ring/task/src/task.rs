@@ -131,7 +131,8 @@ mod tests {
     #[test]
     fn what_cannot_be_done_is_refused() {
         let parse = |line: &str| Task::parse(&line.split(' ').map(str::to_owned).collect::<Vec<_>>());
-        for wrong in ["nop default 0 100", "nop default 129 100", "nop other 1 100", "nop default 1", "read"] {
+        for wrong in ["nop default 0 100", "nop default 129 100", "nop other 1 100", "nop default 1", "read"]
+        {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
         assert!(matches!(
