@@ -78,13 +78,7 @@ impl Uring {
 
     /// Pushes a step, for which there is room, with a link to the one in `next`, and remembers it.
     #[inline(always)]
-    fn push_step(
-        &mut self,
-        step: &Step,
-        link: SqeFlags,
-        next: u32,
-        standing: Standing,
-    ) -> Result<(), Errno> {
+    fn push_step(&mut self, step: &Step, link: SqeFlags, next: u32, standing: Standing) -> Result<(), Errno> {
         let Step { token, ref operation, may_wait, .. } = *step;
         let Some(entry) = self.ring.next_place() else { return Err(Errno::ENOBUFS) };
         let wait = if may_wait { Standing::MAY_WAIT } else { Standing::empty() };
