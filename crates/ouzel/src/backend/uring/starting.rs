@@ -78,20 +78,14 @@ impl Uring {
 
     /// Pushes a step, for which there is room, with a link to the one in `next`, and remembers it.
     #[inline(always)]
-    fn push_step(
-        &mut self,
-        step: &Step,
-        link: SqeFlags,
-        next: u32,
-        mut standing: Standing,
-    ) -> Result<(), Errno> {
+    fn push_step(&mut self, step: &Step, link: SqeFlags, next: u32, standing: Standing) -> Result<(), Errno> {
         let Step { token, ref operation, may_wait, .. } = *step;
         let Some(entry) = self.ring.next_place() else { return Err(Errno::ENOBUFS) };
-        standing.set(Standing::MAY_WAIT, may_wait);
+        let wait = if may_wait { Standing::MAY_WAIT } else { Standing::empty() };
         let kept = can_be_repeated(operation).then_some(operation);
-        standing.set(Standing::KEPT, kept.is_some());
+        let keep = if kept.is_some() { Standing::KEPT } else { Standing::empty() };
         let packet = self.packets.place(token.slot, kept);
-        packet.begin(token, next, standing);
+        packet.begin(token, next, standing | wait | keep);
         let lowering = Lowering {
             table: &mut self.table,
             features: &self.features,
