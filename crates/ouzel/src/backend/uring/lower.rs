@@ -104,15 +104,15 @@ pub(super) fn route(operation: &Operation, features: &Features) -> Route {
 /// Whether an operation can be lowered as it is: every kernel's ring has it, and no descriptor must be made before.
 #[inline]
 pub(super) fn goes_straight(operation: &Operation) -> bool {
-    matches!(
-        operation,
-        Operation::Read { .. }
-            | Operation::Write { .. }
-            | Operation::Open { directory: None, .. }
-            | Operation::Close { .. }
-            | Operation::Send { .. }
-            | Operation::Recv { .. }
-    )
+    match operation {
+        Operation::Read { buffers, .. } => !is_empty(buffers),
+        Operation::Write { .. }
+        | Operation::Open { directory: None, .. }
+        | Operation::Close { .. }
+        | Operation::Send { .. }
+        | Operation::Recv { .. } => true,
+        _ => false,
+    }
 }
 
 /// The indices whose ordinary descriptor is needed, [`NONE`] where there are fewer than two: the directories, and
