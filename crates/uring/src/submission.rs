@@ -313,7 +313,7 @@ mod tests {
         let (mut queue, _memory) = mixed(4);
         let near_the_end = u32::MAX - 1;
         queue.word(queue.head).store(near_the_end, Ordering::Release);
-        (queue.local_tail, queue.known_head) = (near_the_end, near_the_end);
+        (queue.local_tail, queue.limit) = (near_the_end, near_the_end);
         for number in 0..10 {
             for place in 0..4 {
                 assert_eq!(queue.push(&Sqe::nop().user_data(number * 4 + place)), Ok(()));
