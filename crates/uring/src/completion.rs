@@ -18,17 +18,23 @@ pub(crate) struct CompletionQueue {
     tail: NonNull<AtomicU32>,
     overflow: NonNull<AtomicU32>,
     flags: Option<NonNull<AtomicU32>>,
-    mask: u32,
     capacity: u32,
-    /// 1 where every completion takes two places of 16 bytes, else 0.
-    shift: u32,
-    /// The flags that make a completion special: those of a queue of mixed sizes, else none.
-    special: u32,
-    /// How far we have read; the shared head follows.
-    local_head: u32,
-    /// How far the kernel was when we last looked.
-    known_tail: u32,
+    /// The size of a completion: 16 bytes, or 32.
+    size: u64,
+    /// The same as a power of two.
+    size_shift: u32,
+    /// Whether some completions take two places.
+    mixed: bool,
+    /// How far we have read, in bytes; the shared head follows. Counting bytes, the hot path needs no index.
+    position: u64,
+    /// How far the kernel was when we last looked, in bytes; where sizes are mixed, always where we are.
+    limit: u64,
+    /// The size of the array less one, in bytes.
+    byte_mask: u64,
 }
+
+/// The size of an ordinary completion as a power of two.
+const SIZE_SHIFT: u32 = size_of::<Cqe>().trailing_zeros();
 
 impl CompletionQueue {
     /// The end of a queue at the point where its words say it is.
@@ -39,25 +45,26 @@ impl CompletionQueue {
         }
         let offsets = &params.cq_off;
         let flags = SetupFlags::from_bits_retain(params.flags);
-        let shift = u32::from(flags.contains(SetupFlags::CQE32));
-        let mixed = flags.contains(SetupFlags::CQE_MIXED);
-        let special = if mixed { CqeFlags::SKIP.union(CqeFlags::CQE_32) } else { CqeFlags::empty() };
+        let wide = u32::from(flags.contains(SetupFlags::CQE32));
+        let size_shift = SIZE_SHIFT + wide;
         let mut queue = Self {
-            completions: ring.array(offsets.cqes, capacity << shift)?,
+            completions: ring.array(offsets.cqes, capacity << wide)?,
             head: ring.word(offsets.head)?,
             tail: ring.word(offsets.tail)?,
             overflow: ring.word(offsets.overflow)?,
             // Kernels before 5.8 have no such word and say 0, which is the queue's head.
             flags: if offsets.flags == 0 { None } else { Some(ring.word(offsets.flags)?) },
-            mask: capacity - 1,
             capacity,
-            shift,
-            special: special.bits(),
-            local_head: 0,
-            known_tail: 0,
+            size: 1 << size_shift,
+            size_shift,
+            mixed: flags.contains(SetupFlags::CQE_MIXED),
+            position: 0,
+            limit: 0,
+            byte_mask: (u64::from(capacity) << size_shift) - 1,
         };
-        queue.local_head = queue.word(queue.head).load(Ordering::Relaxed);
-        queue.known_tail = queue.local_head;
+        let head = queue.word(queue.head).load(Ordering::Relaxed);
+        queue.position = u64::from(head) << size_shift;
+        queue.limit = queue.position;
         Ok(queue)
     }
 
@@ -68,36 +75,38 @@ impl CompletionQueue {
         unsafe { pointer.as_ref() }
     }
 
-    /// Whether a completion is there.
+    /// How far we have read, counted as the kernel counts.
     #[inline(always)]
-    fn has_next(&mut self) -> bool {
-        if self.local_head == self.known_tail {
-            // Acquire pairs with the kernel's release of the tail: the completions before it are written.
-            self.known_tail = self.word(self.tail).load(Ordering::Acquire);
-        }
-        self.local_head != self.known_tail
+    fn local_head(&self) -> u32 {
+        (self.position >> self.size_shift) as u32
     }
 
-    /// Copies place `number` out, counted as the head counts.
+    /// Copies what is `ahead` places further out.
     #[inline(always)]
-    fn read(&self, number: u32) -> Cqe {
-        let index = ((number & self.mask) << self.shift) as usize;
-        // SAFETY: the mask keeps the index inside the array, and the kernel wrote this completion before it moved
-        // the tail past it and leaves it alone until we move the head.
-        unsafe { self.completions.add(index).read() }
+    fn read(&self, ahead: u64) -> Cqe {
+        let position = self.position.wrapping_add(ahead * size_of::<Cqe>() as u64);
+        let offset = (position & self.byte_mask) as usize;
+        // SAFETY: the mask keeps the offset inside the array, and it is a multiple of a completion's size. The kernel
+        // wrote this completion before it moved the tail past it and leaves it alone until we move the head; a place
+        // that it has not written holds some number or other.
+        unsafe { self.completions.byte_add(offset).read() }
     }
 
     /// Copies the next completion out without telling the kernel, so that its place stays taken.
     #[inline(always)]
     pub(crate) fn take(&mut self) -> Option<Cqe> {
-        if !self.has_next() {
-            return None;
+        if self.position == self.limit {
+            if self.mixed {
+                return self.take_wide().map(|wide| wide.cqe);
+            }
+            let ready = self.ready();
+            if ready == 0 {
+                return None;
+            }
+            self.limit = self.position.wrapping_add(u64::from(ready) << self.size_shift);
         }
-        let completion = self.read(self.local_head);
-        if completion.flags & self.special != 0 {
-            return self.take_wide().map(|wide| wide.cqe);
-        }
-        self.local_head = self.local_head.wrapping_add(1);
+        let completion = self.read(0);
+        self.position = self.position.wrapping_add(self.size);
         Some(completion)
     }
 
@@ -105,35 +114,36 @@ impl CompletionQueue {
     /// kernel.
     pub(crate) fn take_wide(&mut self) -> Option<Cqe32> {
         let (completion, places) = self.look()?;
-        self.local_head = self.local_head.wrapping_add(places);
+        self.advance(places);
         Some(completion)
+    }
+
+    /// Goes past `places` places. The next `take` looks anew how far the kernel is.
+    fn advance(&mut self, places: u32) {
+        self.position = self.position.wrapping_add(u64::from(places) << self.size_shift);
+        self.limit = self.position;
     }
 
     /// Copies the next completion out and leaves it there; also says how many places it takes. Places that only
     /// fill a gap are passed over.
     pub(crate) fn look(&mut self) -> Option<(Cqe32, u32)> {
         loop {
-            if !self.has_next() {
+            if self.ready() == 0 {
                 return None;
             }
-            let cqe = self.read(self.local_head);
-            let special = CqeFlags::from_bits_retain(cqe.flags & self.special);
-            if special.contains(CqeFlags::SKIP) {
-                self.local_head = self.local_head.wrapping_add(1);
-                continue;
+            let cqe = self.read(0);
+            if self.size_shift != SIZE_SHIFT {
+                return Some((Cqe32 { cqe, extra: halves(self.read(1)) }, 1));
             }
-            if self.shift != 0 {
-                let index = ((self.local_head & self.mask) << self.shift) as usize;
-                // SAFETY: with a shift every completion has two places.
-                let second = unsafe { self.completions.add(index + 1).read() };
-                return Some((Cqe32 { cqe, extra: halves(second) }, 1));
+            let flags = cqe.cqe_flags();
+            if self.mixed && flags.contains(CqeFlags::SKIP) {
+                self.advance(1);
+            } else if self.mixed && flags.contains(CqeFlags::CQE_32) {
+                // The kernel lets none wrap around and publishes both places at once.
+                return Some((Cqe32 { cqe, extra: halves(self.read(1)) }, 2));
+            } else {
+                return Some((Cqe32 { cqe, extra: [0; 2] }, 1));
             }
-            if special.contains(CqeFlags::CQE_32) {
-                // The kernel lets none wrap around and publishes both places at once; `read` masks regardless.
-                let second = self.read(self.local_head.wrapping_add(1));
-                return Some((Cqe32 { cqe, extra: halves(second) }, 2));
-            }
-            return Some((Cqe32 { cqe, extra: [0; 2] }, 1));
         }
     }
 
@@ -152,13 +162,13 @@ impl CompletionQueue {
     /// before it writes there again.
     #[inline(always)]
     pub(crate) fn publish(&mut self) {
-        self.word(self.head).store(self.local_head, Ordering::Release);
+        self.word(self.head).store(self.local_head(), Ordering::Release);
     }
 
     /// How many completions can be taken now.
     #[inline(always)]
     pub(crate) fn ready(&self) -> u32 {
-        self.word(self.tail).load(Ordering::Acquire).wrapping_sub(self.local_head)
+        self.word(self.tail).load(Ordering::Acquire).wrapping_sub(self.local_head())
     }
 
     /// Completions the kernel has ever posted, a count that wraps around.

@@ -19,17 +19,25 @@ pub(crate) struct SubmissionQueue {
     tail: NonNull<AtomicU32>,
     flags: NonNull<AtomicU32>,
     dropped: NonNull<AtomicU32>,
-    mask: u32,
     capacity: u32,
-    /// 1 where every entry takes two places of 64 bytes, else 0.
-    shift: u32,
+    /// The size of an entry: 64 bytes, or 128.
+    size: u64,
+    /// The same as a power of two.
+    size_shift: u32,
     /// Whether an entry may take two places beside others that take one.
     mixed: bool,
-    /// How far we have written; the shared tail follows at `publish`.
-    local_tail: u32,
-    /// How far the kernel was when we last looked.
-    known_head: u32,
+    /// How far we have written, in bytes; the shared tail follows at `publish`. Counting bytes, the hot path needs no
+    /// index.
+    position: u64,
+    /// Where `push` must look further before it writes, be it that the kernel has to make room or that there is more
+    /// to do than writing 64 bytes.
+    limit: u64,
+    /// The size of the array less one, in bytes.
+    byte_mask: u64,
 }
+
+/// The size of an ordinary entry as a power of two.
+const SIZE_SHIFT: u32 = size_of::<Sqe>().trailing_zeros();
 
 impl SubmissionQueue {
     /// The end of a queue at the point where its words say it is.
@@ -40,22 +48,23 @@ impl SubmissionQueue {
         }
         let offsets = &params.sq_off;
         let flags = SetupFlags::from_bits_retain(params.flags);
-        let shift = u32::from(flags.contains(SetupFlags::SQE128));
+        let wide = u32::from(flags.contains(SetupFlags::SQE128));
+        let size_shift = SIZE_SHIFT + wide;
         let mut queue = Self {
-            entries: entries.array(0, capacity << shift)?,
+            entries: entries.array(0, capacity << wide)?,
             head: ring.word(offsets.head)?,
             tail: ring.word(offsets.tail)?,
             flags: ring.word(offsets.flags)?,
             dropped: ring.word(offsets.dropped)?,
-            mask: capacity - 1,
             capacity,
-            shift,
+            size: 1 << size_shift,
+            size_shift,
             mixed: flags.contains(SetupFlags::SQE_MIXED),
-            local_tail: 0,
-            known_head: 0,
+            position: 0,
+            limit: 0,
+            byte_mask: (u64::from(capacity) << size_shift) - 1,
         };
-        queue.known_head = queue.head();
-        queue.local_tail = queue.word(queue.tail).load(Ordering::Relaxed);
+        queue.go_to(queue.word(queue.tail).load(Ordering::Relaxed));
         if !flags.contains(SetupFlags::NO_SQARRAY) {
             // Entry i is always named by element i, so the array is written once and never again.
             let array = ring.array::<u32>(offsets.array, capacity)?;
@@ -81,60 +90,83 @@ impl SubmissionQueue {
         self.word(self.head).load(Ordering::Acquire)
     }
 
-    /// Whether `count` places are free.
+    /// Writes from place `tail` on.
+    fn go_to(&mut self, tail: u32) {
+        self.position = u64::from(tail) << self.size_shift;
+        self.limit = self.position;
+    }
+
+    /// How far we have written, counted as the kernel counts.
     #[inline(always)]
-    fn has_room(&mut self, count: u32) -> bool {
-        let last = self.capacity.wrapping_sub(count);
-        if self.local_tail.wrapping_sub(self.known_head) > last {
-            self.known_head = self.head();
-            if self.local_tail.wrapping_sub(self.known_head) > last {
-                return false;
-            }
-        }
-        true
+    fn local_tail(&self) -> u32 {
+        (self.position >> self.size_shift) as u32
+    }
+
+    /// Whether `count` places are free.
+    fn has_room(&self, count: u32) -> bool {
+        self.room() >= count
     }
 
     /// The next place, which stays the caller's until `publish`.
     #[inline(always)]
     fn place(&mut self) -> NonNull<Sqe> {
-        let index = ((self.local_tail & self.mask) << self.shift) as usize;
-        self.local_tail = self.local_tail.wrapping_add(1);
-        // SAFETY: the mask keeps the index inside the array.
-        unsafe { self.entries.add(index) }
+        let offset = (self.position & self.byte_mask) as usize;
+        self.position = self.position.wrapping_add(self.size);
+        // SAFETY: the mask keeps the offset inside the array, and it is a multiple of an entry's size.
+        unsafe { self.entries.byte_add(offset) }
     }
 
     /// Copies an entry in, unseen by the kernel until `publish`.
     #[inline(always)]
     pub(crate) fn push(&mut self, entry: &Sqe) -> Result<(), Full> {
-        if !self.has_room(1) {
-            return Err(Full);
+        if self.position == self.limit {
+            self.make_room()?;
         }
         let place = self.place();
-        // SAFETY: the place lies inside the array, and the kernel has finished with it.
+        // SAFETY: the place lies inside the array, and the kernel has finished with the entries before the limit.
         unsafe { place.write(*entry) };
-        if self.shift != 0 {
-            // SAFETY: with a shift every entry has two places.
-            unsafe { place.add(1).write(Sqe::default()) };
+        Ok(())
+    }
+
+    /// Looks how far the kernel is, and moves the limit on by at least one entry. Knows nothing of the entry, which
+    /// would have to be put into memory for it.
+    #[inline(never)]
+    fn make_room(&mut self) -> Result<(), Full> {
+        let mut room = self.room();
+        if room == 0 {
+            return Err(Full);
         }
+        if self.size_shift != SIZE_SHIFT {
+            // `push` writes the first half; the second must not be what was there before.
+            let offset = (self.position & self.byte_mask) as usize;
+            // SAFETY: the mask keeps the offset inside the array, every entry of this queue has two halves, and the
+            // kernel has finished with this one.
+            unsafe { self.entries.byte_add(offset).add(1).write(Sqe::default()) };
+            room = 1;
+        }
+        self.limit = self.position.wrapping_add(u64::from(room) * self.size);
         Ok(())
     }
 
     /// Copies an entry of 128 bytes in, unseen by the kernel until `publish`.
     pub(crate) fn push_wide(&mut self, entry: &Sqe128) -> Result<(), WideError> {
-        if self.shift == 0 && !self.mixed {
+        let wide = self.size_shift != SIZE_SHIFT;
+        if !wide && !self.mixed {
             return Err(WideError::NarrowRing);
         }
-        if self.shift != 0 {
+        if wide {
             if !self.has_room(1) {
                 return Err(WideError::Full);
             }
             let place = self.place();
-            // SAFETY: with a shift every entry has two places, and the kernel has finished with them.
+            self.limit = self.position;
+            // SAFETY: every entry of this queue has 128 bytes, and the kernel has finished with this one.
             unsafe { place.cast::<Sqe128>().write(*entry) };
             return Ok(());
         }
         // Both halves must lie side by side: at the end of the array, a no-op fills the last place.
-        let at_the_end = self.local_tail & self.mask == self.mask;
+        let mask = self.capacity - 1;
+        let at_the_end = self.local_tail() & mask == mask;
         if self.capacity < 2 || !self.has_room(if at_the_end { 3 } else { 2 }) {
             return Err(WideError::Full);
         }
@@ -144,7 +176,9 @@ impl SubmissionQueue {
             self.push(&filler).map_err(|Full| WideError::Full)?;
         }
         let place = self.place();
-        self.local_tail = self.local_tail.wrapping_add(1);
+        self.position = self.position.wrapping_add(size_of::<Sqe>() as u64);
+        // The next push looks anew.
+        self.limit = self.position;
         // SAFETY: the place is not the array's last, and the kernel has finished with both.
         unsafe { place.cast::<Sqe128>().write(*entry) };
         Ok(())
@@ -153,16 +187,17 @@ impl SubmissionQueue {
     /// The next place, zeroed, unseen by the kernel until `publish`.
     pub(crate) fn zeroed_place(&mut self) -> Result<&mut Sqe, Full> {
         self.push(&Sqe::default())?;
-        let index = ((self.local_tail.wrapping_sub(1) & self.mask) << self.shift) as usize;
+        let written = self.position.wrapping_sub(self.size);
+        let offset = (written & self.byte_mask) as usize;
         // SAFETY: `push` has just written there, and neither the kernel nor anyone else looks before `publish`,
         // which needs `self`.
-        Ok(unsafe { self.entries.add(index).as_mut() })
+        Ok(unsafe { self.entries.byte_add(offset).as_mut() })
     }
 
     /// Makes what was pushed visible to the kernel. Release pairs with the kernel's acquire of the tail.
     #[inline(always)]
     pub(crate) fn publish(&mut self) {
-        self.word(self.tail).store(self.local_tail, Ordering::Release);
+        self.word(self.tail).store(self.local_tail(), Ordering::Release);
     }
 
     /// Entries the kernel has ever taken, a count that wraps around.
@@ -174,7 +209,7 @@ impl SubmissionQueue {
     /// Entries pushed that the kernel has not taken.
     #[inline(always)]
     pub(crate) fn pending(&self) -> u32 {
-        self.local_tail.wrapping_sub(self.head())
+        self.local_tail().wrapping_sub(self.head())
     }
 
     /// How many entries there is room for.
@@ -239,8 +274,8 @@ mod tests {
         queue.publish();
         let mut found = std::vec::Vec::new();
         let mut head = queue.head();
-        while head != queue.local_tail {
-            let index = head & queue.mask;
+        while head != queue.local_tail() {
+            let index = head & (queue.capacity - 1);
             // SAFETY: the index is inside the array, and the place was written before the tail moved past it.
             let entry = unsafe { queue.entries.add(index as usize).read() };
             found.push((entry.opcode, entry.user_data));
@@ -299,7 +334,7 @@ mod tests {
         let (mut queue, _memory) = mixed(4);
         let near_the_end = u32::MAX - 1;
         queue.word(queue.head).store(near_the_end, Ordering::Release);
-        (queue.local_tail, queue.known_head) = (near_the_end, near_the_end);
+        queue.go_to(near_the_end);
         for number in 0..10 {
             for place in 0..4 {
                 assert_eq!(queue.push(&Sqe::nop().user_data(number * 4 + place)), Ok(()));
