@@ -20,17 +20,18 @@ pub(crate) struct CompletionQueue {
     flags: Option<NonNull<AtomicU32>>,
     capacity: u32,
     /// The size of a completion: 16 bytes, or 32.
-    size: u64,
+    size: usize,
     /// The same as a power of two.
     size_shift: u32,
     /// Whether some completions take two places.
     mixed: bool,
-    /// How far we have read, in bytes; the shared head follows. Counting bytes, the hot path needs no index.
-    position: u64,
-    /// How far the kernel was when we last looked, in bytes; where sizes are mixed, always where we are.
-    limit: u64,
-    /// The size of the array less one, in bytes.
-    byte_mask: u64,
+    /// Where the next completion is; at most the array's end, from where it goes on at the beginning.
+    next: NonNull<Cqe>,
+    /// Where `take` must look further: at the array's end or where the kernel was when we last looked; where sizes
+    /// are mixed, everywhere.
+    stop: NonNull<Cqe>,
+    /// The head as it was at the array's beginning in this lap; the shared head follows.
+    lap: u32,
 }
 
 /// The size of an ordinary completion as a power of two.
@@ -47,8 +48,9 @@ impl CompletionQueue {
         let flags = SetupFlags::from_bits_retain(params.flags);
         let wide = u32::from(flags.contains(SetupFlags::CQE32));
         let size_shift = SIZE_SHIFT + wide;
+        let array = ring.array(offsets.cqes, capacity << wide)?;
         let mut queue = Self {
-            completions: ring.array(offsets.cqes, capacity << wide)?,
+            completions: array,
             head: ring.word(offsets.head)?,
             tail: ring.word(offsets.tail)?,
             overflow: ring.word(offsets.overflow)?,
@@ -58,13 +60,16 @@ impl CompletionQueue {
             size: 1 << size_shift,
             size_shift,
             mixed: flags.contains(SetupFlags::CQE_MIXED),
-            position: 0,
-            limit: 0,
-            byte_mask: (u64::from(capacity) << size_shift) - 1,
+            next: array,
+            stop: array,
+            lap: 0,
         };
         let head = queue.word(queue.head).load(Ordering::Relaxed);
-        queue.position = u64::from(head) << size_shift;
-        queue.limit = queue.position;
+        let index = head & (capacity - 1);
+        queue.lap = head.wrapping_sub(index);
+        // SAFETY: the mask keeps the index inside the array.
+        queue.next = unsafe { array.byte_add((index as usize) << size_shift) };
+        queue.stop = queue.next;
         Ok(queue)
     }
 
@@ -75,27 +80,30 @@ impl CompletionQueue {
         unsafe { pointer.as_ref() }
     }
 
+    /// Which place is next: at most the number of places.
+    #[inline(always)]
+    fn index(&self) -> u32 {
+        ((self.next.addr().get() - self.completions.addr().get()) >> self.size_shift) as u32
+    }
+
     /// How far we have read, counted as the kernel counts.
     #[inline(always)]
     fn local_head(&self) -> u32 {
-        (self.position >> self.size_shift) as u32
+        self.lap.wrapping_add(self.index())
     }
 
-    /// Copies what is `ahead` places further out.
-    #[inline(always)]
-    fn read(&self, ahead: u64) -> Cqe {
-        let position = self.position.wrapping_add(ahead * size_of::<Cqe>() as u64);
-        let offset = (position & self.byte_mask) as usize;
-        // SAFETY: the mask keeps the offset inside the array, and it is a multiple of a completion's size. The kernel
-        // wrote this completion before it moved the tail past it and leaves it alone until we move the head; a place
-        // that it has not written holds some number or other.
-        unsafe { self.completions.byte_add(offset).read() }
+    /// Goes on at the array's beginning if it is at the end.
+    fn wrap(&mut self) {
+        if self.index() == self.capacity {
+            self.next = self.completions;
+            self.lap = self.lap.wrapping_add(self.capacity);
+        }
     }
 
     /// Copies the next completion out without telling the kernel, so that its place stays taken.
     #[inline(always)]
     pub(crate) fn take(&mut self) -> Option<Cqe> {
-        if self.position == self.limit {
+        if self.next == self.stop {
             if self.mixed {
                 return self.take_wide().map(|wide| wide.cqe);
             }
@@ -103,11 +111,18 @@ impl CompletionQueue {
             if ready == 0 {
                 return None;
             }
-            self.limit = self.position.wrapping_add(u64::from(ready) << self.size_shift);
+            self.wrap();
+            let before_the_end = ready.min(self.capacity - self.index());
+            // SAFETY: so many places are left before the array's end.
+            self.stop = unsafe { self.next.byte_add((before_the_end as usize) << self.size_shift) };
         }
-        let completion = self.read(0);
-        self.position = self.position.wrapping_add(self.size);
-        Some(completion)
+        // SAFETY: the place lies inside the array, and the kernel wrote this completion before it moved the tail past
+        // it and leaves it alone until we move the head. The next one is at most the array's end.
+        unsafe {
+            let completion = self.next.read();
+            self.next = self.next.byte_add(self.size);
+            Some(completion)
+        }
     }
 
     /// Copies the next completion out with its second half, which is zero where it has none, without telling the
@@ -120,8 +135,12 @@ impl CompletionQueue {
 
     /// Goes past `places` places. The next `take` looks anew how far the kernel is.
     fn advance(&mut self, places: u32) {
-        self.position = self.position.wrapping_add(u64::from(places) << self.size_shift);
-        self.limit = self.position;
+        for _ in 0..places {
+            self.wrap();
+            // SAFETY: `wrap` leaves a place before the array's end.
+            self.next = unsafe { self.next.byte_add(self.size) };
+        }
+        self.stop = self.next;
     }
 
     /// Copies the next completion out and leaves it there; also says how many places it takes. Places that only
@@ -131,19 +150,29 @@ impl CompletionQueue {
             if self.ready() == 0 {
                 return None;
             }
-            let cqe = self.read(0);
-            if self.size_shift != SIZE_SHIFT {
-                return Some((Cqe32 { cqe, extra: halves(self.read(1)) }, 1));
-            }
+            self.wrap();
+            // SAFETY: `wrap` leaves a place before the array's end, and the kernel has written it.
+            let cqe = unsafe { self.next.read() };
+            let narrow = Some((Cqe32 { cqe, extra: [0; 2] }, 1));
             let flags = cqe.cqe_flags();
+            if self.size_shift == SIZE_SHIFT && !self.mixed {
+                return narrow;
+            }
             if self.mixed && flags.contains(CqeFlags::SKIP) {
                 self.advance(1);
-            } else if self.mixed && flags.contains(CqeFlags::CQE_32) {
-                // The kernel lets none wrap around and publishes both places at once.
-                return Some((Cqe32 { cqe, extra: halves(self.read(1)) }, 2));
-            } else {
-                return Some((Cqe32 { cqe, extra: [0; 2] }, 1));
+                continue;
             }
+            if self.mixed && !flags.contains(CqeFlags::CQE_32) {
+                return narrow;
+            }
+            // In a queue of mixed sizes the kernel lets none wrap around, and publishes both places at once.
+            if self.mixed && self.index() + 1 == self.capacity {
+                return narrow;
+            }
+            // SAFETY: the second place is inside the array, because all completions of this queue have two or this one
+            // is not the last, and the kernel has written it.
+            let extra = halves(unsafe { self.next.add(1).read() });
+            return Some((Cqe32 { cqe, extra }, if self.mixed { 2 } else { 1 }));
         }
     }
 

@@ -21,19 +21,18 @@ pub(crate) struct SubmissionQueue {
     dropped: NonNull<AtomicU32>,
     capacity: u32,
     /// The size of an entry: 64 bytes, or 128.
-    size: u64,
+    size: usize,
     /// The same as a power of two.
     size_shift: u32,
     /// Whether an entry may take two places beside others that take one.
     mixed: bool,
-    /// How far we have written, in bytes; the shared tail follows at `publish`. Counting bytes, the hot path needs no
-    /// index.
-    position: u64,
-    /// Where `push` must look further before it writes, be it that the kernel has to make room or that there is more
-    /// to do than writing 64 bytes.
-    limit: u64,
-    /// The size of the array less one, in bytes.
-    byte_mask: u64,
+    /// Where the next entry goes; at most the array's end, from where it goes on at the beginning.
+    next: NonNull<Sqe>,
+    /// Where `push` must look further before it writes: at the array's end, where the kernel has to make room, or
+    /// where there is more to do than writing 64 bytes.
+    stop: NonNull<Sqe>,
+    /// The tail as it was at the array's beginning in this lap; the shared tail follows at `publish`.
+    lap: u32,
 }
 
 /// The size of an ordinary entry as a power of two.
@@ -50,8 +49,9 @@ impl SubmissionQueue {
         let flags = SetupFlags::from_bits_retain(params.flags);
         let wide = u32::from(flags.contains(SetupFlags::SQE128));
         let size_shift = SIZE_SHIFT + wide;
+        let array = entries.array(0, capacity << wide)?;
         let mut queue = Self {
-            entries: entries.array(0, capacity << wide)?,
+            entries: array,
             head: ring.word(offsets.head)?,
             tail: ring.word(offsets.tail)?,
             flags: ring.word(offsets.flags)?,
@@ -60,9 +60,9 @@ impl SubmissionQueue {
             size: 1 << size_shift,
             size_shift,
             mixed: flags.contains(SetupFlags::SQE_MIXED),
-            position: 0,
-            limit: 0,
-            byte_mask: (u64::from(capacity) << size_shift) - 1,
+            next: array,
+            stop: array,
+            lap: 0,
         };
         queue.go_to(queue.word(queue.tail).load(Ordering::Relaxed));
         if !flags.contains(SetupFlags::NO_SQARRAY) {
@@ -92,14 +92,31 @@ impl SubmissionQueue {
 
     /// Writes from place `tail` on.
     fn go_to(&mut self, tail: u32) {
-        self.position = u64::from(tail) << self.size_shift;
-        self.limit = self.position;
+        let index = tail & (self.capacity - 1);
+        self.lap = tail.wrapping_sub(index);
+        // SAFETY: the mask keeps the index inside the array.
+        self.next = unsafe { self.entries.byte_add((index as usize) << self.size_shift) };
+        self.stop = self.next;
+    }
+
+    /// Which place is next: at most the number of places.
+    #[inline(always)]
+    fn index(&self) -> u32 {
+        ((self.next.addr().get() - self.entries.addr().get()) >> self.size_shift) as u32
     }
 
     /// How far we have written, counted as the kernel counts.
     #[inline(always)]
     fn local_tail(&self) -> u32 {
-        (self.position >> self.size_shift) as u32
+        self.lap.wrapping_add(self.index())
+    }
+
+    /// Goes on at the array's beginning if it is at the end.
+    fn wrap(&mut self) {
+        if self.index() == self.capacity {
+            self.next = self.entries;
+            self.lap = self.lap.wrapping_add(self.capacity);
+        }
     }
 
     /// Whether `count` places are free.
@@ -107,28 +124,28 @@ impl SubmissionQueue {
         self.room() >= count
     }
 
-    /// The next place, which stays the caller's until `publish`.
+    /// The next place, which stays the caller's until `publish`. There must be one before the array's end.
     #[inline(always)]
     fn place(&mut self) -> NonNull<Sqe> {
-        let offset = (self.position & self.byte_mask) as usize;
-        self.position = self.position.wrapping_add(self.size);
-        // SAFETY: the mask keeps the offset inside the array, and it is a multiple of an entry's size.
-        unsafe { self.entries.byte_add(offset) }
+        let place = self.next;
+        // SAFETY: the place lies inside the array, so its end is at most the array's.
+        self.next = unsafe { place.byte_add(self.size) };
+        place
     }
 
     /// Copies an entry in, unseen by the kernel until `publish`.
     #[inline(always)]
     pub(crate) fn push(&mut self, entry: &Sqe) -> Result<(), Full> {
-        if self.position == self.limit {
+        if self.next == self.stop {
             self.make_room()?;
         }
         let place = self.place();
-        // SAFETY: the place lies inside the array, and the kernel has finished with the entries before the limit.
+        // SAFETY: the place lies inside the array, and the kernel has finished with the entries before the stop.
         unsafe { place.write(*entry) };
         Ok(())
     }
 
-    /// Looks how far the kernel is, and moves the limit on by at least one entry. Knows nothing of the entry, which
+    /// Looks how far the kernel is, and moves the stop on by at least one entry. Knows nothing of the entry, which
     /// would have to be put into memory for it.
     #[inline(never)]
     fn make_room(&mut self) -> Result<(), Full> {
@@ -136,15 +153,18 @@ impl SubmissionQueue {
         if room == 0 {
             return Err(Full);
         }
-        if self.size_shift != SIZE_SHIFT {
+        self.wrap();
+        if self.size_shift == SIZE_SHIFT {
+            room = room.min(self.capacity - self.index());
+        } else {
             // `push` writes the first half; the second must not be what was there before.
-            let offset = (self.position & self.byte_mask) as usize;
-            // SAFETY: the mask keeps the offset inside the array, every entry of this queue has two halves, and the
-            // kernel has finished with this one.
-            unsafe { self.entries.byte_add(offset).add(1).write(Sqe::default()) };
+            // SAFETY: the place lies inside the array, every entry of this queue has two halves, and the kernel has
+            // finished with this one.
+            unsafe { self.next.add(1).write(Sqe::default()) };
             room = 1;
         }
-        self.limit = self.position.wrapping_add(u64::from(room) * self.size);
+        // SAFETY: so many places are left before the array's end.
+        self.stop = unsafe { self.next.byte_add((room as usize) << self.size_shift) };
         Ok(())
     }
 
@@ -158,15 +178,16 @@ impl SubmissionQueue {
             if !self.has_room(1) {
                 return Err(WideError::Full);
             }
+            self.wrap();
             let place = self.place();
-            self.limit = self.position;
+            self.stop = self.next;
             // SAFETY: every entry of this queue has 128 bytes, and the kernel has finished with this one.
             unsafe { place.cast::<Sqe128>().write(*entry) };
             return Ok(());
         }
         // Both halves must lie side by side: at the end of the array, a no-op fills the last place.
-        let mask = self.capacity - 1;
-        let at_the_end = self.local_tail() & mask == mask;
+        self.wrap();
+        let at_the_end = self.index() == self.capacity - 1;
         if self.capacity < 2 || !self.has_room(if at_the_end { 3 } else { 2 }) {
             return Err(WideError::Full);
         }
@@ -175,10 +196,11 @@ impl SubmissionQueue {
             filler.fd = -1;
             self.push(&filler).map_err(|Full| WideError::Full)?;
         }
+        self.wrap();
         let place = self.place();
-        self.position = self.position.wrapping_add(size_of::<Sqe>() as u64);
+        self.place();
         // The next push looks anew.
-        self.limit = self.position;
+        self.stop = self.next;
         // SAFETY: the place is not the array's last, and the kernel has finished with both.
         unsafe { place.cast::<Sqe128>().write(*entry) };
         Ok(())
@@ -187,11 +209,9 @@ impl SubmissionQueue {
     /// The next place, zeroed, unseen by the kernel until `publish`.
     pub(crate) fn zeroed_place(&mut self) -> Result<&mut Sqe, Full> {
         self.push(&Sqe::default())?;
-        let written = self.position.wrapping_sub(self.size);
-        let offset = (written & self.byte_mask) as usize;
         // SAFETY: `push` has just written there, and neither the kernel nor anyone else looks before `publish`,
         // which needs `self`.
-        Ok(unsafe { self.entries.byte_add(offset).as_mut() })
+        Ok(unsafe { self.next.byte_sub(self.size).as_mut() })
     }
 
     /// Makes what was pushed visible to the kernel. Release pairs with the kernel's acquire of the tail.
