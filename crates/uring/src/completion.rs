@@ -6,7 +6,7 @@
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use crate::abi::{Cqe, Params};
+use crate::abi::{CqRingFlags, Cqe, Cqe32, CqeFlags, Params, SetupFlags};
 use crate::error::SetupError;
 use crate::mapping::Mapping;
 
@@ -17,8 +17,13 @@ pub(crate) struct CompletionQueue {
     head: NonNull<AtomicU32>,
     tail: NonNull<AtomicU32>,
     overflow: NonNull<AtomicU32>,
+    flags: Option<NonNull<AtomicU32>>,
     mask: u32,
     capacity: u32,
+    /// 1 where every completion takes two places of 16 bytes, else 0.
+    shift: u32,
+    /// The flags that make a completion special: those of a queue of mixed sizes, else none.
+    special: u32,
     /// How far we have read; the shared head follows.
     local_head: u32,
     /// How far the kernel was when we last looked.
@@ -26,23 +31,34 @@ pub(crate) struct CompletionQueue {
 }
 
 impl CompletionQueue {
-    /// The end of a queue that nobody has used yet.
+    /// The end of a queue at the point where its words say it is.
     pub(crate) fn new(ring: &Mapping, params: &Params) -> Result<Self, SetupError> {
         let capacity = params.cq_entries;
         if !capacity.is_power_of_two() {
             return Err(SetupError::Inconsistent);
         }
         let offsets = &params.cq_off;
-        Ok(Self {
-            completions: ring.array(offsets.cqes, capacity)?,
+        let flags = SetupFlags::from_bits_retain(params.flags);
+        let shift = u32::from(flags.contains(SetupFlags::CQE32));
+        let mixed = flags.contains(SetupFlags::CQE_MIXED);
+        let special = if mixed { CqeFlags::SKIP.union(CqeFlags::CQE_32) } else { CqeFlags::empty() };
+        let mut queue = Self {
+            completions: ring.array(offsets.cqes, capacity << shift)?,
             head: ring.word(offsets.head)?,
             tail: ring.word(offsets.tail)?,
             overflow: ring.word(offsets.overflow)?,
+            // Kernels before 5.8 have no such word and say 0, which is the queue's head.
+            flags: if offsets.flags == 0 { None } else { Some(ring.word(offsets.flags)?) },
             mask: capacity - 1,
             capacity,
+            shift,
+            special: special.bits(),
             local_head: 0,
             known_tail: 0,
-        })
+        };
+        queue.local_head = queue.word(queue.head).load(Ordering::Relaxed);
+        queue.known_tail = queue.local_head;
+        Ok(queue)
     }
 
     /// The word at `pointer`.
@@ -52,22 +68,84 @@ impl CompletionQueue {
         unsafe { pointer.as_ref() }
     }
 
-    /// Copies the next completion out without telling the kernel, so that its place stays taken.
+    /// Whether a completion is there.
     #[inline(always)]
-    pub(crate) fn take(&mut self) -> Option<Cqe> {
+    fn has_next(&mut self) -> bool {
         if self.local_head == self.known_tail {
             // Acquire pairs with the kernel's release of the tail: the completions before it are written.
             self.known_tail = self.word(self.tail).load(Ordering::Acquire);
-            if self.local_head == self.known_tail {
-                return None;
-            }
         }
-        let index = (self.local_head & self.mask) as usize;
+        self.local_head != self.known_tail
+    }
+
+    /// Copies place `number` out, counted as the head counts.
+    #[inline(always)]
+    fn read(&self, number: u32) -> Cqe {
+        let index = ((number & self.mask) << self.shift) as usize;
         // SAFETY: the mask keeps the index inside the array, and the kernel wrote this completion before it moved
         // the tail past it and leaves it alone until we move the head.
-        let completion = unsafe { self.completions.add(index).read() };
+        unsafe { self.completions.add(index).read() }
+    }
+
+    /// Copies the next completion out without telling the kernel, so that its place stays taken.
+    #[inline(always)]
+    pub(crate) fn take(&mut self) -> Option<Cqe> {
+        if !self.has_next() {
+            return None;
+        }
+        let completion = self.read(self.local_head);
+        if completion.flags & self.special != 0 {
+            return self.take_wide().map(|wide| wide.cqe);
+        }
         self.local_head = self.local_head.wrapping_add(1);
         Some(completion)
+    }
+
+    /// Copies the next completion out with its second half, which is zero where it has none, without telling the
+    /// kernel.
+    pub(crate) fn take_wide(&mut self) -> Option<Cqe32> {
+        let (completion, places) = self.look()?;
+        self.local_head = self.local_head.wrapping_add(places);
+        Some(completion)
+    }
+
+    /// Copies the next completion out and leaves it there; also says how many places it takes. Places that only
+    /// fill a gap are passed over.
+    pub(crate) fn look(&mut self) -> Option<(Cqe32, u32)> {
+        loop {
+            if !self.has_next() {
+                return None;
+            }
+            let cqe = self.read(self.local_head);
+            let special = CqeFlags::from_bits_retain(cqe.flags & self.special);
+            if special.contains(CqeFlags::SKIP) {
+                self.local_head = self.local_head.wrapping_add(1);
+                continue;
+            }
+            if self.shift != 0 {
+                let index = ((self.local_head & self.mask) << self.shift) as usize;
+                // SAFETY: with a shift every completion has two places.
+                let second = unsafe { self.completions.add(index + 1).read() };
+                return Some((Cqe32 { cqe, extra: halves(second) }, 1));
+            }
+            if special.contains(CqeFlags::CQE_32) {
+                // The kernel lets none wrap around and publishes both places at once; `read` masks regardless.
+                let second = self.read(self.local_head.wrapping_add(1));
+                return Some((Cqe32 { cqe, extra: halves(second) }, 2));
+            }
+            return Some((Cqe32 { cqe, extra: [0; 2] }, 1));
+        }
+    }
+
+    /// Keeps the registered eventfd silent, or lets it speak again. False where the kernel has no such switch.
+    pub(crate) fn silence_eventfd(&mut self, silent: bool) -> bool {
+        let Some(flags) = self.flags else { return false };
+        let bit = CqRingFlags::EVENTFD_DISABLED.bits();
+        let word = self.word(flags);
+        // The word is ours alone to write.
+        let now = word.load(Ordering::Relaxed);
+        word.store(if silent { now | bit } else { now & !bit }, Ordering::Relaxed);
+        true
     }
 
     /// Tells the kernel what was taken. Release pairs with the kernel's acquire of the head: our reads are done
@@ -83,6 +161,12 @@ impl CompletionQueue {
         self.word(self.tail).load(Ordering::Acquire).wrapping_sub(self.local_head)
     }
 
+    /// Completions the kernel has ever posted, a count that wraps around.
+    #[inline]
+    pub(crate) fn posted(&self) -> u32 {
+        self.word(self.tail).load(Ordering::Acquire)
+    }
+
     /// The number of completions the queue holds.
     #[inline(always)]
     pub(crate) fn capacity(&self) -> u32 {
@@ -94,6 +178,14 @@ impl CompletionQueue {
     pub(crate) fn lost(&self) -> u32 {
         self.word(self.overflow).load(Ordering::Relaxed)
     }
+}
+
+/// The second half of a completion, of which the first 16 bytes were read as one.
+fn halves(second: Cqe) -> [u64; 2] {
+    let upper = u64::from(second.flags);
+    let lower = u64::from(second.res.cast_unsigned());
+    let word = if cfg!(target_endian = "big") { lower << 32 | upper } else { upper << 32 | lower };
+    [second.user_data, word]
 }
 
 /// The completions that are there, taken one by one; see [`Ring::completions`](crate::Ring::completions).

@@ -3,8 +3,6 @@
 
 mod common;
 
-use std::os::fd::AsFd as _;
-
 use common::{open_rings, push, ring, ring_mappings, run};
 use ouzel_uring::{Builder, Sqe};
 
@@ -16,7 +14,8 @@ fn rings_leave_nothing_behind() {
     let before = (open_rings(), ring_mappings());
     for _ in 0..200 {
         let Some(idle) = ring(64) else { return };
-        let flags = rustix::io::fcntl_getfd(idle.as_fd()).expect("descriptor flags");
+        let flags =
+            rustix::io::fcntl_getfd(idle.descriptor().expect("a descriptor")).expect("descriptor flags");
         assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
         drop(idle);
         let Some(mut used) = ring(4) else { return };

@@ -79,11 +79,15 @@ fn wishes_that_cannot_be_met_are_errors() {
     let huge = Builder::new(8).completion_entries(u32::MAX);
     assert!(matches!(setup(huge), SetupError::CompletionEntries { .. }));
     assert!(matches!(setup(Builder::new(8).flags(SetupFlags::CQSIZE)), SetupError::CompletionEntries { .. }));
-    for flags in
-        [SetupFlags::CQE32, SetupFlags::SQE128, SetupFlags::NO_MMAP, SetupFlags::from_bits_retain(1 << 31)]
-    {
+    for flags in [SetupFlags::SQ_REWIND, SetupFlags::from_bits_retain(1 << 31)] {
         assert_eq!(setup(Builder::new(8).flags(flags)), SetupError::Unsupported { flags });
     }
+    assert_eq!(setup(Builder::new(8).flags(SetupFlags::REGISTERED_FD_ONLY)), SetupError::NeedsPromise);
+    assert_eq!(setup(Builder::new(8).flags(SetupFlags::ATTACH_WQ)), SetupError::NothingAttached);
+    assert_eq!(setup(Builder::new(24).exact()), SetupError::NotPowerOfTwo { asked: 24 });
+    let uneven = Builder::new(16).completion_entries(48).exact();
+    assert_eq!(setup(uneven), SetupError::NotPowerOfTwo { asked: 48 });
+    assert!(SetupError::NotPowerOfTwo { asked: 24 }.to_string().contains("ask for 32"));
     // Clamped, a wish for too much is met with the most there is; memory may still run short.
     match Builder::new(u32::MAX).flags(SetupFlags::CLAMP).build() {
         Ok(ring) => assert_eq!(ring.sq_entries(), ouzel_uring::abi::SQ_ENTRIES_MAX),

@@ -69,7 +69,7 @@ pub struct SqOffsets {
     pub ring_mask: u32,
     /// The number of entries, a power of two.
     pub ring_entries: u32,
-    /// [`SqRingFlags`], written by the kernel.
+    /// [`SqRingFlags`](super::SqRingFlags), written by the kernel.
     pub flags: u32,
     /// Entries the kernel dropped because their index was invalid.
     pub dropped: u32,
@@ -97,7 +97,7 @@ pub struct CqOffsets {
     pub overflow: u32,
     /// The completions themselves.
     pub cqes: u32,
-    /// [`CqRingFlags`], written by us; zero on kernels that have none.
+    /// [`CqRingFlags`](super::CqRingFlags), written by us; zero on kernels that have none.
     pub flags: u32,
     /// Zero.
     pub reserved: u32,
@@ -113,13 +113,13 @@ pub struct Params {
     pub sq_entries: u32,
     /// With `SetupFlags::CQSIZE` a wish; answer: the number of completion entries.
     pub cq_entries: u32,
-    /// [`SetupFlags`].
+    /// [`SetupFlags`](super::SetupFlags).
     pub flags: u32,
     /// With `SetupFlags::SQ_AFF`: the processor the kernel's thread runs on.
     pub sq_thread_cpu: u32,
     /// With `SetupFlags::SQPOLL`: how long that thread spins before it sleeps, in milliseconds.
     pub sq_thread_idle: u32,
-    /// Answer: [`Features`].
+    /// Answer: [`Features`](super::Features).
     pub features: u32,
     /// With `SetupFlags::ATTACH_WQ`: the ring whose workers to share.
     pub wq_fd: u32,

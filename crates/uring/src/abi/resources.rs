@@ -25,7 +25,7 @@ pub struct FileIndexRange {
 pub struct RsrcRegister {
     /// How many.
     pub nr: u32,
-    /// [`RsrcFlags`].
+    /// [`RsrcFlags`](super::RsrcFlags).
     pub flags: u32,
     /// Zero.
     pub reserved: u64,
@@ -55,7 +55,7 @@ pub struct SyncCancelReg {
     pub addr: u64,
     /// The descriptor or slot to look for.
     pub fd: i32,
-    /// [`CancelFlags`].
+    /// [`CancelFlags`](super::CancelFlags).
     pub flags: u32,
     /// How long to wait; -1 in both fields is forever.
     pub timeout: Timespec,

@@ -13,10 +13,22 @@
 //!   completes.
 //!
 //! A path is a pointer to bytes that end in a NUL.
+//!
+//! Each constructor names its part of the manual, the first kernel that runs it and how it can fail: errnos that
+//! arrive negated in the completion's result. Beyond those, every entry can fail with EINVAL if the kernel does not
+//! know its opcode, a flag or a field that is set; EBADF if its descriptor or slot is not open; EACCES if the ring's
+//! restrictions forbid it; ENOMEM or EAGAIN for want of memory; EINTR if a signal ends it; and ECANCELED if it was
+//! cancelled or an entry that it was linked to failed. An entry that none of them makes is made of its fields, with
+//! [`Sqe::new`] or [`Sqe::raw`].
 
+mod attributes;
+mod buffers;
+mod commands;
 mod events;
 mod files;
 mod sockets;
+mod waiting;
+mod zero_copy;
 
 use core::mem::{align_of, offset_of, size_of};
 
@@ -190,6 +202,14 @@ impl Sqe {
             addr3: 0,
             reserved: 0,
         }
+    }
+
+    /// An entry of the opcode with this number, known here or not, with everything else zero.
+    #[inline]
+    pub const fn raw(opcode: u8) -> Self {
+        let mut entry = Self::new(Opcode::Nop);
+        entry.opcode = opcode;
+        entry
     }
 
     /// An entry of `opcode` on `target`.
