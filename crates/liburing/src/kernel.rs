@@ -10,7 +10,7 @@ use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 
-use crate::raw;
+use ouzel_uring::raw;
 
 /// A count, or a positive errno.
 pub(crate) type Outcome = Result<c_uint, c_int>;

@@ -35,7 +35,6 @@ mod message;
 mod panic;
 mod prepare;
 mod probe;
-mod raw;
 mod register;
 mod setup;
 mod sizes;
