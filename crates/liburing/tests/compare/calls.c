@@ -69,7 +69,7 @@ int main(void)
 	struct io_uring_bpf filter = { .cmd_type = IO_URING_BPF_CMD_FILTER };
 	struct io_uring_reg_wait wait = { 0 };
 	struct __kernel_timespec short_time = { .tv_nsec = 1000000 };
-	__u64 tags[2] = { 5, 6 };
+	__u64 tags[2] = { 5, 0 };
 	int files[2] = { 0, -1 }, fd = eventfd(0, 0);
 
 	setvbuf(stdout, NULL, _IOFBF, 1 << 20);
