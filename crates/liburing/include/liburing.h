@@ -695,6 +695,12 @@ _OUZEL_LOCAL void _ouzel_prepare(struct io_uring_sqe *sqe, int opcode, int fd, _
 	sqe->open_flags = flags;
 }
 
+/* Slots are counted from 1 in entries. Internal, but programs use it. */
+_OUZEL_LOCAL void __io_uring_set_target_fixed_file(struct io_uring_sqe *sqe, unsigned int slot) LIBURING_NOEXCEPT
+{
+	sqe->file_index = slot + 1;
+}
+
 /* The slot of a new file, or the mark that lets the kernel choose */
 _OUZEL_LOCAL void _ouzel_new_slot(struct io_uring_sqe *sqe, unsigned int slot) LIBURING_NOEXCEPT
 {

@@ -93,7 +93,7 @@ pub struct IoUring {
     pub features: c_uint,
     /// What to enter it by: the descriptor or a registered index.
     pub enter_ring_fd: c_int,
-    /// [`internal`] flags.
+    /// The library's own flags.
     pub int_flags: u8,
     /// Unused.
     pub pad: [u8; 3],

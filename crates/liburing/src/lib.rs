@@ -42,4 +42,16 @@ mod submission;
 mod version;
 mod wait;
 
+pub use buffers::*;
+pub use calls::*;
+pub use completions::*;
 pub use layout::{CompletionIterator, IoUring, IoUringCq, IoUringSq};
+pub use message::*;
+pub use prepare::*;
+pub use probe::*;
+pub use register::*;
+pub use setup::*;
+pub use sizes::*;
+pub use submission::*;
+pub use version::*;
+pub use wait::*;

@@ -33,6 +33,12 @@ macro_rules! preparations {
 
 use preparations;
 
+pub use control::*;
+pub use events::*;
+pub use files::*;
+pub use paths::*;
+pub use sockets::*;
+
 /// Fills in what nearly all operations have.
 #[inline(always)]
 fn fill(entry: &mut Sqe, opcode: Opcode, fd: c_int, addr: u64, len: c_uint, off: u64) {

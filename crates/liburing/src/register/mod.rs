@@ -16,9 +16,10 @@ use crate::handle::Handle;
 use crate::kernel::{self, errno, to_c};
 use crate::layout::{IoUring, internal};
 
-pub(crate) use buffers::{io_uring_buf_ring_head, io_uring_register_buf_ring, io_uring_unregister_buf_ring};
-pub(crate) use rings::io_uring_unregister_ring_fd;
-pub(crate) use settings::io_uring_register_probe;
+pub use buffers::*;
+pub use files::*;
+pub use rings::*;
+pub use settings::*;
 
 /// Registers `argument` with a ring.
 ///

@@ -181,6 +181,51 @@ int main(void)
 	STEP(io_uring_peek_cqe(&ring, &cqe));
 	STEP(__io_uring_get_cqe(&ring, &cqe, 0, 0, NULL));
 
+	/* Kernels that cannot limit the time of a wait: the library submits a timeout of its own. */
+	ring.features &= ~IORING_FEAT_EXT_ARG;
+	STEP(io_uring_wait_cqe_timeout(&ring, &cqe, &short_time));
+	STEP(cqe != NULL);
+	STEP(io_uring_submit_and_wait_timeout(&ring, &cqe, 1, &short_time, NULL));
+	STEP(io_uring_peek_cqe(&ring, &cqe));
+	STEP(io_uring_submit_and_wait_reg(&ring, &cqe, 1, 0));
+	io_uring_prep_nop(io_uring_get_sqe(&ring));
+	STEP(io_uring_submit_and_wait_timeout(&ring, &cqe, 1, &short_time, NULL));
+	STEP(cqe ? (long long)cqe->user_data : -1);
+	if (cqe)
+		io_uring_cqe_seen(&ring, cqe);
+	while (exported_get_sqe(&ring))
+		io_uring_prep_nop(&ring.sq.sqes[(ring.sq.sqe_tail - 1) & ring.sq.ring_mask]);
+	STEP(io_uring_wait_cqes(&ring, &cqe, 4, &short_time, NULL));
+	STEP(io_uring_cq_ready(&ring));
+	io_uring_cq_advance(&ring, io_uring_cq_ready(&ring));
+	ring.features &= ~(IORING_FEAT_MIN_TIMEOUT | IORING_FEAT_NO_IOWAIT | IORING_FEAT_REG_REG_RING);
+	STEP(io_uring_wait_cqes_min_timeout(&ring, &cqe, 1, &short_time, 100, NULL));
+	STEP(io_uring_submit_and_wait_min_timeout(&ring, &cqe, 1, &short_time, 100, NULL));
+	STEP(io_uring_set_iowait(&ring, false));
+	STEP(io_uring_register_ring_fd(&ring));
+	STEP(ring.int_flags);
+	STEP(io_uring_close_ring_fd(&ring));
+	STEP(io_uring_register_personality(&ring));
+	STEP(io_uring_unregister_ring_fd(&ring));
+	ring.features |= IORING_FEAT_EXT_ARG;
+
+	/* Kernels that map the two queues apart, and those that have an array of indices */
+	params = (struct io_uring_params){ 0 };
+	STEP(io_uring_setup(8, &params));
+	params.features &= ~IORING_FEAT_SINGLE_MMAP;
+	STEP(io_uring_queue_mmap(9, &params, &polled));
+	STEP(io_uring_queue_mmap(8, &params, &polled));
+	STEP(io_uring_queue_mmap(7, &params, &polled));
+	STEP(io_uring_ring_dontfork(&polled));
+	STEP((io_uring_queue_exit(&polled), 0));
+	params = (struct io_uring_params){ .flags = IORING_SETUP_CQE32 | IORING_SETUP_SINGLE_ISSUER |
+						    IORING_SETUP_DEFER_TASKRUN };
+	STEP(io_uring_queue_init_params(8, &polled, &params));
+	params = (struct io_uring_params){ .sq_entries = 32, .cq_entries = 128, .flags = IORING_SETUP_CQSIZE };
+	STEP(io_uring_resize_rings(&polled, &params));
+	STEP(polled.sq.ring_entries * 1000 + polled.cq.ring_entries);
+	STEP((io_uring_queue_exit(&polled), 0));
+
 	/* Errors that are found without the kernel, and those that are not */
 	STEP(io_uring_queue_init(0, &polled, 0));
 	STEP(io_uring_queue_init(8, &polled, IORING_SETUP_REGISTERED_FD_ONLY));
