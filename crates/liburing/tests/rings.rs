@@ -194,3 +194,89 @@ fn messages_with_lying_lengths_lead_nowhere() {
         }
     }
 }
+
+#[test]
+fn provided_buffers_go_round() {
+    let _turn = alone();
+    let Some(mut ring) = ring(4, SetupFlags::empty()) else { return };
+    let ring = &raw mut *ring;
+    let mut memory = [[0_u8; 16]; 4];
+    let mut error = 1;
+    let text = c"round and round".as_ptr();
+    // SAFETY: the ring is set up, and all memory outlives what is submitted.
+    unsafe {
+        let buffers = io_uring_setup_buf_ring(ring, 4, 3, 0, &raw mut error);
+        assert_eq!((buffers.is_null(), error), (false, 0));
+        let mask = io_uring_buf_ring_mask(4);
+        for (number, buffer) in memory.iter_mut().enumerate() {
+            let number = number as u16;
+            io_uring_buf_ring_add(buffers, buffer.as_mut_ptr().cast(), 16, number, mask, number.into());
+        }
+        io_uring_buf_ring_advance(buffers, 4);
+        assert_eq!(io_uring_buf_ring_available(ring, buffers, 3), 4);
+
+        let mut ends = [0; 2];
+        assert_eq!(pipe(ends.as_mut_ptr()), 0);
+        // More often than there are buffers, so each must come back.
+        for turn in 0..10_u32 {
+            assert_eq!(write(ends[1], text.cast(), 15), 15);
+            let entry = io_uring_get_sqe(ring);
+            io_uring_prep_read(entry, ends[0], ptr::null_mut(), 16, u64::MAX);
+            io_uring_sqe_set_flags(entry, 1 << 5);
+            io_uring_sqe_set_buf_group(entry, 3);
+            assert_eq!(io_uring_submit(ring), 1);
+            let mut cqe = ptr::null_mut();
+            assert_eq!(io_uring_wait_cqe_nr(ring, &raw mut cqe, 1), 0);
+            assert_eq!((*cqe).res, 15);
+            let number = ((*cqe).flags >> 16) as u16;
+            assert_eq!(u32::from(number), turn % 4);
+            assert_eq!(&memory[usize::from(number)][..15], b"round and round");
+            assert_eq!(io_uring_buf_ring_available(ring, buffers, 3), 3);
+            let place = memory[usize::from(number)].as_mut_ptr().cast();
+            io_uring_buf_ring_add(buffers, place, 16, number, mask, 0);
+            io_uring_buf_ring_cq_advance(ring, buffers, 1);
+            assert_eq!(io_uring_cq_ready(ring), 0);
+            assert_eq!(io_uring_buf_ring_available(ring, buffers, 3), 4);
+        }
+        assert_eq!(io_uring_free_buf_ring(ring, buffers, 4, 3), 0);
+        assert!(io_uring_setup_buf_ring(ring, 3, 3, 0, &raw mut error).is_null());
+        assert_eq!(error, -EINVAL, "not a power of two");
+        io_uring_queue_exit(ring);
+        for end in ends {
+            assert_eq!(close_descriptor(end), 0);
+        }
+    }
+}
+
+unsafe extern "C" {
+    fn pipe(ends: *mut i32) -> i32;
+    fn write(fd: i32, bytes: *const std::ffi::c_void, count: usize) -> isize;
+    #[link_name = "close"]
+    fn close_descriptor(fd: i32) -> i32;
+}
+
+#[test]
+fn the_kernel_thread_gives_room_back() {
+    let _turn = alone();
+    let Some(mut ring) = ring(2, SetupFlags::SQPOLL) else { return };
+    let ring = &raw mut *ring;
+    // SAFETY: the ring is set up; a no-op names no memory.
+    unsafe {
+        assert_eq!(io_uring_sqring_wait(ring), 0, "there is room");
+        for _ in 0..50 {
+            let mut entry = io_uring_get_sqe(ring);
+            if entry.is_null() {
+                assert!(io_uring_submit(ring) >= 0);
+                assert!(io_uring_sqring_wait(ring) >= 0);
+                entry = io_uring_get_sqe(ring);
+            }
+            assert!(!entry.is_null());
+            io_uring_prep_nop(entry);
+            assert!(io_uring_submit(ring) >= 0);
+            let mut cqe = ptr::null_mut();
+            assert_eq!(io_uring_wait_cqe(ring, &raw mut cqe), 0);
+            io_uring_cqe_seen(ring, cqe);
+        }
+        io_uring_queue_exit(ring);
+    }
+}
