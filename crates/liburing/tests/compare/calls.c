@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define STEP(expression)                                                                                               \
@@ -22,6 +23,7 @@
 
 /* In the program's own memory, whose addresses are fixed. */
 static char memory[4][4096] __attribute__((aligned(4096)));
+static int many[300];
 static struct io_uring ring, other, by_index, polled;
 static struct io_uring_cqe *cqe;
 
@@ -107,7 +109,7 @@ int main(void)
 		io_uring_prep_nop(&ring.sq.sqes[i]);
 	STEP(io_uring_submit_and_wait(&ring, 4));
 	STEP(io_uring_peek_batch_cqe(&ring, (struct io_uring_cqe *[8]){ 0 }, 8));
-	io_uring_cq_advance(&ring, 4);
+	io_uring_cq_advance(&ring, io_uring_cq_ready(&ring));
 	STEP(shown_sqe(&ring));
 	STEP(shown_sqe(&other));
 	STEP(shown_sqe(&other));
@@ -188,7 +190,8 @@ int main(void)
 	STEP(io_uring_submit_and_wait_timeout(&ring, &cqe, 1, &short_time, NULL));
 	STEP(io_uring_peek_cqe(&ring, &cqe));
 	STEP(io_uring_submit_and_wait_reg(&ring, &cqe, 1, 0));
-	io_uring_prep_nop(io_uring_get_sqe(&ring));
+	if (io_uring_sq_space_left(&ring))
+		io_uring_prep_nop(io_uring_get_sqe(&ring));
 	STEP(io_uring_submit_and_wait_timeout(&ring, &cqe, 1, &short_time, NULL));
 	STEP(cqe ? (long long)cqe->user_data : -1);
 	if (cqe)
@@ -255,6 +258,20 @@ int main(void)
 	STEP(io_uring_queue_init_mem(8, &polled, &params, memory, sizeof(memory)));
 	STEP(io_uring_resize_rings(&polled, &params));
 	STEP((io_uring_queue_exit(&polled), 0));
+
+	/* The limit of open files is raised if it is what refuses a table of files, as far as it can be. */
+	STEP(setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 16, 200 }));
+	STEP(io_uring_register_files_sparse(&ring, 64));
+	STEP(io_uring_unregister_files(&ring));
+	STEP(io_uring_register_files_sparse(&ring, 100));
+	STEP(io_uring_register_files_sparse(&other, 150));
+	for (int i = 0; i < 300; i++)
+		many[i] = -1;
+	STEP(io_uring_register_files(&other, many, 170));
+	STEP(io_uring_register_files(&other, many, 300));
+	STEP(io_uring_unregister_files(&other));
+	STEP(io_uring_register_files_tags(&other, many, NULL, 300));
+	STEP(io_uring_register_files(&other, NULL, 3));
 
 	STEP((io_uring_queue_exit(&by_index), 0));
 	STEP((io_uring_queue_exit(&other), 0));
