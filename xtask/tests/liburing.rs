@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -111,27 +112,32 @@ fn c_programs_need_only_the_headers_and_pkg_config() {
             .env("PKG_CONFIG_PATH", prefix().join("lib/pkgconfig")),
         b"",
     );
-    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ring-c");
-    let mut rpath = std::ffi::OsString::from("-Wl,-rpath,");
-    rpath.push(prefix().join("lib"));
-    succeeds(
-        Command::new("cc")
-            .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O2"])
-            .arg(format!("{ROOT}/crates/liburing/examples/ring.c"))
-            .args(flags.split_whitespace())
-            .arg(rpath)
-            .arg("-o")
-            .arg(&program),
-        b"",
-    );
-    let text = b"copied through a ring\n".repeat(1000);
-    let output = run(&mut Command::new(&program), &text);
-    if output.status.code() == Some(77) {
-        println!("SKIPPED: io_uring is refused here");
-        return;
+    let library = prefix().join("lib");
+    let mut rpath = OsString::from("-Wl,-rpath,");
+    rpath.push(&library);
+    let shared: Vec<OsString> = flags.split_whitespace().map(OsString::from).chain([rpath]).collect();
+    let mut include = OsString::from("-I");
+    include.push(prefix().join("include"));
+    let linked_in = vec![include, library.join("liburing.a").into()];
+    for (name, arguments) in [("ring-shared", shared), ("ring-static", linked_in)] {
+        let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        succeeds(
+            Command::new("cc")
+                .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O2", "-o"])
+                .arg(&program)
+                .arg(format!("{ROOT}/crates/liburing/examples/ring.c"))
+                .args(arguments),
+            b"",
+        );
+        let text = b"copied through a ring\n".repeat(1000);
+        let output = run(&mut Command::new(&program), &text);
+        if output.status.code() == Some(77) {
+            println!("SKIPPED: io_uring is refused here");
+            return;
+        }
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.stdout == text, "{name}");
     }
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(output.stdout == text);
 }
 
 #[test]
