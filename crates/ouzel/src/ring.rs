@@ -171,8 +171,9 @@ impl<M> Ring<M> {
             slots.push(Slot { generation: 0, remaining: 0, chain: None });
             (slots.len() - 1) as u32
         });
+        let Body { steps, text, .. } = &*chain.body;
         for (number, flags) in &layout.entries {
-            let entry = chain.body.entry(*number, *flags, data(slot, *number));
+            let entry = steps[*number as usize].entry(text, *flags, data(slot, *number));
             // SAFETY: the memory the entry names is the chain's, which stays in its slot, unmoved on the heap and untouched,
             // until its completions have come; a chain whose completions never come is leaked (see `Drop`).
             let pushed = unsafe { raw.push(&entry) };

@@ -87,6 +87,7 @@ impl SubmitterEnd {
     }
 
     /// How many entries can be pushed now.
+    #[inline]
     pub fn room(&mut self) -> Result<u32, Broken> {
         self.refresh_entries()
     }
