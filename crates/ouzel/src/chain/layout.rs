@@ -16,6 +16,8 @@ pub(crate) struct Layout {
     pub(crate) entries: Vec<(u16, EntryFlags)>,
     /// How many of them post a completion even if they succeed.
     pub(crate) announced: u32,
+    /// The step that runs last, if it was asked to be silent. It is not: its completion tells that the chain is over.
+    pub(crate) unsilenced: Option<u16>,
     /// What the entries follow from. Programs run the same chain over and over; its layout is made once.
     shape: Vec<Shape>,
     /// For each step: when it runs, the last use of its two results, and their register.
@@ -88,8 +90,9 @@ impl Layout {
         if let Some((_, flags)) = self.entries.first_mut() {
             *flags |= EntryFlags::LOCAL;
         }
-        if let Some((_, flags)) = self.entries.last_mut() {
-            // The last completion tells that the chain is over.
+        self.unsilenced = None;
+        if let Some((last, flags)) = self.entries.last_mut() {
+            self.unsilenced = flags.contains(EntryFlags::SILENT).then_some(*last);
             *flags -= EntryFlags::CHAINED | EntryFlags::SILENT;
         }
         let silent = self.entries.iter().filter(|(_, flags)| flags.contains(EntryFlags::SILENT)).count();

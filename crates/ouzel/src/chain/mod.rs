@@ -237,9 +237,7 @@ impl Chain {
     /// Adds a path to the text and returns where it starts.
     fn push_path(&mut self, path: &[u8]) -> u32 {
         if text::has_nul(path) {
-            let step = self.body.steps.len();
-            let path = String::from_utf8_lossy(path).into_owned();
-            self.body.fail(BuildError::NulInPath { step, path });
+            self.body.refuse_path(path);
         }
         self.body.text.push(path)
     }
@@ -270,10 +268,10 @@ impl Body {
         self.next_is_finally = false;
     }
 
-    /// Says that the step that runs last is not silent, whatever was asked: it ends the chain.
-    #[inline]
-    pub(crate) fn announce(&mut self, last: u16) {
-        if let Some(step) = self.steps.get_mut(last as usize) {
+    /// Makes a step report its success, whatever was asked.
+    #[cold]
+    pub(crate) fn unsilence(&mut self, step: u16) {
+        if let Some(step) = self.steps.get_mut(step as usize) {
             step.shape.unmark(Marks::SILENT);
         }
     }
@@ -321,6 +319,13 @@ impl Body {
             Memory::Text(start) => self.text.show(start, step.arguments[2]),
             _ => None,
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refuse_path(&mut self, path: &[u8]) {
+        let path = String::from_utf8_lossy(path).into_owned();
+        self.fail(BuildError::NulInPath { step: self.steps.len(), path });
     }
 
     #[cold]
