@@ -3,7 +3,7 @@
 use ouzel_engine::{EventKind, Way};
 use ouzel_ring::{Completion, Descriptor, Errno, Verb};
 
-use crate::chain::{Chain, Fd, Reg, Stat, Step, Unit};
+use crate::chain::{Chain, Fd, Reg, Stat, Unit};
 use crate::directory::Entries;
 use crate::error::{Error, OperationError};
 use crate::stat::FileStat;
@@ -185,6 +185,6 @@ impl Done {
     }
 
     fn verb(&self, step: usize) -> Verb {
-        self.chain.body.steps.get(step).map_or(Verb::Nop, Step::verb)
+        self.chain.body.steps.get(step).map_or(Verb::Nop, |step| step.shape.verb())
     }
 }

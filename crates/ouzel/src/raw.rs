@@ -105,6 +105,19 @@ impl<M> RawRing<M> {
         self.inner.submitter.push(entry)
     }
 
+    /// Puts all of `entries` into the submission queue, or none of them; otherwise as [`push`](RawRing::push).
+    ///
+    /// # Safety
+    ///
+    /// As for [`push`](RawRing::push), for each of them.
+    #[inline]
+    pub(crate) unsafe fn push_all(
+        &mut self,
+        entries: impl ExactSizeIterator<Item = Entry>,
+    ) -> Result<(), PushError> {
+        self.inner.submitter.push_all(entries)
+    }
+
     /// How many entries can be pushed now.
     pub fn room(&mut self) -> u32 {
         self.inner.submitter.room().unwrap_or(0)
@@ -128,6 +141,13 @@ impl<M> RawRing<M> {
     pub fn pop(&mut self) -> Option<Completion> {
         // In one process the engine is trusted, so its index is never impossible.
         self.inner.submitter.pop().ok().flatten()
+    }
+
+    /// Takes every completion there is, oldest first.
+    #[inline]
+    pub(crate) fn drain(&mut self, each: impl FnMut(Completion)) {
+        // In one process the engine is trusted, so its index is never impossible.
+        let _ = self.inner.submitter.drain(each);
     }
 
     /// Asks what `target` names to be given up, and returns how many entries that reached.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use ouzel_engine::{Counters, Gauges, Limits, Target};
+use ouzel_engine::{Counters, EnterError, Gauges, Limits, Target};
 use ouzel_ring::{Completion, Descriptor, Errno, PushError};
 
 use crate::builder::RingBuilder;
@@ -21,6 +21,15 @@ use crate::select::Choice;
 pub struct Ticket {
     slot: u32,
     generation: u32,
+}
+
+impl Ticket {
+    /// A small number that no other chain in flight has: below the most chains that were ever in flight at once. It is a
+    /// place in a table of what belongs to chains in flight.
+    #[inline]
+    pub fn index(self) -> usize {
+        self.slot as usize
+    }
 }
 
 /// A chain that was not taken, and why. Nothing of it has run.
@@ -139,15 +148,24 @@ impl<M> Ring<M> {
     ///
     /// Errors: the chain comes back with the error; see [`Rejected`].
     pub fn submit(&mut self, chain: Chain) -> Result<Ticket, Box<Rejected>> {
-        match self.make_room(&chain.body) {
-            Ok(()) => Ok(self.push(chain)),
-            Err(error) => Err(Box::new(Rejected { error, chain })),
+        let slot = match self.push(&chain.body) {
+            Ok(slot) => slot,
+            Err(error) => return Err(Box::new(Rejected { error, chain })),
+        };
+        self.free.pop();
+        self.in_flight += 1;
+        let place = &mut self.slots[slot as usize];
+        place.remaining = self.layout.announced;
+        let chain = place.chain.insert(chain);
+        if let Some(last) = self.layout.unsilenced {
+            chain.body.unsilence(last);
         }
+        Ok(Ticket { slot, generation: place.generation })
     }
 
-    /// Lays the chain out, and sees to it that all its entries can be pushed.
+    /// Lays a chain out and pushes its entries. The caller puts it into the slot returned, the last of the free ones.
     #[inline]
-    fn make_room(&mut self, chain: &Body) -> Result<(), Error> {
+    fn push(&mut self, chain: &Body) -> Result<u32, Error> {
         if !self.raw.is_ours() {
             return Err(Error::ForkedChild);
         }
@@ -156,36 +174,31 @@ impl<M> Ring<M> {
         if steps > self.longest {
             return Err(BuildError::TooLong { steps, limit: self.longest }.into());
         }
-        while (self.raw.room() as usize) < steps {
-            // Completions are popped as they come, so the engine always finds room to go on.
-            self.enter(1)?;
+        let slot = match self.free.last() {
+            Some(slot) => *slot,
+            None => self.add_slot(),
+        };
+        loop {
+            let entries = self.layout.entries.iter().map(|(number, flags)| {
+                chain.steps[*number as usize].entry(&chain.text, *flags, data(slot, *number))
+            });
+            // SAFETY: the memory the entries name is the chain's, which stays in its slot, unmoved on the heap and untouched,
+            // until their completions have come; a chain whose completions never come is leaked (see `Drop`).
+            match unsafe { self.raw.push_all(entries) } {
+                Ok(()) => return Ok(slot),
+                // Completions are popped as they come, so the engine always finds room to go on.
+                Err(PushError::Full) => self.enter(1)?,
+                Err(_) => return Err(EnterError::Broken.into()),
+            }
         }
-        Ok(())
     }
 
-    /// Pushes the entries of a chain that is laid out and for which there is room.
-    #[inline]
-    fn push(&mut self, mut chain: Chain) -> Ticket {
-        let Ring { raw, slots, free, layout, .. } = self;
-        let slot = free.pop().unwrap_or_else(|| {
-            slots.push(Slot { generation: 0, remaining: 0, chain: None });
-            (slots.len() - 1) as u32
-        });
-        for (number, flags) in &layout.entries {
-            let entry = chain.body.entry(*number, *flags, data(slot, *number));
-            // SAFETY: the memory the entry names is the chain's, which stays in its slot, unmoved on the heap and untouched,
-            // until its completions have come; a chain whose completions never come is leaked (see `Drop`).
-            let pushed = unsafe { raw.push(&entry) };
-            debug_assert!(!matches!(pushed, Err(PushError::Full)), "room was checked");
-        }
-        if let Some((last, _)) = layout.entries.last() {
-            chain.body.announce(*last);
-        }
-        self.in_flight += 1;
-        let place = &mut slots[slot as usize];
-        place.remaining = layout.announced;
-        place.chain = Some(chain);
-        Ticket { slot, generation: place.generation }
+    #[cold]
+    fn add_slot(&mut self) -> u32 {
+        let slot = self.slots.len() as u32;
+        self.slots.push(Slot { generation: 0, remaining: 0, chain: None });
+        self.free.push(slot);
+        slot
     }
 
     /// Starts everything queued, and takes what has completed, without waiting.
@@ -328,9 +341,7 @@ impl<M> Ring<M> {
         if self.tracing {
             self.collect_events();
         }
-        while let Some(completion) = self.raw.pop() {
-            deliver(&mut self.slots, &mut self.ended, completion);
-        }
+        self.raw.drain(|completion| deliver(&mut self.slots, &mut self.ended, completion));
         if wait > 0 && entered.readable == 0 && entered.taken == 0 {
             // Nothing in flight can ever end, such as a SLEEP without end, and nobody else can change that.
             tracing::warn!(in_flight = self.in_flight, "waiting for what can never end");

@@ -6,7 +6,7 @@
 
 use ouzel_ring::{EntryFlags, REGISTERS, Verb};
 
-use super::{Body, Marks, Shape};
+use super::{Body, Marks, Need, Shape};
 use crate::BuildError;
 
 /// The order of a chain's steps and the flags of each entry.
@@ -16,6 +16,8 @@ pub(crate) struct Layout {
     pub(crate) entries: Vec<(u16, EntryFlags)>,
     /// How many of them post a completion even if they succeed.
     pub(crate) announced: u32,
+    /// The step that runs last, if it was asked to be silent. It is not: its completion tells that the chain is over.
+    pub(crate) unsilenced: Option<u16>,
     /// What the entries follow from. Programs run the same chain over and over; its layout is made once.
     shape: Vec<Shape>,
     /// For each step: when it runs, the last use of its two results, and their register.
@@ -75,14 +77,12 @@ impl Layout {
         self.places.resize(chain.steps.len(), nowhere);
         for finally in [false, true] {
             for (number, step) in chain.steps.iter().enumerate() {
-                if step.is_finally() == finally {
-                    let marks = step.shape.marks;
+                let shape = step.shape;
+                if shape.has(Marks::FINALLY) == finally {
                     self.places[number].position = self.entries.len() as u16;
                     let mut flags = if finally { EntryFlags::FINALLY } else { EntryFlags::empty() };
-                    flags |=
-                        if marks.contains(Marks::HARDLINK) { EntryFlags::HARDLINK } else { EntryFlags::LINK };
-                    flags |=
-                        if marks.contains(Marks::SILENT) { EntryFlags::SILENT } else { EntryFlags::empty() };
+                    flags |= if shape.has(Marks::HARDLINK) { EntryFlags::HARDLINK } else { EntryFlags::LINK };
+                    flags |= if shape.has(Marks::SILENT) { EntryFlags::SILENT } else { EntryFlags::empty() };
                     self.entries.push((number as u16, flags));
                 }
             }
@@ -90,8 +90,9 @@ impl Layout {
         if let Some((_, flags)) = self.entries.first_mut() {
             *flags |= EntryFlags::LOCAL;
         }
-        if let Some((_, flags)) = self.entries.last_mut() {
-            // The last completion tells that the chain is over.
+        self.unsilenced = None;
+        if let Some((last, flags)) = self.entries.last_mut() {
+            self.unsilenced = flags.contains(EntryFlags::SILENT).then_some(*last);
             *flags -= EntryFlags::CHAINED | EntryFlags::SILENT;
         }
         let silent = self.entries.iter().filter(|(_, flags)| flags.contains(EntryFlags::SILENT)).count();
@@ -101,21 +102,21 @@ impl Layout {
     fn find_uses(&mut self, chain: &Body) -> Result<(), BuildError> {
         for position in 0..self.entries.len() {
             let number = self.entries[position].0 as usize;
-            let step = &chain.steps[number];
-            for (of, second) in step.shape.needs.iter().filter_map(|need| need.source()) {
+            let shape = chain.steps[number].shape;
+            for (of, second) in shape.needs().into_iter().filter_map(Need::source) {
                 let place = self.places.get_mut(of).filter(|place| (place.position as usize) < position);
                 let Some(place) = place else {
-                    return Err(BuildError::Undefined { step: number, verb: step.verb(), of });
+                    return Err(BuildError::Undefined { step: number, verb: shape.verb(), of });
                 };
                 place.last_use[second as usize] = Some(position as u16);
-                place.used_finally |= step.is_finally();
+                place.used_finally |= shape.has(Marks::FINALLY);
             }
         }
         Ok(())
     }
 
     fn assign(&mut self, chain: &Body) -> Result<(), BuildError> {
-        let any_hardlink = chain.steps.iter().any(|step| step.shape.marks.contains(Marks::HARDLINK));
+        let any_hardlink = chain.steps.iter().any(|step| step.shape.has(Marks::HARDLINK));
         // Bit masks of registers that no result holds, and of those that none has held.
         let mut free = (1u8 << REGISTERS) - 1;
         let mut fresh = free;
@@ -123,8 +124,8 @@ impl Layout {
         let mut busy_until = [0u16; REGISTERS];
         for position in 0..self.entries.len() {
             let number = self.entries[position].0 as usize;
-            let step = &chain.steps[number];
-            for (argument, need) in step.shape.needs.iter().enumerate() {
+            let shape = chain.steps[number].shape;
+            for (argument, need) in shape.needs().into_iter().enumerate() {
                 if let Some((of, second)) = need.source()
                     && let Some(register) = self.places[of].register
                 {
@@ -138,7 +139,7 @@ impl Layout {
                 }
             }
             let place = self.places[number];
-            let pipe = step.shape.op == Verb::Pipe as u32;
+            let pipe = shape.verb() == Verb::Pipe;
             if !pipe && place.last_use[0].is_none() {
                 continue;
             }
@@ -147,7 +148,7 @@ impl Layout {
             let mask = (1u8 << width) - 1;
             let register = (0..=REGISTERS - width).find(|register| usable >> register & mask == mask);
             let Some(register) = register else {
-                return Err(BuildError::TooManyLive { step: number, verb: step.verb() });
+                return Err(BuildError::TooManyLive { step: number, verb: shape.verb() });
             };
             for half in 0..width {
                 let bit = 1 << (register + half);

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use ouzel_engine::Event;
 use ouzel_ring::modifiers::STAT_RECORD;
-use ouzel_ring::{Completion, Entry, EntryFlags, Payload, Verb};
+use ouzel_ring::{Completion, Payload, Verb};
 
 pub use arguments::{Count, Data, Directory, Distance, File, Offset, OpenOptions, Target};
 pub(crate) use layout::Layout;
@@ -147,7 +147,7 @@ impl Chain {
 
     /// The verb of each step, in the order they were added.
     pub fn verbs(&self) -> impl Iterator<Item = Verb> + '_ {
-        self.body.steps.iter().map(Step::verb)
+        self.body.steps.iter().map(|step| step.shape.verb())
     }
 
     /// What is wrong with the chain as built so far, as far as that does not depend on a ring.
@@ -188,12 +188,12 @@ impl Chain {
 
     fn mark_last(&mut self, mark: Marks) -> &mut Chain {
         if let Some(step) = self.body.steps.last_mut() {
-            step.shape.marks |= mark;
+            step.shape.mark(mark);
         }
         self
     }
 
-    /// Adds a step whose marks are still to be set.
+    /// Adds a step.
     #[inline]
     fn add<T>(&mut self, mut shape: Shape, arguments: [u64; 5], payload: Memory) -> Reg<T> {
         let body = &mut *self.body;
@@ -202,7 +202,7 @@ impl Chain {
             body.fail(BuildError::TooLong { steps: step + 1, limit: MAX_STEPS });
         }
         if std::mem::take(&mut body.next_is_finally) {
-            shape.marks |= Marks::FINALLY;
+            shape.mark(Marks::FINALLY);
         }
         body.steps.push(Step::new(shape, arguments, payload));
         self.result(step, false)
@@ -223,33 +223,32 @@ impl Chain {
         Need::of(reg.step, reg.second)
     }
 
-    /// The buffer that the step of `reg` fills, whose data the step about to be added takes.
-    fn room_of(&mut self, reg: Reg<usize>) -> Option<u16> {
+    /// The buffer that the step of `reg` fills and its address, for the step about to be added to take its data.
+    fn room_of(&mut self, reg: Reg<usize>) -> Option<(u16, u64)> {
         let body = &mut *self.body;
         let source = if reg.chain == body.number { body.steps.get(reg.step()) } else { None };
-        if let Some(Memory::Room(buffer)) = source.map(|source| source.payload) {
-            return Some(buffer);
+        if let Some(Step { payload: Memory::Room(buffer), arguments, .. }) = source {
+            return Some((*buffer, arguments[1]));
         }
         body.fail(BuildError::NoData { step: body.steps.len(), of: reg.step() });
         None
     }
 
     /// Adds a path to the text and returns where it starts.
-    #[inline]
     fn push_path(&mut self, path: &[u8]) -> u32 {
         if text::has_nul(path) {
-            let step = self.body.steps.len();
-            let path = String::from_utf8_lossy(path).into_owned();
-            self.body.fail(BuildError::NulInPath { step, path });
+            self.body.refuse_path(path);
         }
         self.body.text.push(path)
     }
 
+    /// Keeps a buffer, and returns its number and its address as an argument.
     #[inline]
-    fn push_buffer(&mut self, buffer: Buffer) -> u16 {
+    fn push_buffer(&mut self, mut buffer: Buffer) -> (u16, u64) {
         let number = self.body.buffers.len();
+        let address = Payload::of(buffer.as_mut_ptr()).number();
         self.body.buffers.push(Some(buffer));
-        number as u16
+        (number as u16, address)
     }
 }
 
@@ -269,30 +268,11 @@ impl Body {
         self.next_is_finally = false;
     }
 
-    /// The entry of a step, with the addresses of its memory filled in.
-    #[inline]
-    pub(crate) fn entry(&mut self, step: u16, flags: EntryFlags, data: u64) -> Entry {
-        let step = &self.steps[step as usize];
-        let Shape { op, .. } = step.shape;
-        let Step { timeout, mut arguments, payload, record, .. } = *step;
-        match payload {
-            Memory::None => {}
-            Memory::Text(start) => arguments[1] = Payload::of(self.text.from(start).as_ptr()).number(),
-            Memory::Filled(buffer) | Memory::Room(buffer) => {
-                arguments[1] = address(&mut self.buffers, buffer);
-            }
-        }
-        if let Some(record) = record {
-            arguments[3] = address(&mut self.buffers, record);
-        }
-        Entry { timeout, data, op, flags: flags.bits(), arguments }
-    }
-
-    /// Says that the step that runs last is not silent, whatever was asked: it ends the chain.
-    #[inline]
-    pub(crate) fn announce(&mut self, last: u16) {
-        if let Some(step) = self.steps.get_mut(last as usize) {
-            step.shape.marks.remove(Marks::SILENT);
+    /// Makes a step report its success, whatever was asked.
+    #[cold]
+    pub(crate) fn unsilence(&mut self, step: u16) {
+        if let Some(step) = self.steps.get_mut(step as usize) {
+            step.shape.unmark(Marks::SILENT);
         }
     }
 
@@ -315,7 +295,7 @@ impl Body {
             unsafe { buffer.set_filled(length) };
         }
         step.completion = Some(completion);
-        !step.shape.marks.contains(Marks::SILENT)
+        !step.shape.has(Marks::SILENT)
     }
 
     /// The buffer of a step.
@@ -343,17 +323,15 @@ impl Body {
 
     #[cold]
     #[inline(never)]
+    fn refuse_path(&mut self, path: &[u8]) {
+        let path = String::from_utf8_lossy(path).into_owned();
+        self.fail(BuildError::NulInPath { step: self.steps.len(), path });
+    }
+
+    #[cold]
+    #[inline(never)]
     fn fail(&mut self, error: BuildError) {
         self.error.get_or_insert(error);
-    }
-}
-
-/// Where a buffer's memory starts, as an argument.
-#[inline]
-fn address(buffers: &mut [Option<Buffer>], number: u16) -> u64 {
-    match buffers.get_mut(number as usize) {
-        Some(Some(buffer)) => Payload::of(buffer.as_mut_ptr()).number(),
-        _ => 0,
     }
 }
 

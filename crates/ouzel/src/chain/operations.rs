@@ -11,8 +11,8 @@ use ouzel_ring::modifiers::{
 };
 
 use super::{
-    Chain, Count, Data, Directory, Distance, Fd, File, Marks, Memory, Need, Offset, OpenOptions, Reg, Shape,
-    Stat, Target, Unit,
+    Chain, Count, Data, Directory, Distance, Fd, File, Memory, Offset, OpenOptions, Reg, Shape, Stat, Target,
+    Unit,
 };
 use crate::Buffer;
 use crate::address::SocketAddress;
@@ -21,13 +21,13 @@ use crate::address::SocketAddress;
 struct Draft {
     verb: Verb,
     arguments: [u64; 5],
-    needs: [Need; 5],
+    shape: Shape,
 }
 
 impl Draft {
     #[inline]
     fn new(verb: Verb) -> Draft {
-        Draft { verb, arguments: [0; 5], needs: [Need::NOTHING; 5] }
+        Draft { verb, arguments: [0; 5], shape: Shape::new(verb) }
     }
 
     #[inline]
@@ -37,12 +37,17 @@ impl Draft {
     }
 
     #[inline]
-    fn file(mut self, chain: &mut Chain, argument: usize, file: impl Into<File>) -> Draft {
-        match file.into() {
-            File::Open(descriptor) => self.arguments[argument] = descriptor.number(),
-            File::Of(reg) => self.needs[argument] = chain.need(self.verb, reg),
-        }
+    fn loaded<T>(mut self, chain: &mut Chain, argument: usize, reg: Reg<T>) -> Draft {
+        self.shape = self.shape.with(argument, chain.need(self.verb, reg));
         self
+    }
+
+    #[inline]
+    fn file(self, chain: &mut Chain, argument: usize, file: impl Into<File>) -> Draft {
+        match file.into() {
+            File::Open(descriptor) => self.value(argument, descriptor.number()),
+            File::Of(reg) => self.loaded(chain, argument, reg),
+        }
     }
 
     #[inline]
@@ -54,13 +59,12 @@ impl Draft {
     }
 
     #[inline]
-    fn count(mut self, chain: &mut Chain, argument: usize, count: impl Into<Count>) -> Draft {
+    fn count(self, chain: &mut Chain, argument: usize, count: impl Into<Count>) -> Draft {
         match count.into() {
-            Count::Known(number) => self.arguments[argument] = number,
-            Count::Bytes(reg) => self.needs[argument] = chain.need(self.verb, reg),
-            Count::Number(reg) => self.needs[argument] = chain.need(self.verb, reg),
+            Count::Known(number) => self.value(argument, number),
+            Count::Bytes(reg) => self.loaded(chain, argument, reg),
+            Count::Number(reg) => self.loaded(chain, argument, reg),
         }
-        self
     }
 
     #[inline]
@@ -70,8 +74,7 @@ impl Draft {
 
     #[inline]
     fn add_with<T>(self, chain: &mut Chain, payload: Memory) -> Reg<T> {
-        let shape = Shape { needs: self.needs, marks: Marks::empty(), op: self.verb as u32 };
-        chain.add(shape, self.arguments, payload)
+        chain.add(self.shape, self.arguments, payload)
     }
 
     #[inline]
@@ -93,23 +96,25 @@ impl Draft {
     fn add_room<T>(self, chain: &mut Chain, mut buffer: Buffer) -> Reg<T> {
         buffer.clear();
         let capacity = buffer.capacity() as u64;
-        let buffer = chain.push_buffer(buffer);
-        self.value(2, capacity).add_with(chain, Memory::Room(buffer))
+        let (buffer, address) = chain.push_buffer(buffer);
+        self.value(1, address).value(2, capacity).add_with(chain, Memory::Room(buffer))
     }
 
     #[inline]
-    fn add_data<T>(mut self, chain: &mut Chain, data: Data) -> Reg<T> {
+    fn add_data<T>(self, chain: &mut Chain, data: Data) -> Reg<T> {
         match data {
             Data::Own(buffer) => {
                 let length = buffer.len() as u64;
-                let buffer = chain.push_buffer(buffer);
-                self.value(2, length).add_with(chain, Memory::Filled(buffer))
+                let (buffer, address) = chain.push_buffer(buffer);
+                self.value(1, address).value(2, length).add_with(chain, Memory::Filled(buffer))
             }
             Data::Of(reg) => {
-                self.needs[2] = chain.need(self.verb, reg);
+                let draft = self.loaded(chain, 2, reg);
                 match chain.room_of(reg) {
-                    Some(buffer) => self.add_with(chain, Memory::Filled(buffer)),
-                    None => self.add(chain),
+                    Some((buffer, address)) => {
+                        draft.value(1, address).add_with(chain, Memory::Filled(buffer))
+                    }
+                    None => draft.add(chain),
                 }
             }
         }
@@ -195,8 +200,9 @@ impl Chain {
     }
 
     fn attach_record(&mut self) {
-        let record = self.push_buffer(Buffer::with_capacity(STAT_RECORD as usize));
+        let (record, address) = self.push_buffer(Buffer::with_capacity(STAT_RECORD as usize));
         if let Some(step) = self.body.steps.last_mut() {
+            step.arguments[3] = address;
             step.record = Some(record);
         }
     }

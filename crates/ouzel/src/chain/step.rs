@@ -4,17 +4,15 @@
 //! chain is kept small and together: rings compare it for every chain they are given.
 
 use bitflags::bitflags;
-use ouzel_ring::{Completion, Entry, Verb};
+use ouzel_ring::{Completion, Entry, EntryFlags, Payload, Verb};
 
-/// What an argument is loaded from: nothing, or one of the results of an earlier step.
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(transparent)]
+use super::Text;
+
+/// What an argument is loaded from: nothing, which is 0, or one of the results of an earlier step.
+#[derive(Clone, Copy)]
 pub(crate) struct Need(u16);
 
 impl Need {
-    /// The argument is known already.
-    pub(crate) const NOTHING: Need = Need(0);
-
     const SECOND: u16 = 1 << 15;
 
     /// The result of `step`, at most [`MAX_STEPS`](super::MAX_STEPS), or the second of its two.
@@ -43,20 +41,69 @@ bitflags! {
     }
 }
 
-/// What of a step the layout of its chain depends on.
+/// What of a step the layout of its chain depends on: its verb, its marks, and what its arguments are loaded from.
+///
+/// They are packed, so that comparing two is comparing numbers: needs in 16 bits each from below, marks in 16, the
+/// verb in 32.
 #[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(C)]
-pub(crate) struct Shape {
-    pub(crate) needs: [Need; 5],
-    pub(crate) marks: Marks,
-    pub(crate) op: u32,
+pub(crate) struct Shape(u128);
+
+impl Shape {
+    const NEEDS: u32 = 16;
+    const MARKS: u32 = 80;
+    const VERB: u32 = 96;
+
+    #[inline]
+    pub(crate) fn new(verb: Verb) -> Shape {
+        Shape((verb as u128) << Shape::VERB)
+    }
+
+    /// The same shape with `argument`, which needed nothing so far, loaded from `need`.
+    #[inline]
+    pub(crate) fn with(self, argument: usize, need: Need) -> Shape {
+        Shape(self.0 | (need.0 as u128) << (Shape::NEEDS * argument as u32))
+    }
+
+    #[inline]
+    pub(crate) fn op(self) -> u32 {
+        (self.0 >> Shape::VERB) as u32
+    }
+
+    pub(crate) fn verb(self) -> Verb {
+        Verb::from_number(self.op()).unwrap_or(Verb::Nop)
+    }
+
+    /// What each argument is loaded from.
+    pub(crate) fn needs(self) -> [Need; 5] {
+        std::array::from_fn(|argument| Need((self.0 >> (Shape::NEEDS * argument as u32)) as u16))
+    }
+
+    #[inline]
+    pub(crate) fn has(self, mark: Marks) -> bool {
+        self.0 & Shape::marked(mark) != 0
+    }
+
+    #[inline]
+    pub(crate) fn mark(&mut self, mark: Marks) {
+        self.0 |= Shape::marked(mark);
+    }
+
+    #[inline]
+    pub(crate) fn unmark(&mut self, mark: Marks) {
+        self.0 &= !Shape::marked(mark);
+    }
+
+    #[inline]
+    fn marked(mark: Marks) -> u128 {
+        (mark.bits() as u128) << Shape::MARKS
+    }
 }
 
 /// The memory that one of a step's arguments points to.
 #[derive(Clone, Copy)]
 pub(crate) enum Memory {
     None,
-    /// Bytes of the chain's text, from here on.
+    /// Bytes of the chain's text, from here on. Where they are is known when the last path is there.
     Text(u32),
     /// A buffer's filled bytes.
     Filled(u16),
@@ -67,12 +114,12 @@ pub(crate) enum Memory {
 /// One operation of a chain.
 pub(crate) struct Step {
     pub(crate) timeout: u64,
-    /// The arguments known now.
+    /// The arguments known now. Where one points to a buffer, that is known: buffers are not moved.
     pub(crate) arguments: [u64; 5],
     pub(crate) shape: Shape,
     /// What argument 1 points to.
     pub(crate) payload: Memory,
-    /// What argument 3 points to, as a buffer's number.
+    /// The number of the buffer that argument 3 points to.
     pub(crate) record: Option<u16>,
     /// Filled in when it arrives.
     pub(crate) completion: Option<Completion>,
@@ -84,13 +131,14 @@ impl Step {
         Step { timeout: Entry::NEVER, arguments, shape, payload, record: None, completion: None }
     }
 
-    pub(crate) fn verb(&self) -> Verb {
-        Verb::from_number(self.shape.op).unwrap_or(Verb::Nop)
-    }
-
-    /// Whether it runs at the end.
-    pub(crate) fn is_finally(&self) -> bool {
-        self.shape.marks.contains(Marks::FINALLY)
+    /// The entry that asks for it; `text` is its chain's.
+    #[inline]
+    pub(crate) fn entry(&self, text: &Text, flags: EntryFlags, data: u64) -> Entry {
+        let mut arguments = self.arguments;
+        if let Memory::Text(start) = self.payload {
+            arguments[1] = Payload::of(text.from(start).as_ptr()).number();
+        }
+        Entry { timeout: self.timeout, data, op: self.shape.op(), flags: flags.bits(), arguments }
     }
 
     /// The number of its buffer, if it has one.

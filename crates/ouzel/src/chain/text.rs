@@ -35,17 +35,18 @@ impl Text {
 }
 
 /// Whether `path` holds a NUL byte. Paths are short: this beats the search that is made for long slices.
-#[inline]
 pub(super) fn has_nul(path: &[u8]) -> bool {
-    const WIDTH: usize = 16;
-    let in_chunk = |chunk: &[u8; WIDTH]| chunk.iter().fold(false, |found, byte| found | (*byte == 0));
-    let (chunks, rest) = path.as_chunks::<WIDTH>();
-    let found = chunks.iter().fold(false, |found, chunk| found | in_chunk(chunk));
-    // The last bytes are looked at again together with some before them, where there are any.
-    match path.last_chunk::<WIDTH>() {
-        Some(last) => found | in_chunk(last),
-        None => rest.contains(&0),
-    }
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
+    // Borrows only start at a byte that is 0, so any top bit that comes up means that there is one.
+    let nul_in = |word: &[u8; 8]| {
+        let word = u64::from_ne_bytes(*word);
+        word.wrapping_sub(ONES) & !word & TOPS
+    };
+    // The last bytes are looked at together with some before them, twice if need be.
+    let Some(last) = path.last_chunk() else { return path.contains(&0) };
+    let (words, _) = path.as_chunks();
+    words.iter().fold(nul_in(last), |found, word| found | nul_in(word)) != 0
 }
 
 #[cfg(test)]
