@@ -401,6 +401,43 @@ fn copying_brings_back_what_did_not_fit() {
 }
 
 #[test]
+fn waiting_need_not_count_as_io_wait() {
+    let Some(mut ring) = common::ring(4) else { return };
+    if !ring.count_as_io_wait(false) {
+        return eprintln!("SKIPPED: wants Linux 6.15");
+    }
+    laps(&mut ring);
+    // It stays so when the ring is entered another way.
+    // SAFETY: this ring stays on this thread.
+    assert_eq!(unsafe { ring.register_ring_fd() }, Ok(()));
+    laps(&mut ring);
+    assert_eq!(ring.unregister_ring_fd(), Ok(()));
+    assert!(ring.count_as_io_wait(true));
+    laps(&mut ring);
+    assert!(!ring.sq_needs_wakeup());
+}
+
+#[test]
+fn the_kernels_thread_falls_asleep_and_is_woken() {
+    let Some(mut ring) = built(Builder::new(4).poller(5), "5.11") else { return };
+    push(&mut ring, Sqe::nop().user_data(1));
+    assert_eq!(result(&run(&mut ring, 1), 1), 0);
+    let deadline = Instant::now() + PATIENCE;
+    while !ring.sq_needs_wakeup() {
+        assert!(Instant::now() < deadline, "it never sleeps");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    push(&mut ring, Sqe::nop().user_data(2));
+    assert_eq!(ring.submit(), Ok(1));
+    let deadline = Instant::now() + PATIENCE;
+    while ring.peek().is_none() {
+        assert!(Instant::now() < deadline, "it was not woken");
+        std::thread::yield_now();
+    }
+    assert_eq!(ring.next_completion().map(|one| one.user_data), Some(2));
+}
+
+#[test]
 fn closing_cancels_and_reaps() {
     let Some(mut ring) = common::ring(8) else { return };
     let (reader, mut writer) = std::io::pipe().expect("a pipe");
