@@ -19,14 +19,16 @@ use crate::stat::FileStat;
 
 impl<M> Ring<M> {
     fn call<T: Kind>(&mut self, build: impl FnOnce(&mut Chain) -> Reg<T>) -> Result<T::Value, Error> {
-        self.call_with(build).map(|(value, _, _)| value)
+        let (value, done, _) = self.call_with(build)?;
+        self.spare = Some(done.into_chain());
+        Ok(value)
     }
 
     fn call_with<T: Kind>(
         &mut self,
         build: impl FnOnce(&mut Chain) -> Reg<T>,
     ) -> Result<(T::Value, Done, Reg<T>), Error> {
-        let mut chain = Chain::new();
+        let mut chain = self.spare.take().unwrap_or_default();
         let reg = build(&mut chain);
         let done = self.run(chain)?;
         let value = done.get(reg)?;
@@ -35,7 +37,9 @@ impl<M> Ring<M> {
 
     fn fill(&mut self, build: impl FnOnce(&mut Chain) -> Reg<usize>) -> Result<Buffer, Error> {
         let (_, mut done, reg) = self.call_with(build)?;
-        Ok(done.take(reg).unwrap_or_default())
+        let buffer = done.take(reg).unwrap_or_default();
+        self.spare = Some(done.into_chain());
+        Ok(buffer)
     }
 
     /// Opens `path`, relative to the working directory.

@@ -81,6 +81,8 @@ pub struct Ring<M = Pinned> {
     longest: usize,
     in_flight: u32,
     tracing: bool,
+    /// A chain whose memory the next synchronous call uses.
+    pub(crate) spare: Option<Chain>,
 }
 
 impl Ring<Pinned> {
@@ -107,6 +109,7 @@ impl<M> Ring<M> {
             layout: Layout::default(),
             in_flight: 0,
             tracing: false,
+            spare: None,
         }
     }
 
