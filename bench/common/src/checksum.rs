@@ -3,25 +3,25 @@
 /// What one pass has read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Files read.
-    pub files: u64,
+    /// Files read, or operations made.
+    pub items: u64,
     /// Bytes read.
     pub bytes: u64,
-    /// The wrapping sum of [`sum`] over the files.
+    /// The wrapping sum of [`sum`] over the files, or what stands for it.
     pub checksum: u64,
 }
 
 impl Tally {
     /// Adds a file that was read whole.
     pub fn add(&mut self, contents: &[u8]) {
-        self.files += 1;
+        self.items += 1;
         self.bytes += contents.len() as u64;
         self.checksum = self.checksum.wrapping_add(sum(contents));
     }
 
     /// Adds what another task of the same pass has read.
     pub fn merge(&mut self, other: Tally) {
-        self.files += other.files;
+        self.items += other.items;
         self.bytes += other.bytes;
         self.checksum = self.checksum.wrapping_add(other.checksum);
     }

@@ -1,8 +1,8 @@
 //! The protocol between the harness and a contender.
 //!
-//! A contender is started as `contender LIST IN_FLIGHT`. It prints one line that says how it was set up, then makes one
-//! pass over the files for each `run` line it is sent and prints one line with what came of it. Only the pass is timed:
-//! neither start-up nor the protocol.
+//! A contender is started with its task as arguments, `contender LIST IN_FLIGHT` for `small-files`. It prints one line
+//! that says how it was set up, then makes one pass for each `run` line it is sent and prints one line with what came of
+//! it. Only the pass is timed: neither start-up nor the protocol.
 
 use std::error::Error;
 use std::ffi::CString;
@@ -59,23 +59,33 @@ pub fn serve_with<S: ToString>(
 ) -> Result<(), Box<dyn Error>> {
     let task = Arc::new(Task::from_arguments()?);
     let mut state = set_up(&task)?;
+    let setting = state.to_string();
+    passes(&setting, || pass(&mut state, &task))
+}
+
+/// Says how the contender was set up, then makes a pass for every line `run` until standard input ends.
+///
+/// Errors: a pass that failed, a harness that went away.
+pub fn passes(
+    setting: &str,
+    mut pass: impl FnMut() -> Result<Tally, Box<dyn Error>>,
+) -> Result<(), Box<dyn Error>> {
     let mut output = std::io::stdout().lock();
-    writeln!(output, "{{\"setting\":{:?}}}", state.to_string())?;
+    writeln!(output, "{{\"setting\":{:?}}}", setting)?;
     output.flush()?;
     for line in std::io::stdin().lock().lines() {
         if line?.trim() != "run" {
             return Err("the harness says only `run`".into());
         }
-        // What is shared with tasks is cloned as a pointer; the paths are not.
         let allocations_before = allocations();
         let start = Instant::now();
-        let tally = pass(&mut state, &task)?;
+        let tally = pass()?;
         let nanoseconds = start.elapsed().as_nanos();
         let allocations = allocations() - allocations_before;
-        let Tally { files, bytes, checksum } = tally;
+        let Tally { items, bytes, checksum } = tally;
         writeln!(
             output,
-            "{{\"ns\":{nanoseconds},\"files\":{files},\"bytes\":{bytes},\"checksum\":{checksum},\"allocs\":{allocations}}}"
+            "{{\"ns\":{nanoseconds},\"items\":{items},\"bytes\":{bytes},\"checksum\":{checksum},\"allocs\":{allocations}}}"
         )?;
         output.flush()?;
     }

@@ -9,7 +9,7 @@ use crate::entrants::{Contender, Source};
 pub fn build(home: &Path, contender: &Contender) -> Result<PathBuf, String> {
     match contender.source {
         Source::Package(name) => package(home, name),
-        Source::C(source) => c(home, contender.name, source),
+        Source::C(source) => c(home, source),
     }
 }
 
@@ -25,8 +25,11 @@ pub fn package(home: &Path, name: &str) -> Result<PathBuf, String> {
 }
 
 /// Builds a C program against the system's liburing. Its own allocations are counted by wrapping the three calls.
-fn c(home: &Path, name: &str, source: &str) -> Result<PathBuf, String> {
-    let program = home.join("work").join(name);
+fn c(home: &Path, source: &str) -> Result<PathBuf, String> {
+    let work = home.join("work");
+    std::fs::create_dir_all(&work).map_err(|error| format!("{}: {error}", work.display()))?;
+    // small-files/liburing-c/main.c becomes small-files-liburing-c.
+    let program = work.join(source.rsplit_once('/').map_or(source, |(folder, _)| folder).replace('/', "-"));
     let mut command = Command::new(std::env::var_os("CC").unwrap_or_else(|| "gcc".into()));
     command.current_dir(home).args(["-O3", "-std=gnu11", "-Wall", "-Wextra", source, "-o"]).arg(&program);
     command.args(["-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc", "-l:liburing.a"]);

@@ -7,7 +7,6 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::entrants::Entrant;
-use crate::files::Files;
 
 /// A count, or why there is none.
 pub type Counted = Result<f64, String>;
@@ -17,32 +16,27 @@ const BOUND: Duration = Duration::from_secs(180);
 /// Passes of the short run and of the long one.
 const PASSES: (u64, u64) = (2, 4);
 
-/// System calls per file, of all threads.
-pub fn system_calls(entrant: &Entrant, files: &Files) -> Counted {
-    let (list, count) = &files.short;
+/// System calls per file or operation, of all threads. `work` is where the tracer may write.
+pub fn system_calls(entrant: &Entrant, work: &Path) -> Counted {
     let calls = |passes: u64| -> Result<f64, String> {
-        let table = files.list.with_file_name("strace.out");
+        let table = work.join("strace.out");
         let mut command = Command::new("strace");
-        command.args(["-f", "-c", "-o"]).arg(&table).arg(&entrant.program);
-        command.arg(list).arg(entrant.in_flight.to_string());
+        command.args(["-f", "-c", "-o"]).arg(&table).arg(&entrant.program).args(&entrant.traced.arguments);
         run(command, "strace", &"run\n".repeat(passes as usize))?;
         let text = std::fs::read_to_string(&table).map_err(|error| error.to_string())?;
         total_calls(&text).ok_or_else(|| "strace printed no total".to_owned())
     };
-    difference(calls, *count)
+    difference(calls, entrant.traced.items)
 }
 
-/// Instructions in user space per file, of all threads.
-pub fn instructions(entrant: &Entrant, files: &Files) -> Counted {
-    let (list, count) = &files.shortest;
-    difference(
-        |passes| {
-            let mut command = callgrind(&entrant.program);
-            command.arg(list).arg(entrant.in_flight.to_string());
-            collected(&run(command, "valgrind", &"run\n".repeat(passes as usize))?)
-        },
-        *count,
-    )
+/// Instructions in user space per file or operation, of all threads.
+pub fn instructions(entrant: &Entrant) -> Counted {
+    let collect = |passes: u64| {
+        let mut command = callgrind(&entrant.program);
+        command.args(&entrant.counted.arguments);
+        collected(&run(command, "valgrind", &"run\n".repeat(passes as usize))?)
+    };
+    difference(collect, entrant.counted.items)
 }
 
 /// A program under valgrind's instruction counter.
@@ -100,9 +94,9 @@ pub fn collected(text: &str) -> Result<f64, String> {
     line.and_then(|number| number.parse().ok()).ok_or_else(|| "valgrind printed no count".to_owned())
 }
 
-fn difference(count: impl Fn(u64) -> Result<f64, String>, files: u32) -> Counted {
+fn difference(count: impl Fn(u64) -> Result<f64, String>, items: u64) -> Counted {
     let (few, many) = (count(PASSES.0)?, count(PASSES.1)?);
-    Ok((many - few) / ((PASSES.1 - PASSES.0) * u64::from(files)) as f64)
+    Ok((many - few) / ((PASSES.1 - PASSES.0) * items) as f64)
 }
 
 /// The calls of the last line of strace's table: share, seconds, microseconds per call, calls, maybe errors, "total".

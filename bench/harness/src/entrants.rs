@@ -1,6 +1,11 @@
 //! Who takes part. A contender is a program; an entrant is a contender with a number of files in flight.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
+
+use contender::Tally;
+
+use crate::files::Files;
 
 /// How a contender is built.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,20 +31,37 @@ pub struct Contender {
     pub pinned: bool,
 }
 
-/// A contender with a number of files in flight, ready to run.
+/// What an entrant is given to do, and how much that is.
+#[derive(Clone)]
+pub struct Work {
+    /// The arguments that ask for it.
+    pub arguments: Vec<OsString>,
+    /// Files to read or operations to make per pass.
+    pub items: u64,
+}
+
+/// A contender with a number of files or operations in flight, ready to run.
 #[derive(Clone)]
 pub struct Entrant {
     /// Its name in the tables.
     pub name: String,
     /// The program.
     pub program: PathBuf,
-    /// Files in flight.
+    /// Files or operations in flight.
     pub in_flight: u32,
     /// Whether it is pinned to one processor.
     pub pinned: bool,
+    /// What is timed.
+    pub timed: Work,
+    /// What a timed pass must come to.
+    pub expected: Tally,
+    /// What is done under a tracer: less.
+    pub traced: Work,
+    /// What is done under an instruction counter: the least.
+    pub counted: Work,
 }
 
-/// All of them, in the order of a round.
+/// Those of `small-files`, in the order of a round.
 pub fn contenders() -> Vec<Contender> {
     let package = |name, what, package, in_flight, pinned| Contender {
         name,
@@ -73,7 +95,7 @@ pub fn contenders() -> Vec<Contender> {
 }
 
 /// The entrants of the contenders that were built. The floor runs twice: what lies between the two is noise.
-pub fn entrants(built: &[(Contender, PathBuf)]) -> Vec<Entrant> {
+pub fn entrants(built: &[(Contender, PathBuf)], files: &Files) -> Vec<Entrant> {
     let mut entrants = Vec::new();
     for (contender, program) in built {
         for in_flight in contender.in_flight {
@@ -82,9 +104,20 @@ pub fn entrants(built: &[(Contender, PathBuf)]) -> Vec<Entrant> {
             } else {
                 format!("{} x{in_flight}", contender.name)
             };
-            let entrant =
-                Entrant { name, program: program.clone(), in_flight: *in_flight, pinned: contender.pinned };
-            entrants.push(entrant);
+            let work = |(list, count): &(PathBuf, u32)| Work {
+                arguments: vec![list.into(), in_flight.to_string().into()],
+                items: u64::from(*count),
+            };
+            entrants.push(Entrant {
+                name,
+                program: program.clone(),
+                in_flight: *in_flight,
+                pinned: contender.pinned,
+                timed: work(&files.all),
+                expected: files.expected,
+                traced: work(&files.short),
+                counted: work(&files.shortest),
+            });
         }
     }
     if let Some(raw) = entrants.iter().find(|entrant| entrant.name == "raw") {

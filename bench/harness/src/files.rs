@@ -13,8 +13,8 @@ const FOLDER_FILES: u32 = 1000;
 
 /// The files, as lists that contenders read.
 pub struct Files {
-    /// All of them.
-    pub list: PathBuf,
+    /// All of them, and how many.
+    pub all: (PathBuf, u32),
     /// What reading all of them once comes to.
     pub expected: Tally,
     /// Fewer of them, for runs under a tracer, and how many.
@@ -54,9 +54,9 @@ pub fn prepare(work: &Path, count: u32) -> Result<Files, Box<dyn Error>> {
     };
     let short = write("short.list", count.min(1024))?;
     let shortest = write("shortest.list", count.min(256))?;
-    let list = write("all.list", count)?.0;
+    let all = write("all.list", count)?;
     rustix::fs::sync();
-    Ok(Files { list, expected, short, shortest, file_system: file_system(work)? })
+    Ok(Files { all, expected, short, shortest, file_system: file_system(work)? })
 }
 
 /// The contents of the next file: 0 to 4,096 bytes of noise.
@@ -83,7 +83,8 @@ impl Random {
     }
 }
 
-fn file_system(folder: &Path) -> Result<String, Box<dyn Error>> {
+/// What the folder lies on.
+pub fn file_system(folder: &Path) -> Result<String, Box<dyn Error>> {
     let magic = rustix::fs::statfs(folder)?.f_type as u64;
     // From linux/magic.h.
     Ok(match magic {

@@ -2,6 +2,7 @@
 //! writes `RESULTS.md` and its picture. It may run compilers, contenders, strace and valgrind, and write below `bench/`.
 //! It must never drop a figure because Ouzel loses, nor mix figures of different runs.
 
+mod blocks;
 mod build;
 mod count;
 mod entrants;
@@ -11,6 +12,8 @@ mod nops;
 mod picture;
 mod process;
 mod race;
+mod raw_report;
+mod raw_rings;
 mod report;
 
 use std::error::Error;
@@ -37,7 +40,8 @@ enum Command {
 /// What to run. Only a whole run replaces RESULTS.md: one with `--quick`, `--only` or `--files` writes to work/.
 #[derive(Args, Clone)]
 pub struct Options {
-    /// Only these contenders, comma separated: `raw,ouzel`; `nop` names the NOP race.
+    /// Only these contenders of small-files, comma separated: `raw,ouzel`; and these benchmarks: `nop`, `raw-nop`,
+    /// `raw-read`.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Rounds that count, after one that warms up.
@@ -46,7 +50,7 @@ pub struct Options {
     /// Files to read.
     #[arg(long, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     files: Option<u32>,
-    /// 3 rounds of 2,000 files: whether everything works, not how fast it is.
+    /// 3 rounds of 2,000 files or fewer operations: whether everything works, not how fast it is.
     #[arg(long)]
     quick: bool,
 }
@@ -86,11 +90,23 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
             for contender in entrants::contenders() {
                 println!("{:<12} {}", contender.name, contender.what);
             }
-            println!("{:<12} a NOP through Ouzel's engine, plain queues, the kernel's ring", "nop");
+            for (name, what) in BENCHMARKS {
+                println!("{name:<12} {what}");
+            }
+            for contender in raw_rings::contenders() {
+                println!("{:<12} (in raw-nop and raw-read) {}", contender.name, contender.what);
+            }
             Ok(())
         }
     }
 }
+
+/// What is raced besides small files.
+const BENCHMARKS: [(&str, &str); 3] = [
+    ("nop", "a NOP through Ouzel's engine, plain queues, the kernel's ring"),
+    ("raw-nop", "a NOP through the libraries that drive a ring"),
+    ("raw-read", "random reads through the libraries that drive a ring"),
+];
 
 /// The folder of the bench workspace.
 fn home() -> PathBuf {
@@ -99,47 +115,29 @@ fn home() -> PathBuf {
 
 fn all(options: &Options) -> Result<(), Box<dyn Error>> {
     let known = entrants::contenders();
-    if let Some(wrong) =
-        options.only.iter().find(|only| *only != "nop" && !known.iter().any(|known| known.name == **only))
-    {
+    if let Some(wrong) = options.only.iter().find(|only| {
+        !BENCHMARKS.iter().any(|(name, _)| name == only) && !known.iter().any(|known| known.name == **only)
+    }) {
         return Err(format!("--only {wrong}: no such contender; `harness list` names them").into());
     }
     let home = home();
     let mut results = report::Results::new(options);
-    let files = files::prepare(&home.join("work"), options.files())?;
-    results.file_system = files.file_system.clone();
-
-    let mut built = Vec::new();
-    for contender in known.into_iter().filter(|contender| options.wants(contender.name)) {
-        eprintln!("building {}", contender.name);
-        match build::build(&home, &contender) {
-            Ok(program) => built.push((contender, program)),
-            Err(reason) => results.skip(contender.name, reason),
+    let contenders: Vec<_> = known.into_iter().filter(|contender| options.wants(contender.name)).collect();
+    if !contenders.is_empty() {
+        small_files(&home, contenders, options, &mut results)?;
+    }
+    if options.wants("nop") {
+        eprintln!("building nop");
+        match build::package(&home, "nop") {
+            Ok(program) => match nops::run(&program, options) {
+                Ok(nops) => results.nops = nops,
+                Err(error) => results.skip("nop", error.to_string()),
+            },
+            Err(reason) => results.skip("nop", reason),
         }
     }
-    let nop = options.wants("nop").then(|| {
-        eprintln!("building nop");
-        build::package(&home, "nop")
-    });
-
-    let entrants = entrants::entrants(&built);
-    let (race, skipped) = race::run(&entrants, &files, options.rounds())?;
-    results.race = race;
-    for (name, reason) in skipped {
-        results.skip(&name, reason);
-    }
-    for line in &mut results.race {
-        eprintln!("counting {}", line.name);
-        line.system_calls = count::system_calls(&line.entrant, &files);
-        line.instructions = count::instructions(&line.entrant, &files);
-    }
-    match nop {
-        Some(Ok(program)) => match nops::run(&program, options) {
-            Ok(nops) => results.nops = nops,
-            Err(error) => results.skip("nop", error.to_string()),
-        },
-        Some(Err(reason)) => results.skip("nop", reason),
-        None => {}
+    if options.wants("raw-nop") || options.wants("raw-read") {
+        raw_rings(&home, options, &mut results)?;
     }
     results.machine = machine::describe(&home);
 
@@ -149,5 +147,57 @@ fn all(options: &Options) -> Result<(), Box<dyn Error>> {
     std::fs::write(folder.join("RESULTS.md"), &text)?;
     picture::draw(&folder.join("results-small-files.svg"), &results)?;
     eprintln!("written: RESULTS.md and results-small-files.svg in {}", folder.display());
+    Ok(())
+}
+
+/// The race over small files.
+fn small_files(
+    home: &Path,
+    contenders: Vec<entrants::Contender>,
+    options: &Options,
+    results: &mut report::Results,
+) -> Result<(), Box<dyn Error>> {
+    let work = home.join("work");
+    let files = files::prepare(&work, options.files())?;
+    results.file_system = files.file_system.clone();
+    let mut built = Vec::new();
+    for contender in contenders {
+        eprintln!("building {}", contender.name);
+        match build::build(home, &contender) {
+            Ok(program) => built.push((contender, program)),
+            Err(reason) => results.skip(contender.name, reason),
+        }
+    }
+    eprintln!("small files");
+    let (race, skipped) = race::run(&entrants::entrants(&built, &files), options.rounds())?;
+    results.race = race;
+    for (name, reason) in skipped {
+        results.skip(&name, reason);
+    }
+    for line in &mut results.race {
+        eprintln!("counting {}", line.name);
+        line.system_calls = count::system_calls(&line.entrant, &work);
+        line.instructions = count::instructions(&line.entrant);
+    }
+    Ok(())
+}
+
+/// The races of the libraries that drive a ring.
+fn raw_rings(home: &Path, options: &Options, results: &mut report::Results) -> Result<(), Box<dyn Error>> {
+    let work = home.join("work");
+    let mut cases = Vec::new();
+    if options.wants("raw-nop") {
+        cases.extend(raw_rings::nop_cases());
+    }
+    if options.wants("raw-read") {
+        cases.extend(raw_rings::read_cases(&blocks::prepare(&work)?));
+        results.file_system = files::file_system(&work)?;
+    }
+    let programs = raw_rings::build_all(home, |name, reason| results.skip(name, reason));
+    for case in cases {
+        let raced =
+            raw_rings::run(case, &programs, &work, options, |name, reason| results.skip(name, reason))?;
+        results.raw.push(raced);
+    }
     Ok(())
 }

@@ -6,10 +6,10 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use contender::Tally;
 use serde::Deserialize;
 
 use crate::entrants::Entrant;
-use crate::files::Files;
 
 /// The longest a pass may take.
 const BOUND: Duration = Duration::from_secs(120);
@@ -19,8 +19,8 @@ const BOUND: Duration = Duration::from_secs(120);
 pub struct Pass {
     /// Nanoseconds.
     pub ns: u64,
-    /// Files read.
-    pub files: u64,
+    /// Files read or operations made.
+    pub items: u64,
     /// Bytes read.
     pub bytes: u64,
     /// The sum over what was read.
@@ -44,10 +44,10 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts it on all files.
-    pub fn start(entrant: &Entrant, files: &Files) -> Result<Running, Box<dyn Error>> {
+    /// Starts it.
+    pub fn start(entrant: &Entrant) -> Result<Running, Box<dyn Error>> {
         let mut command = Command::new(&entrant.program);
-        command.arg(&files.list).arg(entrant.in_flight.to_string());
+        command.args(&entrant.timed.arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = if entrant.pinned { pinned(|| command.spawn())?? } else { command.spawn()? };
         let output = child.stdout.take().ok_or("no standard output")?;
@@ -66,16 +66,15 @@ impl Running {
         Ok(running)
     }
 
-    /// Lets it make one pass and checks that it has read everything.
-    pub fn pass(&mut self, files: &Files) -> Result<Pass, Box<dyn Error>> {
+    /// Lets it make one pass and checks that it has done everything.
+    pub fn pass(&mut self, expected: Tally) -> Result<Pass, Box<dyn Error>> {
         let input = self.input.as_mut().ok_or("its input is closed")?;
         if let Err(error) = input.write_all(b"run\n") {
             return Err(self.reason().unwrap_or_else(|| error.to_string()).into());
         }
         let pass: Pass = serde_json::from_str(&self.line()?)?;
-        let expected = files.expected;
-        if (pass.files, pass.bytes, pass.checksum) != (expected.files, expected.bytes, expected.checksum) {
-            return Err(format!("it read something else: {pass:?} instead of {expected:?}").into());
+        if (pass.items, pass.bytes, pass.checksum) != (expected.items, expected.bytes, expected.checksum) {
+            return Err(format!("it came to something else: {pass:?} instead of {expected:?}").into());
         }
         Ok(pass)
     }

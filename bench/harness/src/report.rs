@@ -6,6 +6,8 @@ use crate::Options;
 use crate::count::Counted;
 use crate::nops::Nop;
 use crate::race::Line;
+use crate::raw_report;
+use crate::raw_rings::RawResult;
 
 /// All there is to tell.
 pub struct Results {
@@ -23,6 +25,8 @@ pub struct Results {
     pub race: Vec<Line>,
     /// The NOP race.
     pub nops: Vec<Nop>,
+    /// The races of the libraries that drive a ring.
+    pub raw: Vec<RawResult>,
     /// What did not run, and why.
     pub skipped: Vec<(String, String)>,
 }
@@ -38,6 +42,7 @@ impl Results {
             machine: Vec::new(),
             race: Vec::new(),
             nops: Vec::new(),
+            raw: Vec::new(),
             skipped: Vec::new(),
         }
     }
@@ -79,6 +84,21 @@ fn write_to(text: &mut String, results: &Results) -> std::fmt::Result {
     if !results.nops.is_empty() {
         nops(text, &results.nops)?;
     }
+    raw_report::section(
+        text,
+        &results.raw,
+        "raw-nop",
+        "NOPs through the kernel's ring by four libraries: a batch in, one call that submits and waits for all of it, a batch \
+         out.\nThe ring has 128 entries and either no flags (default) or SINGLE_ISSUER and DEFER_TASKRUN (deferred).",
+    )?;
+    let reads = format!(
+        "Random reads of 4 KiB out of 64 MiB on {}, from the page cache (cached) or past it with O_DIRECT (direct); by descriptor \
+         and address\n(plain), from a registered file (file), or from a registered file into registered buffers (buffer). As many \
+         reads as the depth says go in\ntogether and are waited for together. SINGLE_ISSUER and DEFER_TASKRUN. Instructions are \
+         counted with the page cache; they are the same past it.",
+        results.file_system
+    );
+    raw_report::section(text, &results.raw, "raw-read", &reads)?;
     if !results.skipped.is_empty() {
         writeln!(text, "\n## Not run\n")?;
         for (name, reason) in &results.skipped {

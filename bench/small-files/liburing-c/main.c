@@ -167,7 +167,7 @@ int main(int argc, char **argv)
         clock_gettime(CLOCK_MONOTONIC, &end);
         uint64_t nanoseconds =
             (uint64_t)(end.tv_sec - start.tv_sec) * 1000000000u + (uint64_t)end.tv_nsec - (uint64_t)start.tv_nsec;
-        printf("{\"ns\":%llu,\"files\":%llu,\"bytes\":%llu,\"checksum\":%llu,\"allocs\":%llu}\n",
+        printf("{\"ns\":%llu,\"items\":%llu,\"bytes\":%llu,\"checksum\":%llu,\"allocs\":%llu}\n",
                (unsigned long long)nanoseconds, (unsigned long long)files, (unsigned long long)bytes,
                (unsigned long long)checksum, (unsigned long long)(allocations - allocations_before));
         fflush(stdout);

@@ -23,6 +23,7 @@ crate::cases![
     chain_too_long_is_refused_across_enters,
     chain_of_thousands,
     enter_that_only_waits,
+    enter_without_waiting_goes_on_whatever_is_unread,
     enter_timeout,
     enter_with_nothing_outstanding_returns,
     enter_counts_what_it_took_and_what_is_readable,
@@ -243,6 +244,21 @@ fn enter_that_only_waits(world: &mut World) {
     assert!(entered.taken == 0 && entered.readable >= 1, "{entered:?}");
     assert_eq!(world.enter(0, 2, None).readable, 2);
     assert_eq!(world.pop_all().len(), 2);
+}
+
+fn enter_without_waiting_goes_on_whatever_is_unread(world: &mut World) {
+    let (reader, writer) = world.pipe();
+    let (room, text) = (world.room(4), world.put(b"abcd"));
+    world.start(&[get(1).data(1)]);
+    world.start(&[read(reader, room, HERE).data(2).link(), sleep(MILLISECOND).data(3)]);
+    world.start(&[write(writer, text, HERE).data(4)]);
+    // None of them is read before all are there.
+    let started = Instant::now();
+    while world.enter(0, 0, None).readable < 4 {
+        assert!(started.elapsed() < crate::world::LIMIT, "it went no further: {:?}", world.gauges());
+        std::thread::yield_now();
+    }
+    assert_eq!(world.pop_all().len(), 4);
 }
 
 fn enter_timeout(world: &mut World) {

@@ -11,6 +11,7 @@ crate::cases![
     open_exclusive,
     open_truncates,
     open_flags_that_make_no_sense,
+    open_of_a_path_heeds_nothing_else,
     open_mode_limits_and_umask,
     open_a_directory,
     open_through_a_directory_descriptor,
@@ -82,6 +83,36 @@ fn open_flags_that_make_no_sense(world: &mut World) {
         world.fails(open(path, READ).arg(3, READ.bits() | bits), Errno::EINVAL);
     }
     assert_eq!(world.gauges().descriptors, 1, "a failed OPEN leaves nothing");
+}
+
+fn open_of_a_path_heeds_nothing_else(world: &mut World) {
+    world.file("a", b"abc");
+    let (there, missing) = (world.path("a"), world.path("b"));
+    let memory = world.room(3);
+    let ignored = [
+        READ,
+        WRITE,
+        READ | WRITE,
+        OpenFlags::APPEND,
+        OpenFlags::TRUNCATE,
+        WRITE | OpenFlags::TRUNCATE,
+        CREATE,
+        OpenFlags::EXCLUSIVE,
+        CREATE | OpenFlags::EXCLUSIVE,
+        OpenFlags::DIRECT,
+        OpenFlags::all() - OpenFlags::DIRECTORY - OpenFlags::NOFOLLOW,
+    ];
+    for flags in ignored.map(|flags| flags | OpenFlags::PATH) {
+        let named = world.ok(open(there, flags));
+        world.fails(read(named, memory, 0), Errno::EBADF);
+        world.fails(write(named, memory, 0), Errno::EBADF);
+        world.close(named);
+        world.fails(open(missing, flags), Errno::ENOENT);
+        world.fails(open(there, flags | OpenFlags::DIRECTORY), Errno::ENOTDIR);
+        world.fails(open(there, flags).arg(3, flags.bits() | 1 << 10), Errno::EINVAL);
+    }
+    let file = world.open("a", READ);
+    assert_eq!(world.contents(file, 0, 9), b"abc", "nothing was done to the file");
 }
 
 fn open_mode_limits_and_umask(world: &mut World) {

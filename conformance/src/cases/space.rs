@@ -37,6 +37,7 @@ fn sync_of_a_directory(world: &mut World) {
     let directory = world.open("", OpenFlags::READ | OpenFlags::DIRECTORY);
     assert_eq!(world.ok(sync(directory, SyncMode::Full)), 0);
     assert_eq!(world.ok(sync(directory, SyncMode::Data)), 0);
+    assert_eq!(world.ok(sync_range(directory, 0, 0)), 0);
 }
 
 fn sync_of_what_cannot_be_synced(world: &mut World) {
@@ -45,6 +46,7 @@ fn sync_of_what_cannot_be_synced(world: &mut World) {
     for object in [reader, socket] {
         world.fails(sync(object, SyncMode::Full), Errno::EINVAL);
         world.fails(sync(object, SyncMode::Data), Errno::EINVAL);
+        world.fails(sync_range(object, 0, 0), Errno::EINVAL);
     }
 }
 

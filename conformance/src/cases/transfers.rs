@@ -15,6 +15,7 @@ crate::cases![
     read_moves_the_current_position_only_when_asked,
     read_needs_a_readable_descriptor,
     read_of_a_directory,
+    read_of_nothing_is_judged_all_the_same,
     read_offset_limits,
     read_huge_length_is_shortened,
     read_unknown_modifier,
@@ -84,6 +85,49 @@ fn read_needs_a_readable_descriptor(world: &mut World) {
     let memory = world.room(4);
     world.fails(read(only, memory, 0), Errno::EBADF);
     world.fails(read(only, memory, HERE), Errno::EBADF);
+}
+
+fn read_of_nothing_is_judged_all_the_same(world: &mut World) {
+    let (none, room) = (world.room(0), world.room(4));
+    let vector = world.pieces(&[none, none]);
+    let empty = world.pieces(&[]);
+    let path = world.path("d");
+    world.ok(mkdir(path));
+    for flags in [OpenFlags::READ, OpenFlags::READ | OpenFlags::DIRECTORY] {
+        let directory = world.open("d", flags);
+        for offset in [0, 7, HERE] {
+            world.fails(read(directory, none, offset), Errno::EISDIR);
+            world.fails(read_pieces(directory, vector, 2, offset), Errno::EISDIR);
+            world.fails(read_pieces(directory, empty, 0, offset), Errno::EISDIR);
+            world.expect(
+                &[read(directory, none, offset).link(), get(1)],
+                &[Err(Errno::EISDIR), Err(Errno::ECANCELED)],
+            );
+        }
+        world.close(directory);
+    }
+    // Also where it is opened in the same chain.
+    let errors = world.errors(&[
+        open(path, OpenFlags::READ).local().save(0).link(),
+        read(0, none, 0).load(0, 0).link(),
+        get(1).link(),
+        close(0).load(0, 0).finally(),
+    ]);
+    assert_eq!(errors, [Errno::OK, Errno::EISDIR, Errno::ECANCELED, Errno::OK]);
+    let file = world.file("a", b"abc");
+    for entry in [read(file, none, 0), read(file, none, 99), read_pieces(file, vector, 2, 0)] {
+        assert_eq!(world.ok(entry), 0);
+    }
+    let writer = world.open("a", OpenFlags::WRITE);
+    world.fails(read(writer, none, 0), Errno::EBADF);
+    let (reader, other) = world.pipe();
+    assert_eq!(world.ok(read(reader, none, HERE)), 0, "it waits for nothing");
+    assert_eq!(world.ok(read(reader, none, HERE).timeout(0)), 0);
+    world.fails(read(reader, none, 0), Errno::ESPIPE);
+    world.fails(read(other, none, HERE), Errno::EBADF);
+    world.give(other, b"xy");
+    assert_eq!(world.ok(read(reader, none, HERE)), 0);
+    assert_eq!(world.ok(read(reader, room, HERE)), 2, "nothing was taken away");
 }
 
 fn read_of_a_directory(world: &mut World) {

@@ -4,9 +4,9 @@
 //! one pass over the packets in flight, so nothing can slip past it.
 
 use ouzel_ring::modifiers::CancelBy;
-use ouzel_ring::{Descriptor, EntryFlags, Errno, Verb};
+use ouzel_ring::{Descriptor, Entry, EntryFlags, Errno, Verb};
 
-use crate::packet::{Ended, GivenUp, Stage};
+use crate::packet::{Ended, GivenUp, Registers, Stage};
 use crate::slab::NONE;
 use crate::trace::EventKind;
 use crate::{Backend, Engine, Outcome, Token};
@@ -16,6 +16,13 @@ use crate::{Backend, Engine, Outcome, Token};
 pub enum Target {
     /// Those with this user data.
     Data(u64),
+    /// Those whose user data lies in this range, both ends included. The verb CANCEL cannot say this.
+    DataRange {
+        /// The smallest user data.
+        first: u64,
+        /// The largest.
+        last: u64,
+    },
     /// Those whose subject is this descriptor.
     Descriptor(Descriptor),
     /// All.
@@ -31,51 +38,22 @@ impl Target {
             CancelBy::All => Some(Target::All),
         })
     }
-}
 
-impl<B: Backend> Engine<B> {
-    /// Cancels what `target` names, but nothing of chain `own`. Returns how many entries it reached: those named
-    /// that have not completed and whose chain had not ended.
-    pub(crate) fn cancel_but(&mut self, target: Target, own: Option<u32>) -> u32 {
-        let reached = (0..self.packets.capacity()).filter(|slot| self.reaches(*slot, target, own)).count();
-        for slot in 0..self.packets.capacity() {
-            if reached > 0 && self.reaches(slot, target, own) {
-                self.give_up(self.packets[slot].chain, GivenUp::Cancelled);
-            }
-        }
-        reached as u32
-    }
-
-    fn reaches(&self, slot: u32, target: Target, own: Option<u32>) -> bool {
-        if !self.packets.is_live(slot) {
-            return false;
-        }
-        let packet = &self.packets[slot];
-        let over = matches!(packet.stage, Stage::Stored | Stage::Reported(Outcome::Done { .. }));
-        if over
-            || packet.is_finally()
-            || Some(packet.chain) == own
-            || self.chains[packet.chain].ended.is_some()
-        {
-            return false;
-        }
-        match target {
-            Target::All => true,
-            Target::Data(data) => packet.entry.data == data,
-            Target::Descriptor(descriptor) => self.names(slot, descriptor),
-        }
-    }
-
-    /// Whether the subject of the entry in `slot` is `descriptor`. What a register will hold when a member's turn
-    /// comes is not known before; then the register as it is now decides.
-    fn names(&self, slot: u32, descriptor: Descriptor) -> bool {
-        let packet = &self.packets[slot];
-        let subject = match packet.flags().loaded_from(0) {
-            None => Some(packet.entry.arguments[0]),
-            Some(register) => self.chains[packet.chain].registers.load(register),
+    /// Whether this is for `entry`. What a register will hold when a member's turn comes is not known before; then
+    /// the register as it is now decides, and none if the entry is not admitted.
+    pub(crate) fn names(&self, entry: &Entry, registers: Option<&Registers>) -> bool {
+        let descriptor = match *self {
+            Target::All => return true,
+            Target::Data(data) => return entry.data == data,
+            Target::DataRange { first, last } => return (first..=last).contains(&entry.data),
+            Target::Descriptor(descriptor) => descriptor,
+        };
+        let subject = match EntryFlags::from_bits_retain(entry.flags).loaded_from(0) {
+            None => Some(entry.arguments[0]),
+            Some(register) => registers.and_then(|registers| registers.load(register)),
         };
         let engine_s_own = matches!(
-            Verb::from_number(packet.entry.op),
+            Verb::from_number(entry.op),
             None | Some(
                 Verb::Nop
                     | Verb::Sleep
@@ -87,6 +65,55 @@ impl<B: Backend> Engine<B> {
             )
         );
         !engine_s_own && subject == Some(descriptor.number())
+    }
+}
+
+impl<B: Backend> Engine<B> {
+    /// Cancels what `target` names, but nothing of chain `own`. Returns how many entries it reached: those named
+    /// that have not completed and whose chain had not ended.
+    pub(crate) fn cancel_but(&mut self, target: Target, own: Option<u32>) -> u32 {
+        let mut reached = 0;
+        let mut unseen = self.packets.live();
+        for slot in 0..self.packets.capacity() {
+            if unseen == 0 {
+                break;
+            }
+            if !self.packets.is_live(slot) {
+                continue;
+            }
+            unseen -= 1;
+            if self.reaches(slot, target, own) {
+                // Its other members are counted now: once the chain has ended none is reached any more.
+                let chain = self.packets[slot].chain;
+                reached += self.reached_of(chain, target, own);
+                self.give_up(chain, GivenUp::Cancelled);
+            }
+        }
+        reached
+    }
+
+    /// How many members of `chain` a cancel reaches.
+    fn reached_of(&self, chain: u32, target: Target, own: Option<u32>) -> u32 {
+        let mut reached = 0;
+        let mut slot = self.chains[chain].current;
+        while slot != NONE {
+            reached += u32::from(self.reaches(slot, target, own));
+            slot = self.packets[slot].next;
+        }
+        reached
+    }
+
+    fn reaches(&self, slot: u32, target: Target, own: Option<u32>) -> bool {
+        let packet = &self.packets[slot];
+        let over = matches!(packet.stage, Stage::Stored | Stage::Reported(Outcome::Done { .. }));
+        if over
+            || packet.is_finally()
+            || Some(packet.chain) == own
+            || self.chains[packet.chain].ended.is_some()
+        {
+            return false;
+        }
+        target.names(&packet.entry, Some(&self.chains[packet.chain].registers))
     }
 
     /// Ends the ordinary part of `chain`: its running members are asked to stop, those behind them will not run.

@@ -115,7 +115,7 @@ impl<B: Backend> Engine<B> {
     }
 
     /// Whether `count` completion slots are promised to nobody.
-    fn has_slots(&mut self, count: u32) -> bool {
+    pub(crate) fn has_slots(&mut self, count: u32) -> bool {
         // A look at the submitter's head; if that is impossible, the next enter says so.
         self.free_credits() >= count || (self.queues.unread().is_ok() && self.free_credits() >= count)
     }

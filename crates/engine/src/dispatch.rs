@@ -12,7 +12,7 @@ use ouzel_ring::{Entry, EntryFlags, Errno, REGISTERS, Verb};
 use crate::cancel::Target;
 use crate::conclude::Ending;
 use crate::decode::{Context, decode, payload_arguments};
-use crate::descriptors::Look;
+use crate::descriptors::{Descriptors, Look};
 use crate::packet::{Effect, GivenUp, Packet, Registers, Stage};
 use crate::slab::NONE;
 use crate::trace::EventKind;
@@ -157,8 +157,9 @@ impl<B: Backend> Engine<B> {
     /// Hands a member to the backend, with those that can travel behind it. Returns how it ended, if it is over already.
     fn start(&mut self, chain: u32, slot: u32, verb: Verb) -> Option<Ending> {
         let mut run = mem::take(&mut self.run);
+        let first_try = self.packets[slot].stage != Stage::Stalled;
         let ending = match self.prepare(slot, verb, Look::Now, &mut run[0]) {
-            Ok(()) => self.start_run(chain, slot, &mut run),
+            Ok(()) => self.start_run(chain, slot, first_try, &mut run),
             Err(error) => Some(Ending::of(error)),
         };
         self.run = run;
@@ -167,7 +168,7 @@ impl<B: Backend> Engine<B> {
 
     /// Starts the member that is prepared in `run[0]`, and those behind it.
     #[inline]
-    fn start_run(&mut self, chain: u32, slot: u32, run: &mut [Step]) -> Option<Ending> {
+    fn start_run(&mut self, chain: u32, slot: u32, first_try: bool, run: &mut [Step]) -> Option<Ending> {
         let packet = &self.packets[slot];
         let timeout = packet.entry.timeout;
         run[0].may_wait = timeout != 0;
@@ -177,7 +178,7 @@ impl<B: Backend> Engine<B> {
                 count = self.extend_run(chain, slot, run);
             }
         } else if timeout != 0
-            && packet.stage != Stage::Stalled
+            && first_try
             && let Some(at) = self.backend.now().checked_add(timeout)
         {
             self.timers.set(slot, at);
@@ -189,10 +190,13 @@ impl<B: Backend> Engine<B> {
                 if let Operation::Close { file } = taken[0].operation {
                     self.descriptors.kill(file);
                 }
-                for step in taken {
-                    self.mark_started(step);
+                // Somebody waits behind the last member of the run.
+                let last = &mut self.packets[taken[taken.len() - 1].token.slot];
+                if last.next != NONE && !last.eager {
+                    last.eager = true;
+                    self.eager += 1;
                 }
-                self.mark_last(&taken[taken.len() - 1]);
+                self.unsubmitted = true;
                 if self.trace.is_on() {
                     self.record_starts(taken, way);
                 }
@@ -202,7 +206,8 @@ impl<B: Backend> Engine<B> {
             Started::Finished { outcome, way } => {
                 self.record_starts(&run[..1], way);
                 self.put_back(&run[1..]);
-                self.hold(slot);
+                self.started -= 1;
+                self.eager -= self.packets[slot].eager as u32;
                 Some(match self.settle(slot, outcome) {
                     Outcome::Done { error, result, extra } => Ending { error, result, extra, skipped: false },
                     Outcome::NotRun => Ending::of(Errno::EIO),
@@ -240,15 +245,14 @@ impl<B: Backend> Engine<B> {
             {
                 break;
             }
-            let Some(edge) = edge(packet, previous, follower) else { break };
-            foresee(packet, previous, &self.descriptors, &mut registers);
+            let Some(edge) = edge(packet, follower) else { break };
+            foresee(packet, &self.descriptors, &mut registers);
             let Ok(verb) = load(&mut self.packets[next], &registers) else { break };
             if self.prepare(next, verb, Look::Ahead, step).is_err() {
                 break;
             }
             if !self.backend.follows(previous, edge, &step.operation) {
-                let operation = step.operation;
-                self.unprepare(&operation);
+                self.unprepare(step.token.slot);
                 break;
             }
             (step.edge, step.may_wait) = (edge, true);
@@ -258,15 +262,15 @@ impl<B: Backend> Engine<B> {
         count
     }
 
-    /// Decodes a member into `step`, and reserves what it opens and closes.
-    #[inline]
+    /// Makes a member ready to be handed over: decodes it into `step`, reserves what it opens, and counts it as
+    /// started.
     fn prepare(&mut self, slot: u32, verb: Verb, look: Look, step: &mut Step) -> Result<(), Errno> {
-        step.token = self.token(slot);
-        let packet = &mut self.packets[slot];
+        let (packet, generation) = self.packets.with_generation(slot);
+        step.token = Token { slot, generation };
         let flags = packet.flags();
         let mut context = Context::new(&self.descriptors, &self.regions, look);
         step.operation = decode(verb, flags, &packet.entry.arguments, &mut context, &mut packet.scratch)?;
-        packet.uses = context.uses();
+        let uses = context.uses();
         packet.effect = match &mut step.operation {
             Operation::Close { file } => {
                 self.descriptors.begin_close(*file);
@@ -292,61 +296,48 @@ impl<B: Backend> Engine<B> {
             }
             _ => Effect::None,
         };
+        packet.uses = uses;
+        for index in uses {
+            if index != NONE {
+                self.descriptors.begin_use(index);
+            }
+        }
+        packet.stage = Stage::Started;
+        packet.eager = flags.contains(EntryFlags::SILENT);
+        self.started += 1;
+        self.eager += packet.eager as u32;
         Ok(())
     }
 
     /// Undoes [`Engine::prepare`].
-    fn unprepare(&mut self, operation: &Operation) {
-        for index in operation.opens() {
-            self.descriptors.retire(*index);
+    fn unprepare(&mut self, slot: u32) {
+        let packet = &mut self.packets[slot];
+        packet.stage = Stage::Waiting;
+        self.started -= 1;
+        self.eager -= packet.eager as u32;
+        let uses = mem::replace(&mut packet.uses, [NONE; 2]);
+        match packet.effect {
+            Effect::None | Effect::Accepts => {}
+            Effect::Closes => self.descriptors.abandon_close(uses[0]),
+            Effect::Opens(opens) => {
+                for index in opens {
+                    if index != NONE {
+                        self.descriptors.retire(index);
+                    }
+                }
+            }
         }
-        if let Operation::Close { file } = operation {
-            self.descriptors.abandon_close(*file);
+        for index in uses {
+            if index != NONE {
+                self.descriptors.end_use(index);
+            }
         }
     }
 
     fn put_back(&mut self, steps: &[Step]) {
         // Last first: an index that a later step names may be one that an earlier step reserved.
         for step in steps.iter().rev() {
-            self.unprepare(&step.operation);
-        }
-    }
-
-    #[inline]
-    fn token(&self, slot: u32) -> Token {
-        Token { slot, generation: self.packets.generation(slot) }
-    }
-
-    /// What the operation in `slot` names is in use from now on.
-    #[inline]
-    fn hold(&mut self, slot: u32) -> &mut Packet {
-        let packet = &mut self.packets[slot];
-        for index in packet.uses {
-            if index != NONE {
-                self.descriptors.begin_use(index);
-            }
-        }
-        packet
-    }
-
-    #[inline]
-    fn mark_started(&mut self, step: &Step) {
-        let packet = self.hold(step.token.slot);
-        packet.stage = Stage::Started;
-        packet.eager = packet.flags().contains(EntryFlags::SILENT);
-        let eager = packet.eager;
-        self.started += 1;
-        self.eager += eager as u32;
-        self.unsubmitted = true;
-    }
-
-    /// Somebody waits behind the last member of a run.
-    #[inline]
-    fn mark_last(&mut self, step: &Step) {
-        let packet = &mut self.packets[step.token.slot];
-        if packet.next != NONE && !packet.eager {
-            packet.eager = true;
-            self.eager += 1;
+            self.unprepare(step.token.slot);
         }
     }
 
@@ -376,23 +367,24 @@ fn load(packet: &mut Packet, registers: &Registers) -> Result<Verb, Refusal> {
     Ok(verb)
 }
 
-/// What the registers will hold once `operation` has succeeded, as far as that is known before.
-fn foresee(
-    packet: &Packet,
-    operation: &Operation,
-    descriptors: &crate::descriptors::Descriptors,
-    registers: &mut Registers,
-) {
+/// What the registers will hold once the prepared member has succeeded, as far as that is known before.
+#[inline]
+fn foresee(packet: &Packet, descriptors: &Descriptors, registers: &mut Registers) {
     let Some(register) = packet.flags().saved_into() else { return };
     registers.forget(register);
-    for (register, index) in (register..REGISTERS).zip(operation.opens()) {
-        registers.save(register, descriptors.descriptor(*index));
+    if let Effect::Opens(opens) = packet.effect {
+        for (register, index) in (register..REGISTERS).zip(opens) {
+            if index != NONE {
+                registers.save(register, descriptors.descriptor(index));
+            }
+        }
     }
 }
 
-/// How `follower` hangs on the member before it, if the two may be in one run.
-fn edge(packet: &Packet, operation: &Operation, follower: &Packet) -> Option<Edge> {
-    let opens = !operation.opens().is_empty();
+/// How `follower` hangs on the prepared member before it, if the two may be in one run.
+#[inline]
+fn edge(packet: &Packet, follower: &Packet) -> Option<Edge> {
+    let opens = matches!(packet.effect, Effect::Opens(_));
     if packet.is_finally() || follower.is_finally() {
         // The follower runs in any case; but a descriptor that was never opened is not to be closed, so behind an
         // open the run breaks and the engine decides.

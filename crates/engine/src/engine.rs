@@ -25,6 +25,9 @@ use crate::{Backend, Counters, Step};
 /// The most steps the engine offers a backend as one run.
 pub const MAX_RUN: usize = 64;
 
+/// How many nanoseconds pass before a backend is asked again that had no room though it had nothing started.
+const BUSY_PAUSE: u64 = 1_000_000;
+
 /// Limits of one engine. All memory for them is taken when the engine is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -106,8 +109,17 @@ pub struct Gauges {
 /// An entry copied out of shared memory whose chain is not admitted yet.
 pub(crate) struct Staged {
     pub(crate) entry: Entry,
-    /// A CANCEL that was taken past a blocked head.
+    /// A CANCEL that was taken past a blocked head, or a withdrawn entry whose completion is posted.
     pub(crate) taken: bool,
+    /// It was cancelled while it waited, and completes without being run.
+    pub(crate) withdrawn: bool,
+}
+
+impl Staged {
+    #[inline]
+    pub(crate) fn new(entry: Entry) -> Staged {
+        Staged { entry, taken: false, withdrawn: false }
+    }
 }
 
 /// Executes the entries of one ring over a backend.
@@ -121,6 +133,8 @@ pub struct Engine<B> {
     /// Owners `0..packets` are packets, those above are chains.
     pub(crate) timers: Timers,
     pub(crate) staged: VecDeque<Staged>,
+    /// How many of them are withdrawn and not taken.
+    pub(crate) withdrawn: u32,
     /// Entries of an over-long chain are being refused up to its end.
     pub(crate) refusing: bool,
     /// The head of the submission queue waits for completion slots.
@@ -162,6 +176,7 @@ impl<B: Backend> Engine<B> {
             regions: Regions::new(limits.in_process),
             timers: Timers::new(2 * slots),
             staged: VecDeque::with_capacity(geometry.entries() as usize),
+            withdrawn: 0,
             refusing: false,
             starved: false,
             draining: false,
@@ -180,7 +195,8 @@ impl<B: Backend> Engine<B> {
 
     /// Takes up to `submit` entries (whole chains only), then waits until `wait` completions are readable, `timeout`
     /// nanoseconds have passed, nothing in flight could produce one, or completions must be read before anything more
-    /// can be taken or delivered. With `wait` 0 it does not wait.
+    /// can be taken or delivered. With `wait` 0 it does not wait, and does all that can be done without, whatever is
+    /// unread.
     ///
     /// Nothing is locked while it waits. Who embeds the engine where two threads could call this at once answers the
     /// second with EBUSY; in Rust the exclusive borrow rules it out.
@@ -194,6 +210,7 @@ impl<B: Backend> Engine<B> {
         loop {
             loop {
                 self.deliver_stored();
+                self.deliver_withdrawn();
                 self.work_off();
                 entered.taken += self.take_in(submit.saturating_sub(entered.taken))?;
                 if self.work.is_empty() {
@@ -202,16 +219,17 @@ impl<B: Backend> Engine<B> {
             }
             entered.readable = self.readable()?;
             let timers = self.timers.next();
-            let now = if deadline.is_some() || timers.is_some() { self.backend.now() } else { 0 };
-            let until = match (deadline, timers) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
+            // What has no room though nothing is started is busy with something the engine does not know of, and no
+            // report will tell when that is over.
+            let retry = self.started == 0 && wait > 0 && !self.stalled.is_empty();
+            let now = if deadline.is_some() || timers.is_some() || retry { self.backend.now() } else { 0 };
+            let retry = retry.then(|| now.saturating_add(BUSY_PAUSE));
+            let until = [deadline, timers, retry].into_iter().flatten().min();
             let enough = entered.readable >= wait
                 || self.chains.live() == 0
                 || deadline.is_some_and(|deadline| now >= deadline)
                 || (self.started == 0 && until.is_none())
-                || (entered.readable > 0 && (self.starved || !self.stored.is_empty()));
+                || (entered.readable > 0 && (self.starved || self.withdrawn > 0 || !self.stored.is_empty()));
             if !enough {
                 // Submitting may be all that the backend needs to have room again, so what is stalled is tried once
                 // more before anybody sleeps.
@@ -227,7 +245,9 @@ impl<B: Backend> Engine<B> {
                 continue;
             }
             // What was started must not lie about; and who does not wait still gets what is there.
-            let look = self.unsubmitted || (self.started > 0 && entered.readable < wait.max(1));
+            let look = self.unsubmitted
+                || (wait == 0 && self.chains.live() > 0)
+                || (self.started > 0 && entered.readable < wait);
             if look {
                 let submitted = self.unsubmitted;
                 self.sleep(0, None)?;
@@ -305,6 +325,15 @@ impl<B: Backend> Engine<B> {
         let reached = self.cancel_but(target, None);
         self.work_off();
         reached
+    }
+
+    /// Asks every chain that waits whole in the submission queue, and has a member (not a FINALLY one) that `target`
+    /// names, to be given up, and returns how many such members there were.
+    ///
+    /// Nothing of such a chain runs: all its entries complete with ECANCELED, also past a blocked head, from the next
+    /// [`enter`](Engine::enter) on. What is admitted is not reached; [`cancel`](Engine::cancel) is for that.
+    pub fn cancel_waiting(&mut self, target: Target) -> u32 {
+        self.withdraw(target)
     }
 
     /// Takes no more entries: those waiting in the queue and those in flight are cancelled. FINALLY entries still

@@ -19,19 +19,26 @@ struct Shape {
     finally: bool,
 }
 
+/// Flags that only the first member may have.
+const LEADER_ONLY: EntryFlags = EntryFlags::LOCAL.union(EntryFlags::DRAIN);
+
+/// Flags that a multishot may not have.
+const NOT_MULTISHOT: EntryFlags =
+    EntryFlags::CHAINED.union(EntryFlags::FINALLY).union(EntryFlags::SILENT).union(EntryFlags::SAVE);
+
+/// MULTISHOT, and all that is no flag.
+const UNCOMMON: EntryFlags =
+    EntryFlags::from_bits_retain(!EntryFlags::all().bits() | EntryFlags::MULTISHOT.bits());
+
 impl Shape {
     /// Whether a member with these flags may come next.
     #[inline]
     fn allows(&mut self, flags: EntryFlags) -> bool {
-        let leader_only = EntryFlags::LOCAL.union(EntryFlags::DRAIN);
-        let alone =
-            EntryFlags::CHAINED.union(EntryFlags::FINALLY).union(EntryFlags::SILENT).union(EntryFlags::SAVE);
         let is_finally = flags.contains(EntryFlags::FINALLY);
-        let wrong = flags.has_unknown()
-            || flags.contains(EntryFlags::CHAINED)
+        let wrong = flags.contains(EntryFlags::CHAINED)
             || (self.finally && !is_finally)
-            || (self.begun && flags.intersects(leader_only))
-            || (flags.contains(EntryFlags::MULTISHOT) && flags.intersects(alone));
+            || (self.begun && flags.intersects(LEADER_ONLY))
+            || (flags.intersects(UNCOMMON) && (flags.has_unknown() || flags.intersects(NOT_MULTISHOT)));
         self.begun = true;
         self.finally |= is_finally;
         !wrong
@@ -131,7 +138,7 @@ impl<B: Backend> Engine<B> {
         // One slot stays back for CANCEL.
         let most = budget.min(self.free_credits().saturating_sub(1)).min(self.chain_limit);
         if held_up || most == 0 {
-            self.staged.push_back(Staged { entry: first, taken: false });
+            self.staged.push_back(Staged::new(first));
             return 0;
         }
         let chain = self.begin_chain(flags);
@@ -170,7 +177,7 @@ impl<B: Backend> Engine<B> {
         while slot != NONE {
             let packet = &self.packets[slot];
             let next = packet.next;
-            self.staged.push_back(Staged { entry: packet.entry, taken: false });
+            self.staged.push_back(Staged::new(packet.entry));
             self.packets.free(slot);
             slot = next;
         }
@@ -186,7 +193,7 @@ impl<B: Backend> Engine<B> {
                     return Head::Incomplete;
                 }
                 match self.queues.copy_next() {
-                    Some(entry) => self.staged.push_back(Staged { entry, taken: false }),
+                    Some(entry) => self.staged.push_back(Staged::new(entry)),
                     None => return Head::Incomplete,
                 }
             } else if length >= budget {
@@ -205,10 +212,15 @@ impl<B: Backend> Engine<B> {
 
     /// Admits the chain at the head. Returns how many entries it took, or `None` if the head is blocked.
     fn admit_head(&mut self, budget: u32) -> Option<u32> {
-        if self.staged.front()?.taken {
+        let front = self.staged.front()?;
+        if front.taken {
             self.staged.pop_front();
             self.queues.release(1);
             return Some(1);
+        }
+        if front.withdrawn {
+            // It has to complete first, for which there was no slot.
+            return None;
         }
         let length = match self.head(budget) {
             Head::Chain(length) => length,
@@ -272,6 +284,7 @@ impl<B: Backend> Engine<B> {
         }
         let staged = self.staged.pop_front()?;
         self.queues.release(1);
+        self.withdrawn -= u32::from(staged.withdrawn && !staged.taken);
         if !staged.taken {
             self.post(completion(&staged.entry, error));
         }
@@ -285,7 +298,7 @@ impl<B: Backend> Engine<B> {
     fn take_cancels(&mut self, budget: u32) {
         while (self.staged.len() as u32) < budget {
             match self.queues.copy_next() {
-                Some(entry) => self.staged.push_back(Staged { entry, taken: false }),
+                Some(entry) => self.staged.push_back(Staged::new(entry)),
                 None => break,
             }
         }
@@ -294,8 +307,8 @@ impl<B: Backend> Engine<B> {
             let staged = &mut self.staged[place];
             let starts_chain = !behind_link;
             behind_link = is_chained(&staged.entry);
-            if !starts_chain || staged.taken || !is_lone_cancel(&staged.entry) || self.refusing && place == 0
-            {
+            let gone = staged.taken || staged.withdrawn;
+            if !starts_chain || gone || !is_lone_cancel(&staged.entry) || self.refusing && place == 0 {
                 continue;
             }
             if self.queues.room_seen() <= self.packets.live() {
@@ -341,7 +354,7 @@ impl<B: Backend> Engine<B> {
 
 /// The completion of an entry that is not run.
 #[inline]
-fn completion(entry: &Entry, error: Errno) -> Completion {
+pub(crate) fn completion(entry: &Entry, error: Errno) -> Completion {
     Completion { op: entry.op, error: error.raw(), data: entry.data, result: 0, flags: 0, extra: 0 }
 }
 
@@ -352,7 +365,7 @@ fn is_bare_nop(entry: &Entry) -> bool {
 }
 
 #[inline]
-fn is_chained(entry: &Entry) -> bool {
+pub(crate) fn is_chained(entry: &Entry) -> bool {
     entry.flags & EntryFlags::CHAINED.bits() != 0
 }
 

@@ -18,6 +18,7 @@ mod regions;
 mod slab;
 mod timers;
 mod trace;
+mod withdraw;
 
 pub use backend::{Backend, Counters, Edge, Outcome, Place, Report, Started, Step, Token, Way};
 pub use cancel::Target;

@@ -209,13 +209,16 @@ fn split_paths(bytes: &[u8]) -> Result<[Path; 2], Errno> {
 #[inline]
 fn has_nul(bytes: &[u8]) -> bool {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    let (words, rest) = bytes.as_chunks();
-    let in_words = words.iter().any(|word| {
+    let has_nul = |word: &[u8; 8]| {
         let word = u64::from_ne_bytes(*word);
         // A borrow reaches a byte's top bit from a 0 below it, or from that byte itself if it is 0.
         word.wrapping_sub(ONES) & !word & (ONES << 7) != 0
-    });
-    in_words || rest.contains(&0)
+    };
+    // The last word may have some bytes in common with the one before it.
+    match bytes.last_chunk() {
+        Some(last) => bytes.as_chunks().0.iter().any(has_nul) || has_nul(last),
+        None => bytes.contains(&0),
+    }
 }
 
 #[cfg(test)]

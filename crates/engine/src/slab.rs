@@ -59,6 +59,13 @@ impl<T> Slab<T> {
         &place.value
     }
 
+    /// The value in `slot`, and the slot's generation.
+    #[inline]
+    pub(crate) fn with_generation(&mut self, slot: u32) -> (&mut T, u32) {
+        let place = &mut self.slots[slot as usize];
+        (&mut place.value, place.generation)
+    }
+
     #[inline]
     pub(crate) fn generation(&self, slot: u32) -> u32 {
         self.slots[slot as usize].generation

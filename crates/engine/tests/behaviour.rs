@@ -718,6 +718,28 @@ fn a_run_cut_short_by_the_backend_reserves_nothing_for_the_rest() {
 // The crossing
 
 #[test]
+fn enter_without_waiting_does_all_it_can_whatever_is_unread() {
+    let mut rig = Rig::new(8, 8);
+    let file = rig.descriptor();
+    rig.push(&[get(1), linked(read(2, file)), read(3, file)]);
+    assert_eq!(rig.go().readable, 1);
+    // Nobody reads the first completion. What the backend has to say is heard, and the chain goes on.
+    rig.tell(0, ok(0));
+    assert_eq!(rig.go().readable, 2);
+    assert_eq!(rig.backend().started.len(), 2, "the second member has begun");
+    rig.tell(1, ok(0));
+    assert_eq!(rig.go().readable, 3);
+    // One that waits for no more than is there has no reason to look.
+    rig.push(&[read(4, file)]);
+    rig.go();
+    rig.tell(2, ok(0));
+    assert_eq!(rig.enter(8, 3).readable, 3);
+    assert_eq!(rig.enter(8, 4).readable, 4);
+    assert_eq!(rig.errors(), [1, 2, 3, 4].map(|data| (data, Errno::OK)));
+    rig.assert_empty();
+}
+
+#[test]
 fn enter_returns_when_nothing_could_come() {
     let mut rig = Rig::new(8, 8);
     assert_eq!(rig.enter(u32::MAX, 5).readable, 0);

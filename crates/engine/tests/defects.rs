@@ -87,16 +87,35 @@ fn a_backend_without_room_is_asked_again_at_each_enter() {
     let file = rig.descriptor();
     rig.backend().answers.extend([Answer::Busy; 4]);
     rig.push(&[read(1, file)]);
-    let mut enters = 0;
-    while rig.backend().started.is_empty() {
-        rig.enter(u32::MAX, 1);
-        enters += 1;
-        assert!(enters < 10, "it is never asked again");
-        if rig.backend().answers.is_empty() {
-            rig.backend().on_sleep.push_back(vec![(0, ok(0), false)]);
-        }
+    for enters in 1..=4 {
+        assert_eq!(rig.go().readable, 0);
+        assert_eq!((rig.backend().starts, rig.backend().started.len()), (enters, 0));
     }
+    assert!(rig.backend().waits.iter().all(|(want, _)| *want == 0), "nobody asked it to wait");
     rig.go();
+    rig.tell(0, ok(0));
+    rig.go();
+    assert_eq!(rig.errors(), [(1, Errno::OK)]);
+    assert_sound(&mut rig);
+}
+
+#[test]
+fn a_backend_without_room_is_slept_for_and_not_spun_for() {
+    let mut rig = Rig::new(8, 8);
+    let file = rig.descriptor();
+    // It is busy with what the engine does not know of, for about 100 milliseconds.
+    rig.backend().answers.extend([Answer::Busy; 100]);
+    rig.push(&[read(1, file)]);
+    let before = rig.backend().now;
+    assert_eq!(rig.engine.enter(1, 1, Some(20_000_000)).unwrap().readable, 0);
+    let slept = rig.backend().now - before;
+    assert!((20_000_000..22_000_000).contains(&slept), "{slept} ns of 20 ms");
+    assert!(rig.backend().waits.len() < 50, "it was asked {} times", rig.backend().waits.len());
+    // With no limit of its own it waits until there is room, and then for the end.
+    let (before, busy) = (rig.backend().now, rig.backend().answers.len() as u64);
+    rig.backend().otherwise = Answer::Finish(ok(0));
+    assert_eq!(rig.enter(0, 1).readable, 1);
+    assert!(rig.backend().now - before >= busy * 900_000, "it did not sleep between its questions");
     assert_eq!(rig.errors(), [(1, Errno::OK)]);
     assert_sound(&mut rig);
 }

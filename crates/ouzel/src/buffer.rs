@@ -17,21 +17,25 @@ impl Buffer {
     }
 
     /// The filled bytes.
+    #[inline]
     pub fn as_slice(&self) -> &[u8] {
         &self.0
     }
 
     /// How many bytes it has room for.
+    #[inline]
     pub fn capacity(&self) -> usize {
         self.0.capacity()
     }
 
     /// The filled bytes, with the rest of the room behind them.
+    #[inline]
     pub fn into_vec(self) -> Vec<u8> {
         self.0
     }
 
     /// Empties it, keeping the room.
+    #[inline]
     pub fn clear(&mut self) {
         self.0.clear();
     }
@@ -41,6 +45,7 @@ impl Buffer {
         self.0.extend_from_slice(bytes);
     }
 
+    #[inline]
     pub(crate) fn as_mut_ptr(&mut self) -> *mut u8 {
         self.0.as_mut_ptr()
     }
@@ -50,6 +55,7 @@ impl Buffer {
     /// # Safety
     ///
     /// They must have been written.
+    #[inline]
     pub(crate) unsafe fn set_filled(&mut self, length: usize) {
         // SAFETY: written by the contract; bounded by the capacity here.
         unsafe { self.0.set_len(length.min(self.0.capacity())) };

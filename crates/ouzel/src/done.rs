@@ -76,25 +76,23 @@ impl Done {
     pub fn get<T: Kind>(&self, reg: Reg<T>) -> Result<T::Value, Error> {
         let step = self.own(reg)?;
         let completion = self.completion(step)?;
-        let buffer =
-            self.chain.buffer_of(step).and_then(|number| self.chain.buffers.get(number as usize)?.as_ref());
-        T::value(&completion, reg.second, buffer)
+        T::value(completion, reg.second, self.chain.body.buffer_of(step))
             .ok_or_else(|| Error::Operation(self.error_of(step, Errno::EINVAL)))
     }
 
     /// Takes the buffer that moved into the step of `reg`. After a read it holds what was read, also if the step failed
     /// halfway. `None` if there is none, or it was taken, or `reg` is another chain's.
     pub fn take<T>(&mut self, reg: Reg<T>) -> Option<Buffer> {
-        let step = self.own(reg).ok()?;
-        let number = self.chain.buffer_of(step)?;
-        self.chain.buffers.get_mut(number as usize)?.take()
+        if !self.owns(reg) {
+            return None;
+        }
+        self.chain.body.take_buffer_of(reg.step())
     }
 
     /// Takes the buffer of a step, counted in the order steps were added: as [`take`](Done::take), for those who keep no
     /// registers. For a STAT step it is the record; a step that writes what another has read shares that one's buffer.
     pub fn take_of(&mut self, step: usize) -> Option<Buffer> {
-        let number = self.chain.buffer_of(step)?;
-        self.chain.buffers.get_mut(number as usize)?.take()
+        self.chain.body.take_buffer_of(step)
     }
 
     /// The entries that a READDIR step has read.
@@ -103,14 +101,13 @@ impl Done {
     pub fn entries(&self, reg: Reg<usize>) -> Result<Entries<'_>, Error> {
         let step = self.own(reg)?;
         self.completion(step)?;
-        let number = self.chain.buffer_of(step);
-        let buffer = number.and_then(|number| self.chain.buffers.get(number as usize)?.as_ref());
+        let buffer = self.chain.body.buffer_of(step);
         Ok(Entries::new(buffer.map_or(&[], |buffer| buffer.as_slice())))
     }
 
     /// Where a step ran and why there; `None` if it did not run, or the ring was not [tracing](crate::Ring::trace).
     pub fn way_of(&self, step: usize) -> Option<Way> {
-        self.chain.events.iter().rev().find_map(|(number, event)| match event.kind {
+        self.chain.body.events.iter().rev().find_map(|(number, event)| match event.kind {
             EventKind::Started { way, .. } if *number as usize == step => Some(way),
             _ => None,
         })
@@ -119,7 +116,7 @@ impl Done {
     /// The completion of a step, counted in the order steps were added; `None` if there is no such step, or it was
     /// [silent](Chain::silent) and succeeded.
     pub fn completion_of(&self, step: usize) -> Option<Completion> {
-        self.chain.results.get(step).copied().flatten()
+        self.chain.body.steps.get(step)?.completion
     }
 
     /// How many steps the chain had.
@@ -135,6 +132,9 @@ impl Done {
     /// The error that stopped the chain: that of the first step that failed by itself. `None` if every step succeeded
     /// or was only kept from running.
     pub fn error(&self) -> Option<OperationError> {
+        if !self.chain.body.failed {
+            return None;
+        }
         let failed = |cancelled: bool| {
             (0..self.len()).find(|step| {
                 self.completion_of(*step).is_some_and(|completion| {
@@ -147,26 +147,33 @@ impl Done {
     }
 
     /// `Ok` if every step succeeded.
+    #[inline]
     pub fn check(&self) -> Result<(), OperationError> {
-        self.error().map_or(Ok(()), Err)
+        if self.chain.body.failed { self.error().map_or(Ok(()), Err) } else { Ok(()) }
     }
 
     /// An empty chain that reuses this one's memory.
     pub fn into_chain(self) -> Chain {
         let mut chain = self.chain;
-        chain.reset();
+        chain.body.reset();
         chain
     }
 
+    #[inline]
+    fn owns<T>(&self, reg: Reg<T>) -> bool {
+        reg.chain == self.chain.body.number && reg.step() < self.len()
+    }
+
+    #[inline]
     fn own<T>(&self, reg: Reg<T>) -> Result<usize, Error> {
-        if reg.chain == self.chain.number && reg.step() < self.len() {
+        if self.owns(reg) {
             return Ok(reg.step());
         }
         Err(BuildError::ForeignRegister { step: self.len(), verb: Verb::Get, of: reg.step() }.into())
     }
 
-    fn completion(&self, step: usize) -> Result<Completion, Error> {
-        match self.completion_of(step) {
+    fn completion(&self, step: usize) -> Result<&Completion, Error> {
+        match self.chain.body.steps.get(step).and_then(|step| step.completion.as_ref()) {
             Some(completion) if completion.error == 0 => Ok(completion),
             Some(completion) => Err(self.error_of(step, completion.errno()).into()),
             None => Err(BuildError::Silent { step, verb: self.verb(step) }.into()),
@@ -174,10 +181,10 @@ impl Done {
     }
 
     fn error_of(&self, step: usize, errno: Errno) -> OperationError {
-        OperationError { step, verb: self.verb(step), errno, operand: self.chain.operand(step) }
+        OperationError { step, verb: self.verb(step), errno, operand: self.chain.body.operand(step) }
     }
 
     fn verb(&self, step: usize) -> Verb {
-        self.chain.verbs().nth(step).unwrap_or(Verb::Nop)
+        self.chain.body.steps.get(step).map_or(Verb::Nop, |step| step.shape.verb())
     }
 }

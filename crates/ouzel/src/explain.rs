@@ -57,7 +57,7 @@ impl Explanation {
             })
             .collect();
         let mut order = Vec::with_capacity(steps.len());
-        for (step, event) in &done.chain.events {
+        for (step, event) in &done.chain.body.events {
             let Some(explained) = steps.get_mut(*step as usize) else { continue };
             match event.kind {
                 EventKind::Started { way, step: place, run, .. } => {

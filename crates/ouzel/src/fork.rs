@@ -16,6 +16,8 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
 pub(crate) struct Home {
     /// The number of the process, as its page has it.
     process: u32,
+    /// The number in that page, if there is one.
+    word: Option<&'static AtomicU32>,
 }
 
 /// What the kernel leaves in a child's page.
@@ -33,7 +35,7 @@ unsafe impl Send for Page {}
 unsafe impl Sync for Page {}
 
 impl Page {
-    fn word(&self) -> Option<&AtomicU32> {
+    fn word(&'static self) -> Option<&'static AtomicU32> {
         // SAFETY: mapped readable and writable, never unmapped.
         self.0.map(|word| unsafe { word.as_ref() })
     }
@@ -62,19 +64,19 @@ impl Home {
         // Copied by a fork, so that a child goes on counting where its parent was. The words guard nothing; they are
         // only compared.
         static NEXT: AtomicU32 = AtomicU32::new(1);
-        let Some(word) = page().word() else { return Home { process: process_number() } };
+        let Some(word) = page().word() else { return Home { process: process_number(), word: None } };
         if word.load(Ordering::Relaxed) == WIPED {
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
             // Another thread may have been first; then its number is this process's.
             let _ = word.compare_exchange(WIPED, number, Ordering::Relaxed, Ordering::Relaxed);
         }
-        Home { process: word.load(Ordering::Relaxed) }
+        Home { process: word.load(Ordering::Relaxed), word: Some(word) }
     }
 
     /// Whether this is still the process it was made in.
     #[inline]
     pub(crate) fn is_here(self) -> bool {
-        match page().word() {
+        match self.word {
             Some(word) => word.load(Ordering::Relaxed) == self.process,
             None => process_number() == self.process,
         }

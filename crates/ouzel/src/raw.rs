@@ -105,6 +105,19 @@ impl<M> RawRing<M> {
         self.inner.submitter.push(entry)
     }
 
+    /// Puts all of `entries` into the submission queue, or none of them; otherwise as [`push`](RawRing::push).
+    ///
+    /// # Safety
+    ///
+    /// As for [`push`](RawRing::push), for each of them.
+    #[inline]
+    pub(crate) unsafe fn push_all(
+        &mut self,
+        entries: impl ExactSizeIterator<Item = Entry>,
+    ) -> Result<(), PushError> {
+        self.inner.submitter.push_all(entries)
+    }
+
     /// How many entries can be pushed now.
     pub fn room(&mut self) -> u32 {
         self.inner.submitter.room().unwrap_or(0)
@@ -130,10 +143,25 @@ impl<M> RawRing<M> {
         self.inner.submitter.pop().ok().flatten()
     }
 
+    /// Takes every completion there is, oldest first.
+    #[inline]
+    pub(crate) fn drain(&mut self, each: impl FnMut(Completion)) {
+        // In one process the engine is trusted, so its index is never impossible.
+        let _ = self.inner.submitter.drain(each);
+    }
+
     /// Asks what `target` names to be given up, and returns how many entries that reached.
     pub fn cancel(&mut self, target: Target) -> Result<u32, Error> {
         self.at_home()?;
         Ok(self.inner.engine.cancel(target))
+    }
+
+    /// Asks the chains that wait whole in the submission queue and that `target` names to be given up, and returns how
+    /// many entries that reached. See [`Engine::cancel_waiting`].
+    pub fn cancel_waiting(&mut self, target: Target) -> Result<u32, Error> {
+        self.at_home()?;
+        self.inner.submitter.publish();
+        Ok(self.inner.engine.cancel_waiting(target))
     }
 
     /// Takes an ordinary file, socket or other object into the ring's table.

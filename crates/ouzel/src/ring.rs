@@ -5,11 +5,11 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use ouzel_engine::{Counters, Gauges, Limits};
-use ouzel_ring::{Completion, Descriptor, EntryFlags, Errno, Payload, PushError};
+use ouzel_engine::{Counters, EnterError, Gauges, Limits, Target};
+use ouzel_ring::{Completion, Descriptor, Errno, PushError};
 
 use crate::builder::RingBuilder;
-use crate::chain::{Chain, Layout, Memory};
+use crate::chain::{Body, Chain, Layout};
 use crate::done::Done;
 use crate::error::{BuildError, Error};
 use crate::explain::Explanation;
@@ -21,6 +21,15 @@ use crate::select::Choice;
 pub struct Ticket {
     slot: u32,
     generation: u32,
+}
+
+impl Ticket {
+    /// A small number that no other chain in flight has: below the most chains that were ever in flight at once. It is a
+    /// place in a table of what belongs to chains in flight.
+    #[inline]
+    pub fn index(self) -> usize {
+        self.slot as usize
+    }
 }
 
 /// A chain that was not taken, and why. Nothing of it has run.
@@ -53,9 +62,9 @@ impl From<Box<Rejected>> for Error {
 /// Where a submitted chain is kept.
 struct Slot {
     generation: u32,
-    chain: Option<Chain>,
     /// Completions still to come, those of silent steps that fail not counted: they come before the last one.
     remaining: u32,
+    chain: Option<Chain>,
 }
 
 /// A programmable I/O ring in this process.
@@ -68,8 +77,8 @@ pub struct Ring<M = Pinned> {
     free: Vec<u32>,
     ended: VecDeque<u32>,
     layout: Layout,
-    /// Entries pushed and not entered.
-    pushed: u32,
+    /// The most steps a chain may have.
+    longest: usize,
     in_flight: u32,
     tracing: bool,
 }
@@ -90,12 +99,12 @@ impl Ring<Pinned> {
 impl<M> Ring<M> {
     pub(crate) fn over(raw: RawRing<M>) -> Ring<M> {
         Ring {
+            longest: raw.limits().chain as usize,
             raw,
             slots: Vec::new(),
             free: Vec::new(),
             ended: VecDeque::new(),
             layout: Layout::default(),
-            pushed: 0,
             in_flight: 0,
             tracing: false,
         }
@@ -139,54 +148,57 @@ impl<M> Ring<M> {
     ///
     /// Errors: the chain comes back with the error; see [`Rejected`].
     pub fn submit(&mut self, chain: Chain) -> Result<Ticket, Box<Rejected>> {
-        let mut layout = std::mem::take(&mut self.layout);
-        let result = self.submit_laid_out(chain, &mut layout);
-        self.layout = layout;
-        result
-    }
-
-    fn submit_laid_out(&mut self, mut chain: Chain, layout: &mut Layout) -> Result<Ticket, Box<Rejected>> {
-        if !self.raw.is_ours() {
-            return Err(Box::new(Rejected { error: Error::ForkedChild, chain }));
-        }
-        let steps = chain.len();
-        let limit = self.raw.limits().chain as usize;
-        if let Err(error) = layout.lay_out(&chain) {
-            return Err(Box::new(Rejected { error: error.into(), chain }));
-        }
-        if steps > limit {
-            return Err(Box::new(Rejected { error: BuildError::TooLong { steps, limit }.into(), chain }));
-        }
-        while self.raw.room() < steps as u32 {
-            // Completions are popped as they come, so the engine always finds room to go on.
-            if let Err(error) = self.enter(1) {
-                return Err(Box::new(Rejected { error, chain }));
-            }
-        }
-        chain.results.clear();
-        chain.results.resize(steps, None);
-        chain.events.clear();
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { generation: 0, chain: None, remaining: 0 });
-            (self.slots.len() - 1) as u32
-        });
-        let mut remaining = 0;
-        for (number, flags) in &layout.entries {
-            let silent = flags.contains(EntryFlags::SILENT);
-            chain.steps[*number as usize].silent = silent;
-            remaining += u32::from(!silent);
-            let entry = address(&mut chain, *number, *flags, slot);
-            // SAFETY: the memory the entry names is the chain's, which stays in its slot, unmoved on the heap and untouched,
-            // until its completions have come; a chain whose completions never come is leaked (see `Drop`).
-            let pushed = unsafe { self.raw.push(&entry) };
-            debug_assert!(!matches!(pushed, Err(PushError::Full)), "room was checked");
-        }
-        self.pushed += steps as u32;
+        let slot = match self.push(&chain.body) {
+            Ok(slot) => slot,
+            Err(error) => return Err(Box::new(Rejected { error, chain })),
+        };
+        self.free.pop();
         self.in_flight += 1;
         let place = &mut self.slots[slot as usize];
-        place.chain = Some(chain);
-        place.remaining = remaining;
+        place.remaining = self.layout.announced;
+        let chain = place.chain.insert(chain);
+        if let Some(last) = self.layout.unsilenced {
+            chain.body.unsilence(last);
+        }
         Ok(Ticket { slot, generation: place.generation })
+    }
+
+    /// Lays a chain out and pushes its entries. The caller puts it into the slot returned, the last of the free ones.
+    #[inline]
+    fn push(&mut self, chain: &Body) -> Result<u32, Error> {
+        if !self.raw.is_ours() {
+            return Err(Error::ForkedChild);
+        }
+        self.layout.lay_out(chain)?;
+        let steps = chain.steps.len();
+        if steps > self.longest {
+            return Err(BuildError::TooLong { steps, limit: self.longest }.into());
+        }
+        let slot = match self.free.last() {
+            Some(slot) => *slot,
+            None => self.add_slot(),
+        };
+        loop {
+            let entries = self.layout.entries.iter().map(|(number, flags)| {
+                chain.steps[*number as usize].entry(&chain.text, *flags, data(slot, *number))
+            });
+            // SAFETY: the memory the entries name is the chain's, which stays in its slot, unmoved on the heap and untouched,
+            // until their completions have come; a chain whose completions never come is leaked (see `Drop`).
+            match unsafe { self.raw.push_all(entries) } {
+                Ok(()) => return Ok(slot),
+                // Completions are popped as they come, so the engine always finds room to go on.
+                Err(PushError::Full) => self.enter(1)?,
+                Err(_) => return Err(EnterError::Broken.into()),
+            }
+        }
+    }
+
+    #[cold]
+    fn add_slot(&mut self) -> u32 {
+        let slot = self.slots.len() as u32;
+        self.slots.push(Slot { generation: 0, remaining: 0, chain: None });
+        self.free.push(slot);
+        slot
     }
 
     /// Starts everything queued, and takes what has completed, without waiting.
@@ -194,7 +206,8 @@ impl<M> Ring<M> {
         self.enter(0)
     }
 
-    /// Waits until the chain of `ticket` is over and returns it.
+    /// Waits until the chain of `ticket` is over and returns it. If nothing in flight can ever end (a SLEEP without end and
+    /// no timeout), this sleeps for ever, as do the other waits.
     ///
     /// Errors: [`Error::Refused`] with ENOENT if there is no such chain (any more).
     pub fn wait(&mut self, ticket: Ticket) -> Result<Done, Error> {
@@ -207,7 +220,11 @@ impl<M> Ring<M> {
                 _ => return Err(Error::Refused { call: "wait", errno: Errno::ENOENT }),
             };
             if remaining == 0 {
-                self.ended.retain(|slot| *slot != ticket.slot);
+                if self.ended.front() == Some(&ticket.slot) {
+                    self.ended.pop_front();
+                } else {
+                    self.ended.retain(|slot| *slot != ticket.slot);
+                }
                 return self.take(ticket.slot);
             }
             self.enter(remaining)?;
@@ -253,21 +270,18 @@ impl<M> Ring<M> {
     }
 
     /// Gives up a chain: its running step ends with ECANCELED unless it ends otherwise first, later ones do not run, FINALLY
-    /// steps do. Its results come as usual. Returns whether that reached it: false if its ordinary steps are over.
+    /// steps do. One that has not begun, because it waits for others to make room, ends whole with ECANCELED, its FINALLY
+    /// steps too. Its results come as usual. Returns whether that reached it: false if its ordinary steps are over.
     pub fn cancel(&mut self, ticket: Ticket) -> Result<bool, Error> {
         let place = self.slots.get(ticket.slot as usize);
         let place = place.filter(|place| place.generation == ticket.generation);
-        let Some(steps) = place.and_then(|place| place.chain.as_ref()).map(Chain::len) else {
+        if place.is_none_or(|place| place.chain.is_none()) {
             return Err(Error::Refused { call: "cancel", errno: Errno::ENOENT });
-        };
-        // Everything queued must have been admitted for a cancel to find it.
-        self.flush()?;
-        for step in 0..steps {
-            if self.raw.cancel(ouzel_engine::Target::Data(data(ticket.slot, step as u16)))? > 0 {
-                return Ok(true);
-            }
         }
-        Ok(false)
+        // Everything queued that can be admitted must have been.
+        self.flush()?;
+        let steps = Target::DataRange { first: data(ticket.slot, 0), last: data(ticket.slot, u16::MAX) };
+        Ok(self.raw.cancel(steps)? > 0 || self.raw.cancel_waiting(steps)? > 0)
     }
 
     /// Takes an ordinary file, socket or other object into the ring. See [`RawRing::adopt`].
@@ -309,7 +323,7 @@ impl<M> Ring<M> {
     fn tear_down(&mut self, bound: Duration) -> Teardown {
         let slots = &mut self.slots;
         let ended = &mut self.ended;
-        let teardown = self.raw.tear_down(bound, |completion| deliver(slots, ended, &completion));
+        let teardown = self.raw.tear_down(bound, |completion| deliver(slots, ended, completion));
         if !self.raw.is_at_rest() {
             for slot in &mut self.slots {
                 if slot.remaining > 0 {
@@ -323,13 +337,15 @@ impl<M> Ring<M> {
 
     /// Enters the ring and takes what has completed.
     fn enter(&mut self, wait: u32) -> Result<(), Error> {
-        self.raw.enter(u32::MAX, wait, None)?;
-        self.pushed = 0;
+        let entered = self.raw.enter(u32::MAX, wait, None)?;
         if self.tracing {
             self.collect_events();
         }
-        while let Some(completion) = self.raw.pop() {
-            deliver(&mut self.slots, &mut self.ended, &completion);
+        self.raw.drain(|completion| deliver(&mut self.slots, &mut self.ended, completion));
+        if wait > 0 && entered.readable == 0 && entered.taken == 0 {
+            // Nothing in flight can ever end, such as a SLEEP without end, and nobody else can change that.
+            tracing::warn!(in_flight = self.in_flight, "waiting for what can never end");
+            std::thread::park();
         }
         Ok(())
     }
@@ -341,7 +357,7 @@ impl<M> Ring<M> {
         for event in events {
             let (slot, step) = split_data(event.data);
             if let Some(chain) = self.slots.get_mut(slot as usize).and_then(|slot| slot.chain.as_mut()) {
-                chain.events.push((step, event));
+                chain.body.events.push((step, event));
             }
         }
     }
@@ -380,59 +396,23 @@ impl<M> fmt::Debug for Ring<M> {
 }
 
 /// The user data of a step: the slot of its chain and its number.
+#[inline]
 fn data(slot: u32, step: u16) -> u64 {
     (slot as u64) << 16 | step as u64
 }
 
+#[inline]
 fn split_data(data: u64) -> (u32, u16) {
     ((data >> 16) as u32, data as u16)
 }
 
-/// The entry of a step, with the addresses of its memory filled in.
-fn address(chain: &mut Chain, number: u16, flags: EntryFlags, slot: u32) -> ouzel_ring::Entry {
-    let step = &chain.steps[number as usize];
-    let mut entry = step.entry.data(data(slot, number)).flags(flags);
-    match step.payload {
-        Memory::None => {}
-        Memory::Text(start) => {
-            entry.arguments[1] = Payload::of(chain.text[start as usize..].as_ptr()).number();
-        }
-        Memory::Filled(buffer) | Memory::Room(buffer) => {
-            if let Some(buffer) = &mut chain.buffers[buffer as usize] {
-                entry.arguments[1] = Payload::of(buffer.as_mut_ptr()).number();
-            }
-        }
-    }
-    if let Some(record) = step.record
-        && let Some(buffer) = &mut chain.buffers[record as usize]
-    {
-        entry.arguments[3] = Payload::of(buffer.as_mut_ptr()).number();
-    }
-    entry
-}
-
 /// Gives a completion to the chain it belongs to.
-fn deliver(slots: &mut [Slot], ended: &mut VecDeque<u32>, completion: &Completion) {
+#[inline]
+fn deliver(slots: &mut [Slot], ended: &mut VecDeque<u32>, completion: Completion) {
     let (number, step) = split_data(completion.data);
     let Some(slot) = slots.get_mut(number as usize) else { return };
     let Some(chain) = &mut slot.chain else { return };
-    let step = step as usize;
-    let filled = match chain.steps[step].payload {
-        Memory::Room(buffer) => Some((buffer, completion.result as usize)),
-        // STAT has filled its whole record, or none of it.
-        _ if completion.error == 0 => {
-            chain.steps[step].record.map(|record| (record, ouzel_ring::modifiers::STAT_RECORD as usize))
-        }
-        _ => None,
-    };
-    if let Some((buffer, length)) = filled
-        && let Some(buffer) = &mut chain.buffers[buffer as usize]
-    {
-        // SAFETY: the engine says that so many bytes were written; `set_filled` stops at the capacity.
-        unsafe { buffer.set_filled(length) };
-    }
-    chain.results[step] = Some(*completion);
-    slot.remaining -= u32::from(!chain.steps[step].silent);
+    slot.remaining -= u32::from(chain.body.deliver(step, completion));
     if slot.remaining == 0 {
         ended.push_back(number);
     }

@@ -78,7 +78,10 @@ pub(crate) fn open(builder: &RingBuilder, movable: bool) -> Result<(Box<dyn Host
 }
 
 fn uring(builder: &RingBuilder, movable: bool) -> Result<Box<dyn HostBackend>, String> {
-    let options = UringOptions { descriptors: builder.descriptors, movable, ..UringOptions::default() };
+    let usual = UringOptions::default();
+    // What one enter takes in goes to the kernel in one crossing.
+    let entries = usual.entries.max(u32::try_from(builder.entries).unwrap_or(u32::MAX));
+    let options = UringOptions { descriptors: builder.descriptors, entries, movable, ..usual };
     match Uring::new(options) {
         Ok(backend) => Ok(Box::new(backend)),
         Err(error) => Err(error.to_string()),

@@ -101,3 +101,35 @@ fn a_chain_is_one_crossing_and_a_broken_link_costs_one_more() {
     assert_eq!(errors, [Errno::ENOENT, Errno::ECANCELED, Errno::ECANCELED]);
     assert_eq!(world.engine.gauges(), Default::default());
 }
+
+#[test]
+fn a_ring_of_thousands_fills_in_as_few_crossings_as_a_small_one() {
+    const MANY: usize = 4096;
+    let built = ouzel::Ring::builder().backend(ouzel::BackendKind::Uring).entries(MANY as u64).build();
+    let mut ring = match built {
+        Ok(ring) => ring,
+        Err(error) => {
+            println!("SKIPPED: {error}");
+            return;
+        }
+    };
+    let (read, write) = ring.pipe().unwrap();
+    let before = ring.counters();
+    for _ in 0..MANY {
+        let mut chain = ouzel::Chain::new();
+        chain.read(read, ouzel::Buffer::with_capacity(1), ouzel::Offset::CURRENT);
+        ring.submit(chain).unwrap();
+    }
+    ring.flush().unwrap();
+    assert_eq!(ring.gauges().started as usize, MANY, "all of them wait");
+    let enters = ring.counters().since(before).enters;
+    assert!(enters <= 3, "{enters} crossings to start {MANY} operations");
+    ring.close(write).unwrap();
+    ring.wait_all().unwrap();
+    let mut ended = 0;
+    while let Some((_, done)) = ring.next_ended() {
+        assert_eq!(done.check(), Ok(()));
+        ended += 1;
+    }
+    assert_eq!(ended, MANY);
+}

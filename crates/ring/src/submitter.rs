@@ -68,6 +68,28 @@ impl SubmitterEnd {
         Ok(())
     }
 
+    /// Writes all of `entries` into the next slots, or none of them; otherwise as [`push`](SubmitterEnd::push).
+    #[inline]
+    pub fn push_all(&mut self, entries: impl ExactSizeIterator<Item = Entry>) -> Result<(), PushError> {
+        if self.broken {
+            return Err(PushError::Broken);
+        }
+        let count = entries.len();
+        let held = self.tail.wrapping_sub(self.head_seen);
+        let room = self.memory.geometry().entries() - held;
+        if count > room as usize && count > self.refresh_entries()? as usize {
+            return Err(PushError::Full);
+        }
+        // What an iterator says of its length is not to be relied on: it is stopped there, and what it gave counts.
+        let mut written = 0;
+        for (at, entry) in (0..count as u32).zip(entries) {
+            self.memory.store_entry(self.tail.wrapping_add(at), &entry);
+            written = at + 1;
+        }
+        self.tail = self.tail.wrapping_add(written);
+        Ok(())
+    }
+
     /// Makes every pushed entry visible to the engine. Returns how many were not before.
     #[inline]
     pub fn publish(&mut self) -> u32 {
@@ -87,6 +109,7 @@ impl SubmitterEnd {
     }
 
     /// How many entries can be pushed now.
+    #[inline]
     pub fn room(&mut self) -> Result<u32, Broken> {
         self.refresh_entries()
     }
@@ -110,6 +133,20 @@ impl SubmitterEnd {
         self.head = self.head.wrapping_add(1);
         self.memory.submitter().completions.store(self.head, RETURN_COMPLETIONS);
         Ok(Some(completion))
+    }
+
+    /// Takes the unread completions, oldest first, and returns their slots when all have been given to `each`.
+    #[inline]
+    pub fn drain(&mut self, mut each: impl FnMut(Completion)) -> Result<(), Broken> {
+        if self.unread()? > 0 {
+            while self.head != self.tail_seen {
+                let completion = self.memory.load_completion(self.head);
+                self.head = self.head.wrapping_add(1);
+                each(completion);
+            }
+            self.memory.submitter().completions.store(self.head, RETURN_COMPLETIONS);
+        }
+        Ok(())
     }
 
     /// How many completions can be read now.

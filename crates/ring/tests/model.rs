@@ -32,9 +32,11 @@ fn completion(seed: u64) -> Completion {
 #[derive(Clone, Debug)]
 enum Call {
     Push,
+    PushAll(u32),
     Publish,
     Retract,
     Pop,
+    Drain,
     Room,
     Queued,
     SubmitterUnread,
@@ -50,9 +52,11 @@ enum Call {
 fn call() -> impl Strategy<Value = Call> {
     prop_oneof![
         6 => Just(Call::Push),
+        2 => (0..5u32).prop_map(Call::PushAll),
         3 => Just(Call::Publish),
         1 => Just(Call::Retract),
         4 => Just(Call::Pop),
+        1 => Just(Call::Drain),
         1 => Just(Call::Room),
         1 => Just(Call::Queued),
         1 => Just(Call::SubmitterUnread),
@@ -113,6 +117,16 @@ proptest! {
                         pushed.push_back(seed);
                     }
                 }
+                Call::PushAll(count) => {
+                    let expected = if used + count <= entries { Ok(()) } else { Err(PushError::Full) };
+                    let fresh = seed + 1..=seed + u64::from(count);
+                    let written = Vec::from_iter(fresh.clone().map(entry));
+                    prop_assert_eq!(submitter.push_all(written.into_iter()), expected);
+                    if expected.is_ok() {
+                        pushed.extend(fresh);
+                    }
+                    seed += u64::from(count);
+                }
                 Call::Publish => {
                     prop_assert_eq!(submitter.publish(), pushed.len() as u32);
                     published.append(&mut pushed);
@@ -124,6 +138,11 @@ proptest! {
                 Call::Pop => {
                     let expected = posted.pop_front().map(completion);
                     prop_assert_eq!(submitter.pop(), Ok(expected));
+                }
+                Call::Drain => {
+                    let mut drained = Vec::new();
+                    prop_assert_eq!(submitter.drain(|completion| drained.push(completion)), Ok(()));
+                    prop_assert_eq!(drained, Vec::from_iter(posted.drain(..).map(completion)));
                 }
                 Call::Room => prop_assert_eq!(submitter.room(), Ok(entries - used)),
                 Call::Queued => prop_assert_eq!(submitter.queued(), Ok(held + published.len() as u32)),
@@ -335,6 +354,29 @@ fn one_call(
                 mirror.pushed = mirror.pushed.wrapping_add(1);
             }
         }
+        Call::PushAll(count) => {
+            let room = entries - mirror.pushed.wrapping_sub(mirror.shead_seen);
+            let expected = if mirror.submitter_broken {
+                Err(PushError::Broken)
+            } else if count <= room {
+                Ok(())
+            } else {
+                match mirror.look_at_shead(region) {
+                    Err(Broken) => Err(PushError::Broken),
+                    Ok(room) if count > room => Err(PushError::Full),
+                    Ok(_) => Ok(()),
+                }
+            };
+            let wanted =
+                Vec::from_iter((0..count).map(|at| entry((u64::from(mirror.pushed)) + u64::from(at))));
+            prop_assert_eq!(submitter.push_all(wanted.iter().copied()), expected);
+            if expected.is_ok() {
+                for entry in wanted {
+                    prop_assert_eq!(region.entry_words(mirror.pushed), entry.to_words());
+                    mirror.pushed = mirror.pushed.wrapping_add(1);
+                }
+            }
+        }
         Call::Publish => {
             prop_assert_eq!(submitter.publish(), mirror.pushed.wrapping_sub(mirror.published));
             mirror.published = mirror.pushed;
@@ -356,6 +398,17 @@ fn one_call(
             });
             prop_assert_eq!(submitter.pop(), expected);
             if let Ok(Some(_)) = expected {
+                mirror.popped = mirror.popped.wrapping_add(1);
+            }
+        }
+        Call::Drain => {
+            let unread = mirror.look_at_ctail(region);
+            let mut drained = Vec::new();
+            let result = submitter.drain(|completion| drained.push(completion));
+            prop_assert_eq!(result, unread.map(|_| ()));
+            prop_assert_eq!(drained.len() as u32, unread.unwrap_or(0));
+            for completion in drained {
+                prop_assert_eq!(completion.to_words(), region.completion_words(mirror.popped));
                 mirror.popped = mirror.popped.wrapping_add(1);
             }
         }

@@ -30,20 +30,30 @@ extern crate std;
 
 pub mod abi;
 mod builder;
+mod child;
 mod completion;
+mod enter;
 pub mod error;
+mod layout;
 mod mapping;
+pub mod raw;
 mod register;
 mod ring;
 pub mod sqe;
 mod steps;
 mod submission;
-mod syscall;
+mod teardown;
 
-pub use builder::Builder;
+pub use builder::{Builder, MemorySize, RingMemory};
+pub use child::{Call, ChildReport, probe_in_child};
 pub use completion::Completions;
-pub use error::{EnterError, Full, RegisterCause, RegisterError, SetupError};
-pub use register::{CancelKey, Probe, SlotUpdate};
-pub use ring::{Ring, Timeout};
-pub use sqe::{NewSlot, Slot, Sqe, Target};
+pub use enter::{Timeout, Wait};
+pub use error::{EnterError, Full, RegisterCause, RegisterError, SetupError, WideError};
+pub use register::{
+    BufRing, BusyPoll, CancelKey, Clock, CloneRange, Probe, Rule, SlotUpdate, post_message, query_kernel,
+    query_queue_head, query_raw, query_zero_copy, restrict_task,
+};
+pub use ring::Ring;
+pub use sqe::{NewSlot, Slot, Sqe, Sqe128, Target};
 pub use steps::{Refusal, Step, StepReport};
+pub use teardown::Closed;

@@ -1,36 +1,48 @@
-//! The ring: pushing entries, entering the kernel, taking completions.
+//! The ring: what it is made of, pushing entries, taking completions.
 //!
 //! The hot path touches private copies of everything that does not change and allocates nothing. It never
 //! retries, never waits unasked and knows nothing of what an entry means: memory that entries name is the promise
-//! of whoever pushes them.
+//! of whoever pushes them. Entering the kernel is in `enter`, the end of a ring in `teardown`.
 
-use core::ffi::c_void;
-use core::mem::ManuallyDrop;
 use core::time::Duration;
 
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use rustix::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
-use crate::abi::{Cqe, EnterFlags, Features, GetEventsArg, SetupFlags, SqRingFlags, Timespec};
+use crate::abi::{Cqe, Cqe32, EnterFlags, Features, RsrcUpdate, SetupFlags, SqRingFlags, SqeFlags};
 use crate::completion::{CompletionQueue, Completions};
-use crate::error::{EnterError, Full};
+use crate::error::{EnterError, Full, WideError};
+use crate::layout::Queues;
 use crate::mapping::Mapping;
-use crate::sqe::Sqe;
+use crate::raw;
+use crate::sqe::{Sqe, Sqe128};
 use crate::submission::SubmissionQueue;
-use crate::syscall;
 
-/// The enter flags a caller may set; the others go with arguments that the ring sets.
-const CALLER_FLAGS: EnterFlags = EnterFlags::GETEVENTS
-    .union(EnterFlags::SQ_WAKEUP)
-    .union(EnterFlags::SQ_WAIT)
-    .union(EnterFlags::NO_IOWAIT);
+/// How the process holds a ring.
+#[derive(Debug)]
+pub(crate) enum RingFd {
+    /// By a descriptor.
+    Owned(OwnedFd),
+    /// By an index in the table of the thread that made it.
+    Registered(u32),
+}
 
-/// How long to wait at most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Timeout {
-    /// So long from now on; more than a hundred years counts as that.
-    After(Duration),
-    /// Until then, on `CLOCK_MONOTONIC` (6.12; older kernels answer EINVAL).
-    At(Timespec),
+impl RingFd {
+    /// Gives an index back; a descriptor closes itself. Only on the index's own thread.
+    pub(crate) fn give_back(self) {
+        if let Self::Registered(index) = self {
+            unregister_index(index);
+        }
+    }
+}
+
+/// Takes the ring `index` out of this thread's table.
+fn unregister_index(index: u32) {
+    let argument = RsrcUpdate { offset: index, reserved: 0, data: 0 };
+    let operation =
+        crate::abi::RegisterOpcode::UnregisterRingFds as u32 | crate::abi::REGISTER_USE_REGISTERED_RING;
+    // SAFETY: this operation takes one RsrcUpdate that holds an index of this thread's. An error means that the
+    // index is not there, which is what was wanted.
+    let _ = unsafe { raw::register(index as i32, operation, core::ptr::from_ref(&argument).cast(), 1) };
 }
 
 /// An io_uring.
@@ -49,9 +61,12 @@ pub enum Timeout {
 ///
 /// # Dropping
 ///
-/// Dropping unmaps the queues and closes the descriptor. It does **not** wait: the kernel cancels what is under
-/// way some time later and may write to its memory until then. Whoever pushed an entry must have seen its last
-/// completion before the ring is dropped, or keep the memory for good.
+/// Dropping asks the kernel to cancel everything, waits for the completions of what was under way for at most
+/// [`Builder::close_bound`](crate::Builder::close_bound) (one second), discards them, unmaps the queues and closes
+/// the descriptor. What could not be stopped in that time goes on: closing a descriptor does not wait, and the kernel
+/// may write to an entry's memory until its last completion. That is why pushing is `unsafe`: memory that the pusher
+/// cannot know to be free must be kept for good. [`close`](Ring::close) does the same and reports. Nothing that was
+/// only pushed and never submitted counts.
 ///
 /// # Forking
 ///
@@ -59,18 +74,24 @@ pub enum Timeout {
 /// [`abandon`](Self::abandon) or forget the ring.
 #[derive(Debug)]
 pub struct Ring {
-    submission: SubmissionQueue,
-    completion: CompletionQueue,
+    pub(crate) submission: SubmissionQueue,
+    pub(crate) completion: CompletionQueue,
     /// What is passed to enter: the descriptor, or its registered index.
-    enter_fd: i32,
-    /// `REGISTERED_RING`, if that is an index.
-    enter_flags: EnterFlags,
-    enters: u64,
-    flags: SetupFlags,
-    features: Features,
+    pub(crate) enter_fd: i32,
+    /// `REGISTERED_RING` if that is an index, and `NO_IOWAIT` if that was asked for.
+    pub(crate) enter_flags: EnterFlags,
+    pub(crate) enters: u64,
+    pub(crate) flags: SetupFlags,
+    /// The flags of all entries ever pushed.
+    pub(crate) pushed_flags: u8,
+    pub(crate) features: Features,
+    pub(crate) two_mappings: bool,
+    pub(crate) close_bound: Duration,
     /// What the pointers of the queues lead into, kept until the ring is gone.
-    _mappings: [Option<Mapping>; 3],
-    fd: OwnedFd,
+    pub(crate) mappings: [Option<Mapping>; 3],
+    /// Arguments of registered waits, which the kernel reads.
+    pub(crate) waits: Option<Mapping>,
+    pub(crate) fd: RingFd,
 }
 
 // SAFETY: the pointers lead into mappings that belong to the process, and all use of them goes through
@@ -78,24 +99,33 @@ pub struct Ring {
 unsafe impl Send for Ring {}
 
 impl Ring {
-    /// A ring from its parts; `submission` and `completion` point into `mappings`.
+    /// A ring from its parts.
     pub(crate) fn new(
-        submission: SubmissionQueue,
-        completion: CompletionQueue,
-        mappings: [Option<Mapping>; 3],
-        fd: OwnedFd,
+        queues: Queues,
+        fd: RingFd,
         flags: SetupFlags,
         features: Features,
+        two_mappings: bool,
+        close_bound: Duration,
     ) -> Self {
+        let Queues { submission, completion, mappings } = queues;
+        let (enter_fd, enter_flags) = match &fd {
+            RingFd::Owned(fd) => (fd.as_raw_fd(), EnterFlags::empty()),
+            RingFd::Registered(index) => (*index as i32, EnterFlags::REGISTERED_RING),
+        };
         Self {
             submission,
             completion,
-            enter_fd: fd.as_raw_fd(),
-            enter_flags: EnterFlags::empty(),
+            enter_fd,
+            enter_flags,
             enters: 0,
             flags,
+            pushed_flags: 0,
             features,
-            _mappings: mappings,
+            two_mappings,
+            close_bound,
+            mappings,
+            waits: None,
             fd,
         }
     }
@@ -118,6 +148,15 @@ impl Ring {
         self.enters
     }
 
+    /// The ring's descriptor; `None` if it has only a registered index.
+    #[inline]
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match &self.fd {
+            RingFd::Owned(fd) => Some(fd.as_fd()),
+            RingFd::Registered(_) => None,
+        }
+    }
+
     // Submission.
 
     /// Copies an entry into the submission queue. The kernel does not see it before [`flush`](Self::flush) or a
@@ -136,7 +175,53 @@ impl Ring {
     ///   memory, or the pusher has another way to know when it is done.
     #[inline(always)]
     pub unsafe fn push(&mut self, entry: &Sqe) -> Result<(), Full> {
+        self.pushed_flags |= entry.flags;
         self.submission.push(entry)
+    }
+
+    /// The place of the next entry in the submission queue, if there is room: an entry can be made there, which
+    /// saves the copy, and then be pushed with [`push_placed`](Self::push_placed). It holds what an earlier entry
+    /// left. Until it is pushed nobody looks at it.
+    #[inline(always)]
+    pub fn next_place(&mut self) -> Option<&mut Sqe> {
+        self.submission.place_ahead()
+    }
+
+    /// Pushes the entry that was made at [`next_place`](Self::next_place).
+    ///
+    /// # Safety
+    ///
+    /// As for [`push`](Self::push); and since the last push, `next_place` has returned a place and a whole entry was
+    /// written to it.
+    #[inline(always)]
+    pub unsafe fn push_placed(&mut self) {
+        self.pushed_flags |= self.submission.take_place();
+    }
+
+    /// Copies an entry of 128 bytes into the queue of a ring with [`SetupFlags::SQE128`], or beside entries of 64
+    /// with [`SetupFlags::SQE_MIXED`], where it takes two places, or three at the queue's end.
+    ///
+    /// # Safety
+    ///
+    /// As [`push`](Self::push).
+    pub unsafe fn push_wide(&mut self, entry: &Sqe128) -> Result<(), WideError> {
+        self.pushed_flags |= entry.sqe.flags;
+        if self.flags.contains(SetupFlags::SQE_MIXED) {
+            // Fillers post no completion.
+            self.pushed_flags |= SqeFlags::CQE_SKIP_SUCCESS.bits();
+        }
+        self.submission.push_wide(entry)
+    }
+
+    /// The next entry, zeroed, to be filled in place. It counts as pushed.
+    ///
+    /// # Safety
+    ///
+    /// As [`push`](Self::push), for what the entry holds when the ring enters next.
+    pub unsafe fn get_sqe(&mut self) -> Result<&mut Sqe, Full> {
+        // What will be in it is not known here.
+        self.pushed_flags = u8::MAX;
+        self.submission.zeroed_place()
     }
 
     /// How many entries can be pushed now.
@@ -148,6 +233,12 @@ impl Ring {
     /// Entries pushed that the kernel has not taken.
     #[inline]
     pub fn sq_pending(&self) -> u32 {
+        self.submission.pending()
+    }
+
+    /// The same as [`sq_pending`](Self::sq_pending), by the name that other libraries give it.
+    #[inline]
+    pub fn sq_ready(&self) -> u32 {
         self.submission.pending()
     }
 
@@ -172,133 +263,6 @@ impl Ring {
         self.submission.pending()
     }
 
-    /// Submits everything that was pushed; returns how many entries the kernel took. Without any, or where the
-    /// kernel's thread is awake to take them, it does not enter.
-    ///
-    /// The kernel stops early at an entry that cannot start, unless the ring has [`SetupFlags::SUBMIT_ALL`]; that
-    /// entry counts as taken and gets a completion. The rest stays in the queue.
-    #[inline]
-    pub fn submit(&mut self) -> Result<u32, EnterError> {
-        let pending = self.flush();
-        if pending == 0 {
-            return Ok(0);
-        }
-        let wakeup = self.wakeup();
-        if self.flags.contains(SetupFlags::SQPOLL) && wakeup.is_empty() {
-            return Ok(pending);
-        }
-        self.enter_plain(pending, 0, wakeup)
-    }
-
-    /// Submits everything that was pushed and waits for `want` completions to be readable, or for the time to be
-    /// up; returns how many entries the kernel took. One system call, always, which also runs what
-    /// [`SetupFlags::DEFER_TASKRUN`] deferred and brings back completions that did not fit.
-    ///
-    /// If entries were taken, a wait that timed out or was interrupted is not reported: look at
-    /// [`cq_ready`](Self::cq_ready).
-    #[inline]
-    pub fn submit_and_wait(&mut self, want: u32, timeout: Option<Timeout>) -> Result<u32, EnterError> {
-        let pending = self.flush();
-        let flags = EnterFlags::GETEVENTS | self.wakeup();
-        match timeout {
-            None => self.enter_plain(pending, want, flags),
-            Some(timeout) => self.enter_timed(pending, want, flags, timeout),
-        }
-    }
-
-    /// Enters without waiting and without submitting, to run deferred completion work and to bring back
-    /// completions that did not fit.
-    #[inline]
-    pub fn collect(&mut self) -> Result<(), EnterError> {
-        self.enter_plain(0, 0, EnterFlags::GETEVENTS).map(|_| ())
-    }
-
-    /// `io_uring_enter(2)` itself: shows the kernel what was pushed, submits up to `to_submit` entries and, with
-    /// [`EnterFlags::GETEVENTS`], waits for `min_complete` completions or the time to be up. Returns how many
-    /// entries it took.
-    ///
-    /// Flags that go with an argument are set as needed and must not be given ([`EnterError::Reserved`]).
-    #[inline]
-    pub fn enter(
-        &mut self,
-        to_submit: u32,
-        min_complete: u32,
-        flags: EnterFlags,
-        timeout: Option<Timeout>,
-    ) -> Result<u32, EnterError> {
-        let reserved = flags.difference(CALLER_FLAGS);
-        if !reserved.is_empty() {
-            return Err(EnterError::Reserved { flags: reserved });
-        }
-        self.submission.publish();
-        match timeout {
-            None => self.enter_plain(to_submit, min_complete, flags),
-            Some(timeout) => self.enter_timed(to_submit, min_complete, flags, timeout),
-        }
-    }
-
-    /// `SQ_WAKEUP` if the kernel's thread sleeps.
-    #[inline(always)]
-    fn wakeup(&self) -> EnterFlags {
-        if self.flags.contains(SetupFlags::SQPOLL) && self.submission.needs_wakeup() {
-            EnterFlags::SQ_WAKEUP
-        } else {
-            EnterFlags::empty()
-        }
-    }
-
-    /// Enters without an argument.
-    #[inline(always)]
-    fn enter_plain(
-        &mut self,
-        to_submit: u32,
-        min_complete: u32,
-        flags: EnterFlags,
-    ) -> Result<u32, EnterError> {
-        self.enters += 1;
-        let flags = flags | self.enter_flags;
-        // SAFETY: these flags go with a null argument, and whoever pushed the entries vouched for them.
-        unsafe { syscall::enter(self.enter_fd, to_submit, min_complete, flags.bits(), core::ptr::null(), 0) }
-            .map_err(|errno| EnterError::from_errno(errno, flags))
-    }
-
-    /// Enters with a time limit.
-    #[inline]
-    fn enter_timed(
-        &mut self,
-        to_submit: u32,
-        min_complete: u32,
-        flags: EnterFlags,
-        timeout: Timeout,
-    ) -> Result<u32, EnterError> {
-        if !self.features.contains(Features::EXT_ARG) {
-            return Err(EnterError::NoTimeLimit);
-        }
-        let (time, clock) = match timeout {
-            Timeout::After(length) => (Timespec::relative(length), EnterFlags::empty()),
-            Timeout::At(time) => (time, EnterFlags::ABS_TIMER),
-        };
-        let argument = GetEventsArg {
-            ts: core::ptr::from_ref(&time).expose_provenance() as u64,
-            ..GetEventsArg::default()
-        };
-        self.enters += 1;
-        let flags = flags | clock | EnterFlags::EXT_ARG | self.enter_flags;
-        // SAFETY: with EXT_ARG the argument is a GetEventsArg; it and the time it points to live until the call
-        // returns. Whoever pushed the entries vouched for them.
-        unsafe {
-            syscall::enter(
-                self.enter_fd,
-                to_submit,
-                min_complete,
-                flags.bits(),
-                core::ptr::from_ref(&argument).cast::<c_void>(),
-                size_of::<GetEventsArg>(),
-            )
-        }
-        .map_err(|errno| EnterError::from_errno(errno, flags))
-    }
-
     // Completion.
 
     /// Takes the next completion, if one is there. Does not enter.
@@ -316,7 +280,60 @@ impl Ring {
         Completions { queue: &mut self.completion }
     }
 
-    /// How many completions can be taken now.
+    /// Takes the next completion with its second half, which is zero where it has none: in rings with
+    /// [`SetupFlags::CQE32`] all have one, with [`SetupFlags::CQE_MIXED`] some. Does not enter.
+    pub fn next_wide_completion(&mut self) -> Option<Cqe32> {
+        let completion = self.completion.take_wide()?;
+        self.completion.publish();
+        Some(completion)
+    }
+
+    /// The next completion, which stays in the queue. Does not enter.
+    pub fn peek(&mut self) -> Option<Cqe> {
+        self.completion.look().map(|(wide, _)| wide.cqe)
+    }
+
+    /// Gives up to `count` completions up unread, and returns how many there were.
+    pub fn cq_advance(&mut self, count: u32) -> u32 {
+        let mut advanced = 0;
+        while advanced < count && self.completion.take_wide().is_some() {
+            advanced += 1;
+        }
+        self.completion.publish();
+        advanced
+    }
+
+    /// Gives the completion that [`peek`](Self::peek) showed up; false if there was none.
+    pub fn cqe_seen(&mut self) -> bool {
+        self.cq_advance(1) == 1
+    }
+
+    /// Takes as many completions as are there and fit. If there are none, enters first: to wait for `want` of them,
+    /// or, with a `want` of 0, only if some did not fit into the queue. Returns how many were taken.
+    pub fn copy_cqes(&mut self, into: &mut [Cqe], want: u32) -> Result<usize, EnterError> {
+        let copied = self.copy_ready(into);
+        if copied > 0 || into.is_empty() {
+            return Ok(copied);
+        }
+        if want > 0 || self.cq_needs_flush() {
+            self.enter(0, want, EnterFlags::GETEVENTS, None)?;
+            return Ok(self.copy_ready(into));
+        }
+        Ok(0)
+    }
+
+    /// Takes what is there and fits.
+    fn copy_ready(&mut self, into: &mut [Cqe]) -> usize {
+        let mut copied = 0;
+        for (place, completion) in into.iter_mut().zip(self.completions()) {
+            *place = completion;
+            copied += 1;
+        }
+        copied
+    }
+
+    /// How many completions can be taken now. With [`SetupFlags::CQE_MIXED`] those of 32 bytes count twice, and so
+    /// do gaps.
     #[inline]
     pub fn cq_ready(&self) -> u32 {
         self.completion.ready()
@@ -335,6 +352,12 @@ impl Ring {
         self.submission.flags().contains(SqRingFlags::CQ_OVERFLOW)
     }
 
+    /// The same as [`cq_overflowed`](Self::cq_overflowed), by the name that other libraries give it.
+    #[inline]
+    pub fn cq_needs_flush(&self) -> bool {
+        self.cq_overflowed()
+    }
+
     /// Whether completions may be had by entering, be it that some did not fit or, with
     /// [`SetupFlags::TASKRUN_FLAG`], that work was deferred.
     #[inline]
@@ -348,48 +371,8 @@ impl Ring {
         self.completion.lost()
     }
 
-    // Life.
-
-    /// Lets go of the ring in a forked child: closes the child's descriptor and leaves everything else alone.
-    ///
-    /// The queues are not mapped there, so dropping the ring could unmap something else of the child's.
-    pub fn abandon(self) {
-        let ring = ManuallyDrop::new(self);
-        // SAFETY: `ring` is never dropped or used again, so the descriptor has one owner.
-        drop(unsafe { core::ptr::read(&ring.fd) });
-    }
-
-    /// From now on, enter by `index` in this thread's table, or by the descriptor.
-    pub(crate) fn enter_through(&mut self, index: Option<u32>) {
-        (self.enter_fd, self.enter_flags) = match index {
-            Some(index) => (index as i32, EnterFlags::REGISTERED_RING),
-            None => (self.fd.as_raw_fd(), EnterFlags::empty()),
-        };
-    }
-
-    /// The index that is entered by, if it is one.
-    pub(crate) fn entered_through(&self) -> Option<u32> {
-        self.enter_flags.contains(EnterFlags::REGISTERED_RING).then_some(self.enter_fd as u32)
-    }
-}
-
-impl Drop for Ring {
-    fn drop(&mut self) {
-        // A registered index would hold the ring open after the descriptor is closed.
-        if self.entered_through().is_some() {
-            let _ = self.unregister_ring_fd();
-        }
-    }
-}
-
-impl AsFd for Ring {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
-}
-
-impl AsRawFd for Ring {
-    fn as_raw_fd(&self) -> RawFd {
-        self.fd.as_raw_fd()
+    /// Keeps the registered eventfd silent, or lets it speak again (5.8). False if the kernel has no such switch.
+    pub fn silence_eventfd(&mut self, silent: bool) -> bool {
+        self.completion.silence_eventfd(silent)
     }
 }

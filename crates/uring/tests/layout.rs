@@ -60,13 +60,76 @@ fn types_have_the_kernels_layout() {
         addr = addr, fd = fd, flags = flags, timeout = timeout, opcode = opcode, reserved = pad,
         reserved2 = pad2,
     });
+    same_layout!(abi::RegWait, kernel::io_uring_reg_wait {
+        ts = ts, min_wait_usec = min_wait_usec, flags = flags, sigmask = sigmask, sigmask_sz = sigmask_sz,
+        reserved = pad, reserved2 = pad2,
+    });
+    same_layout!(abi::FilesUpdate, kernel::io_uring_files_update { offset = offset, reserved = resv, fds = fds });
+    same_layout!(abi::RsrcUpdate2, kernel::io_uring_rsrc_update2 {
+        offset = offset, reserved = resv, data = data, tags = tags, nr = nr, reserved2 = resv2,
+    });
+    same_layout!(abi::Restriction, kernel::io_uring_restriction {
+        opcode = opcode, value = __bindgen_anon_1, reserved = resv, reserved2 = resv2,
+    });
+    same_layout!(abi::ClockRegister, kernel::io_uring_clock_register { clockid = clockid, reserved = __resv });
+    same_layout!(abi::CloneBuffers, kernel::io_uring_clone_buffers {
+        src_fd = src_fd, flags = flags, src_off = src_off, dst_off = dst_off, nr = nr, reserved = pad,
+    });
+    same_layout!(abi::RegionDesc, kernel::io_uring_region_desc {
+        user_addr = user_addr, size = size, flags = flags, id = id, mmap_offset = mmap_offset, reserved = __resv,
+    });
+    same_layout!(abi::MemRegionReg, kernel::io_uring_mem_region_reg {
+        region_uptr = region_uptr, flags = flags, reserved = __resv,
+    });
+    same_layout!(abi::Napi, kernel::io_uring_napi {
+        busy_poll_to = busy_poll_to, prefer_busy_poll = prefer_busy_poll, opcode = opcode, reserved = pad,
+        op_param = op_param, reserved2 = resv,
+    });
+    same_layout!(abi::RecvmsgOut, kernel::io_uring_recvmsg_out {
+        namelen = namelen, controllen = controllen, payloadlen = payloadlen, flags = flags,
+    });
+    same_layout!(abi::AttrPi, kernel::io_uring_attr_pi {
+        flags = flags, app_tag = app_tag, len = len, addr = addr, seed = seed, reserved = rsvd,
+    });
+    same_layout!(abi::IoTimespec, kernel::io_timespec { tv_sec = tv_sec, tv_nsec = tv_nsec });
+    same_layout!(abi::Buf, kernel::io_uring_buf { addr = addr, len = len, bid = bid, reserved = resv });
+    assert_eq!(size_of::<abi::BufRingHead>(), size_of::<kernel::io_uring_buf_ring>());
+    same_layout!(abi::BufReg, kernel::io_uring_buf_reg {
+        ring_addr = ring_addr, ring_entries = ring_entries, bgid = bgid, flags = flags, min_left = resv,
+    });
+    same_layout!(abi::BufStatus, kernel::io_uring_buf_status {
+        buf_group = buf_group, head = head, reserved = resv,
+    });
+    same_layout!(abi::ZcrxRqe, kernel::io_uring_zcrx_rqe { off = off, len = len, reserved = __pad });
+    same_layout!(abi::ZcrxCqe, kernel::io_uring_zcrx_cqe { off = off, reserved = __pad });
+    same_layout!(abi::ZcrxOffsets, kernel::io_uring_zcrx_offsets {
+        head = head, tail = tail, rqes = rqes, reserved = __resv2, reserved2 = __resv,
+    });
+    same_layout!(abi::ZcrxAreaReg, kernel::io_uring_zcrx_area_reg {
+        addr = addr, len = len, rq_area_token = rq_area_token, flags = flags, dmabuf_fd = dmabuf_fd,
+        reserved = __resv2,
+    });
+    same_layout!(abi::ZcrxIfqReg, kernel::io_uring_zcrx_ifq_reg {
+        if_idx = if_idx, if_rxq = if_rxq, rq_entries = rq_entries, flags = flags, area_ptr = area_ptr,
+        region_ptr = region_ptr, offsets = offsets, zcrx_id = zcrx_id, rx_buf_len = __resv2, reserved = __resv,
+    });
+    same_layout!(abi::Iovec, general::iovec { base = iov_base, length = iov_len });
+    same_layout!(abi::FutexWaitv, general::futex_waitv {
+        val = val, uaddr = uaddr, flags = flags, reserved = __reserved,
+    });
     same_layout!(abi::OpenHow, general::open_how { flags = flags, mode = mode, resolve = resolve });
 }
 
 #[test]
 fn numbers_and_flags_are_the_kernels() {
-    assert_eq!(Opcode::ALL.len(), kernel::io_uring_op::IORING_OP_LAST as usize);
-    assert_eq!(RegisterOpcode::ALL.len(), kernel::io_uring_register_op::IORING_REGISTER_LAST as usize);
+    // That crate carries the header of Linux 6.17; ours is newer.
+    assert!(Opcode::ALL.len() >= kernel::io_uring_op::IORING_OP_LAST as usize);
+    assert!(RegisterOpcode::ALL.len() >= kernel::io_uring_register_op::IORING_REGISTER_LAST as usize);
+    assert_eq!((Opcode::ALL.len(), RegisterOpcode::ALL.len()), (65, 38));
+    for (number, operation) in RegisterOpcode::ALL.iter().enumerate() {
+        assert_eq!(*operation as usize, number);
+        assert_eq!(RegisterOpcode::from_number(number as u32), Some(*operation));
+    }
     for (number, opcode) in Opcode::ALL.iter().enumerate() {
         assert_eq!(*opcode as usize, number);
         assert_eq!(Opcode::from_number(number as u8), Some(*opcode));

@@ -5,7 +5,7 @@ mod common;
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, FromRawFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 use common::{PATIENCE, Scratch, directories, or_skip, push, result, ring, run};
@@ -446,7 +446,12 @@ fn rings_message_each_other_and_signal_an_eventfd() {
     }
     let eventfd = rustix::event::eventfd(0, rustix::event::EventfdFlags::NONBLOCK).expect("an eventfd");
     assert_eq!(to.register_eventfd(eventfd.as_fd()), Ok(()));
-    let message = Sqe::msg_ring(to.as_raw_fd(), 55, 66, ouzel_uring::abi::MsgRingFlags::empty());
+    let message = Sqe::msg_ring(
+        to.descriptor().expect("a descriptor"),
+        55,
+        66,
+        ouzel_uring::abi::MsgRingFlags::empty(),
+    );
     push(&mut from, message.user_data(1));
     assert_eq!(result(&run(&mut from, 1), 1), 0);
     let done = run(&mut to, 1);

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use contender::{BUFFER_BYTES, CountingAllocator, Tally, Task, serve_with};
-use ouzel::{BackendKind, Buffer, Chain, Offset, OpenOptions, Reg, Ring, Ticket};
+use ouzel::{BackendKind, Buffer, Chain, Offset, OpenOptions, Reg, Ring};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -15,8 +15,8 @@ type Parts = (Chain, Buffer);
 struct State {
     ring: Ring,
     spare: Vec<Parts>,
-    /// The chains in flight and the results of their reads.
-    flying: Vec<(Ticket, Reg<usize>)>,
+    /// The results of the reads of chains in flight, in the places that their tickets name.
+    flying: Vec<Option<Reg<usize>>>,
 }
 
 impl std::fmt::Display for State {
@@ -43,7 +43,7 @@ fn set_up(task: &Task) -> Result<State, Box<dyn std::error::Error>> {
         return Err("this build of Ouzel has no backend that reaches real files".into());
     }
     let spare = (0..task.in_flight).map(|_| (Chain::new(), Buffer::with_capacity(BUFFER_BYTES))).collect();
-    Ok(State { ring, spare, flying: Vec::with_capacity(task.in_flight) })
+    Ok(State { ring, spare, flying: vec![None; task.in_flight] })
 }
 
 fn pass(state: &mut State, task: &Arc<Task>) -> Result<Tally, Box<dyn std::error::Error>> {
@@ -57,13 +57,12 @@ fn pass(state: &mut State, task: &Arc<Task>) -> Result<Tally, Box<dyn std::error
             let length = chain.read(file, buffer, Offset::START);
             chain.finally().close(file);
             let ticket = ring.submit(chain)?;
-            flying.push((ticket, length));
+            *flying.get_mut(ticket.index()).ok_or("more chains in flight than there should be")? =
+                Some(length);
         }
         ring.wait_all()?;
         while let Some((ticket, mut done)) = ring.wait_any()? {
-            let position =
-                flying.iter().position(|(flying, _)| *flying == ticket).ok_or("an unknown ticket")?;
-            let (_, length) = flying.swap_remove(position);
+            let length = flying.get_mut(ticket.index()).and_then(Option::take).ok_or("an unknown ticket")?;
             done.check()?;
             let buffer = done.take(length).ok_or("the buffer did not come back")?;
             tally.add(buffer.as_slice());

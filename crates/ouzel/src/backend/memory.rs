@@ -1,5 +1,5 @@
 //! The only touch that the simulator and the fault wrapper have on memory that is not theirs: copying to and from what
-//! an operation lends.
+//! an operation lends. (The uring backend asks here whether a transfer is empty; what else it needs is its own.)
 //!
 //! Everything here copies and keeps no reference. It must be called only between an operation's start and its last
 //! report; that is when the addresses in an operation are good (see [`ouzel_engine::Span`]).
@@ -49,9 +49,25 @@ pub(crate) fn pieces(buffers: &Buffers) -> Vec<Span> {
     }
 }
 
+/// Whether a transfer asks for no bytes at all.
+#[inline]
+pub(crate) fn is_empty(buffers: &Buffers) -> bool {
+    match buffers {
+        Buffers::One(span) => span.length == 0,
+        Buffers::Many { .. } => length(buffers) == 0,
+    }
+}
+
 /// How many bytes a transfer asks for.
 pub(crate) fn length(buffers: &Buffers) -> u64 {
-    pieces(buffers).iter().fold(0, |sum: u64, piece| sum.saturating_add(piece.length as u64))
+    let sum =
+        |pieces: &[Span]| pieces.iter().fold(0, |sum: u64, piece| sum.saturating_add(piece.length as u64));
+    match *buffers {
+        Buffers::One(span) => span.length as u64,
+        Buffers::Many { count: 0, .. } => 0,
+        // SAFETY: whoever made the operation promised `count` spans at `spans` until it is reported.
+        Buffers::Many { spans, count } => sum(unsafe { core::slice::from_raw_parts(spans, count) }),
+    }
 }
 
 /// The bytes of all pieces but the first `skip` bytes, at most `limit`.

@@ -4,6 +4,7 @@ pub mod fault;
 mod memory;
 mod random;
 pub mod sim;
+mod sync_range;
 pub mod threads;
 pub mod uring;
 

@@ -6,7 +6,7 @@
 
 use ouzel_ring::{EntryFlags, REGISTERS, Verb};
 
-use super::{Chain, Need, Step};
+use super::{Body, Marks, Need, Shape};
 use crate::BuildError;
 
 /// The order of a chain's steps and the flags of each entry.
@@ -14,27 +14,14 @@ use crate::BuildError;
 pub(crate) struct Layout {
     /// (step, flags), in the order of execution.
     pub(crate) entries: Vec<(u16, EntryFlags)>,
+    /// How many of them post a completion even if they succeed.
+    pub(crate) announced: u32,
+    /// The step that runs last, if it was asked to be silent. It is not: its completion tells that the chain is over.
+    pub(crate) unsilenced: Option<u16>,
     /// What the entries follow from. Programs run the same chain over and over; its layout is made once.
     shape: Vec<Shape>,
     /// For each step: when it runs, the last use of its two results, and their register.
     places: Vec<Place>,
-}
-
-/// What of a step its layout depends on.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Shape {
-    op: u32,
-    needs: [Option<Need>; 5],
-    hardlink: bool,
-    finally: bool,
-    silent: bool,
-}
-
-impl Shape {
-    fn of(step: &Step) -> Shape {
-        let Step { entry, needs, hardlink, finally, silent, .. } = step;
-        Shape { op: entry.op, needs: *needs, hardlink: *hardlink, finally: *finally, silent: *silent }
-    }
 }
 
 #[derive(Clone, Copy)]
@@ -46,45 +33,56 @@ struct Place {
 }
 
 impl Layout {
-    pub(crate) fn new(chain: &Chain) -> Result<Layout, BuildError> {
+    pub(crate) fn new(chain: &Body) -> Result<Layout, BuildError> {
         let mut layout = Layout::default();
         layout.lay_out(chain)?;
         Ok(layout)
     }
 
     /// Lays `chain` out, reusing this value's memory.
-    pub(crate) fn lay_out(&mut self, chain: &Chain) -> Result<(), BuildError> {
+    #[inline]
+    pub(crate) fn lay_out(&mut self, chain: &Body) -> Result<(), BuildError> {
+        if self.fits(chain) { Ok(()) } else { self.lay_out_anew(chain) }
+    }
+
+    /// Whether this is the layout of `chain`, which is then sound.
+    #[inline]
+    fn fits(&self, chain: &Body) -> bool {
+        chain.error.is_none()
+            && !chain.steps.is_empty()
+            && self.shape.len() == chain.steps.len()
+            && self.shape.iter().zip(&chain.steps).all(|(shape, step)| *shape == step.shape)
+    }
+
+    #[inline(never)]
+    fn lay_out_anew(&mut self, chain: &Body) -> Result<(), BuildError> {
         if let Some(error) = &chain.error {
             return Err(error.clone());
         }
         if chain.steps.is_empty() {
             return Err(BuildError::Empty);
         }
-        if self.shape.len() == chain.steps.len()
-            && self.shape.iter().zip(&chain.steps).all(|(shape, step)| *shape == Shape::of(step))
-        {
-            return Ok(());
-        }
         self.shape.clear();
         self.order(chain);
         self.find_uses(chain)?;
         self.assign(chain)?;
-        self.shape.extend(chain.steps.iter().map(Shape::of));
+        self.shape.extend(chain.steps.iter().map(|step| step.shape));
         Ok(())
     }
 
-    fn order(&mut self, chain: &Chain) {
+    fn order(&mut self, chain: &Body) {
         self.entries.clear();
         self.places.clear();
         let nowhere = Place { position: 0, last_use: [None; 2], used_finally: false, register: None };
         self.places.resize(chain.steps.len(), nowhere);
         for finally in [false, true] {
             for (number, step) in chain.steps.iter().enumerate() {
-                if step.finally == finally {
+                let shape = step.shape;
+                if shape.has(Marks::FINALLY) == finally {
                     self.places[number].position = self.entries.len() as u16;
                     let mut flags = if finally { EntryFlags::FINALLY } else { EntryFlags::empty() };
-                    flags |= if step.hardlink { EntryFlags::HARDLINK } else { EntryFlags::LINK };
-                    flags |= if step.silent { EntryFlags::SILENT } else { EntryFlags::empty() };
+                    flags |= if shape.has(Marks::HARDLINK) { EntryFlags::HARDLINK } else { EntryFlags::LINK };
+                    flags |= if shape.has(Marks::SILENT) { EntryFlags::SILENT } else { EntryFlags::empty() };
                     self.entries.push((number as u16, flags));
                 }
             }
@@ -92,32 +90,33 @@ impl Layout {
         if let Some((_, flags)) = self.entries.first_mut() {
             *flags |= EntryFlags::LOCAL;
         }
-        if let Some((_, flags)) = self.entries.last_mut() {
-            // The last completion tells that the chain is over.
+        self.unsilenced = None;
+        if let Some((last, flags)) = self.entries.last_mut() {
+            self.unsilenced = flags.contains(EntryFlags::SILENT).then_some(*last);
             *flags -= EntryFlags::CHAINED | EntryFlags::SILENT;
         }
+        let silent = self.entries.iter().filter(|(_, flags)| flags.contains(EntryFlags::SILENT)).count();
+        self.announced = (self.entries.len() - silent) as u32;
     }
 
-    fn find_uses(&mut self, chain: &Chain) -> Result<(), BuildError> {
+    fn find_uses(&mut self, chain: &Body) -> Result<(), BuildError> {
         for position in 0..self.entries.len() {
             let number = self.entries[position].0 as usize;
-            let step = &chain.steps[number];
-            for Need { step: of, second } in step.needs.iter().flatten() {
-                let place =
-                    self.places.get_mut(*of as usize).filter(|place| (place.position as usize) < position);
+            let shape = chain.steps[number].shape;
+            for (of, second) in shape.needs().into_iter().filter_map(Need::source) {
+                let place = self.places.get_mut(of).filter(|place| (place.position as usize) < position);
                 let Some(place) = place else {
-                    let verb = verb(chain, number);
-                    return Err(BuildError::Undefined { step: number, verb, of: *of as usize });
+                    return Err(BuildError::Undefined { step: number, verb: shape.verb(), of });
                 };
-                place.last_use[*second as usize] = Some(position as u16);
-                place.used_finally |= step.finally;
+                place.last_use[second as usize] = Some(position as u16);
+                place.used_finally |= shape.has(Marks::FINALLY);
             }
         }
         Ok(())
     }
 
-    fn assign(&mut self, chain: &Chain) -> Result<(), BuildError> {
-        let any_hardlink = chain.steps.iter().any(|step| step.hardlink);
+    fn assign(&mut self, chain: &Body) -> Result<(), BuildError> {
+        let any_hardlink = chain.steps.iter().any(|step| step.shape.has(Marks::HARDLINK));
         // Bit masks of registers that no result holds, and of those that none has held.
         let mut free = (1u8 << REGISTERS) - 1;
         let mut fresh = free;
@@ -125,11 +124,12 @@ impl Layout {
         let mut busy_until = [0u16; REGISTERS];
         for position in 0..self.entries.len() {
             let number = self.entries[position].0 as usize;
-            for (argument, need) in chain.steps[number].needs.iter().enumerate() {
-                if let Some(Need { step, second }) = need
-                    && let Some(register) = self.places[*step as usize].register
+            let shape = chain.steps[number].shape;
+            for (argument, need) in shape.needs().into_iter().enumerate() {
+                if let Some((of, second)) = need.source()
+                    && let Some(register) = self.places[of].register
                 {
-                    let flags = EntryFlags::load(argument, register as usize + *second as usize);
+                    let flags = EntryFlags::load(argument, register as usize + second as usize);
                     self.entries[position].1 |= flags.unwrap_or_default();
                 }
             }
@@ -139,7 +139,7 @@ impl Layout {
                 }
             }
             let place = self.places[number];
-            let pipe = chain.steps[number].entry.op == Verb::Pipe as u32;
+            let pipe = shape.verb() == Verb::Pipe;
             if !pipe && place.last_use[0].is_none() {
                 continue;
             }
@@ -148,7 +148,7 @@ impl Layout {
             let mask = (1u8 << width) - 1;
             let register = (0..=REGISTERS - width).find(|register| usable >> register & mask == mask);
             let Some(register) = register else {
-                return Err(BuildError::TooManyLive { step: number, verb: verb(chain, number) });
+                return Err(BuildError::TooManyLive { step: number, verb: shape.verb() });
             };
             for half in 0..width {
                 let bit = 1 << (register + half);
@@ -161,8 +161,4 @@ impl Layout {
         }
         Ok(())
     }
-}
-
-fn verb(chain: &Chain, step: usize) -> Verb {
-    Verb::from_number(chain.steps[step].entry.op).unwrap_or(Verb::Nop)
 }

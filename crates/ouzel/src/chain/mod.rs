@@ -8,6 +8,8 @@
 mod arguments;
 mod layout;
 mod operations;
+mod step;
+mod text;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -15,10 +17,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ouzel_engine::Event;
-use ouzel_ring::{Completion, Entry, Verb};
+use ouzel_ring::modifiers::STAT_RECORD;
+use ouzel_ring::{Completion, Payload, Verb};
 
 pub use arguments::{Count, Data, Directory, Distance, File, Offset, OpenOptions, Target};
 pub(crate) use layout::Layout;
+pub(crate) use step::{Marks, Memory, Need, Shape, Step};
+pub(crate) use text::Text;
 
 use crate::{Buffer, BuildError};
 
@@ -69,38 +74,6 @@ impl<T> fmt::Debug for Reg<T> {
 /// The most steps a chain can be built with.
 pub const MAX_STEPS: usize = 1 << 14;
 
-/// A result that an argument is loaded from.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Need {
-    pub(crate) step: u16,
-    pub(crate) second: bool,
-}
-
-/// The memory that one of a step's arguments points to.
-#[derive(Clone, Copy)]
-pub(crate) enum Memory {
-    None,
-    /// Bytes of the chain's text, from here on.
-    Text(u32),
-    /// A buffer's filled bytes.
-    Filled(u16),
-    /// A buffer's room.
-    Room(u16),
-}
-
-pub(crate) struct Step {
-    /// Verb, timeout and the arguments known now.
-    pub(crate) entry: Entry,
-    pub(crate) needs: [Option<Need>; 5],
-    /// What argument 1 points to.
-    pub(crate) payload: Memory,
-    /// What argument 3 points to, as a buffer's number.
-    pub(crate) record: Option<u16>,
-    pub(crate) hardlink: bool,
-    pub(crate) finally: bool,
-    pub(crate) silent: bool,
-}
-
 /// Operations that pass results to each other.
 ///
 /// ```
@@ -117,73 +90,82 @@ pub(crate) struct Step {
 /// assert_eq!(read, text.len());
 /// # Ok::<(), ouzel::Error>(())
 /// ```
+///
+/// It is small to move: what it holds lies apart, and is used again by [`Done::into_chain`](crate::Done::into_chain).
 pub struct Chain {
+    pub(crate) body: Box<Body>,
+}
+
+/// What a chain holds. It stays where it is while the chain goes from hand to hand.
+pub(crate) struct Body {
     pub(crate) number: u64,
     pub(crate) steps: Vec<Step>,
-    pub(crate) text: Vec<u8>,
+    pub(crate) text: Text,
     pub(crate) buffers: Vec<Option<Buffer>>,
-    /// Filled in as completions arrive.
-    pub(crate) results: Vec<Option<Completion>>,
     /// What happened to its steps, if the ring was tracing: the number of the step and the event.
     pub(crate) events: Vec<(u16, Event)>,
     pub(crate) error: Option<BuildError>,
+    /// Whether a completion that came had an error.
+    pub(crate) failed: bool,
     next_is_finally: bool,
 }
 
-fn next_number() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
+/// Numbers come in blocks, so that a chain that is used again rarely has to ask for one that no other thread has.
+const NUMBER_BLOCK: u64 = 1 << 12;
+
+fn next_block() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
     // Only uniqueness matters.
-    NEXT.fetch_add(1, Ordering::Relaxed)
+    NEXT.fetch_add(NUMBER_BLOCK, Ordering::Relaxed)
 }
 
 impl Chain {
     /// A chain without steps.
     pub fn new() -> Chain {
-        Chain {
-            number: next_number(),
+        let body = Body {
+            number: next_block(),
             steps: Vec::new(),
-            text: Vec::new(),
+            text: Text::default(),
             buffers: Vec::new(),
-            results: Vec::new(),
             events: Vec::new(),
             error: None,
+            failed: false,
             next_is_finally: false,
-        }
+        };
+        Chain { body: Box::new(body) }
     }
 
     /// How many steps it has.
     pub fn len(&self) -> usize {
-        self.steps.len()
+        self.body.steps.len()
     }
 
     /// Whether it has no steps.
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty()
+        self.body.steps.is_empty()
     }
 
     /// The verb of each step, in the order they were added.
     pub fn verbs(&self) -> impl Iterator<Item = Verb> + '_ {
-        self.steps.iter().map(|step| Verb::from_number(step.entry.op).unwrap_or(Verb::Nop))
+        self.body.steps.iter().map(|step| step.shape.verb())
     }
 
     /// What is wrong with the chain as built so far, as far as that does not depend on a ring.
     pub fn check(&self) -> Result<(), BuildError> {
-        Layout::new(self).map(|_| ())
+        Layout::new(&self.body).map(|_| ())
     }
 
     /// Makes the next step a FINALLY entry: it runs once, after the other steps or the first that failed, if what it
     /// uses was ever made. Wherever it is added, it runs at the end, in the order of the FINALLY steps.
+    #[inline]
     pub fn finally(&mut self) -> &mut Chain {
-        self.next_is_finally = true;
+        self.body.next_is_finally = true;
         self
     }
 
     /// Makes the step after the last one run whatever becomes of the last one (HARDLINK). Without steps it does nothing.
     pub fn hardlink(&mut self) -> &mut Chain {
-        if let Some(step) = self.steps.last_mut() {
-            step.hardlink = true;
-        }
-        self
+        self.mark_last(Marks::HARDLINK)
     }
 
     /// Makes the last step post no completion if it succeeds (SILENT), which spares the ring that much. Its result can be
@@ -191,105 +173,165 @@ impl Chain {
     /// told from what was in its buffer before. The step that runs last is reported all the same: it ends the chain.
     /// Without steps it does nothing.
     pub fn silent(&mut self) -> &mut Chain {
-        if let Some(step) = self.steps.last_mut() {
-            step.silent = true;
-        }
-        self
+        self.mark_last(Marks::SILENT)
     }
 
     /// Gives the last step this long, from its dispatch. Zero means that it may not wait for an event. Without steps it does
     /// nothing.
     pub fn timeout(&mut self, timeout: Duration) -> &mut Chain {
-        if let Some(step) = self.steps.last_mut() {
+        if let Some(step) = self.body.steps.last_mut() {
             // All but the largest value are finite.
-            step.entry.timeout = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX).min(u64::MAX - 1);
+            step.timeout = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX).min(u64::MAX - 1);
         }
         self
     }
 
-    /// Forgets everything, keeping the memory. The results of its steps are another chain's from now on.
-    pub(crate) fn reset(&mut self) {
-        self.number = next_number();
-        self.steps.clear();
-        self.text.clear();
-        self.buffers.clear();
-        self.results.clear();
-        self.events.clear();
-        self.error = None;
-        self.next_is_finally = false;
+    fn mark_last(&mut self, mark: Marks) -> &mut Chain {
+        if let Some(step) = self.body.steps.last_mut() {
+            step.shape.mark(mark);
+        }
+        self
     }
 
-    fn add<T>(&mut self, entry: Entry, needs: [Option<Need>; 5], payload: Memory) -> Reg<T> {
-        let step = self.steps.len();
+    /// Adds a step.
+    #[inline]
+    fn add<T>(&mut self, mut shape: Shape, arguments: [u64; 5], payload: Memory) -> Reg<T> {
+        let body = &mut *self.body;
+        let step = body.steps.len();
         if step >= MAX_STEPS {
-            self.fail(BuildError::TooLong { steps: step + 1, limit: MAX_STEPS });
+            body.fail(BuildError::TooLong { steps: step + 1, limit: MAX_STEPS });
         }
-        let finally = std::mem::take(&mut self.next_is_finally);
-        self.steps.push(Step {
-            entry,
-            needs,
-            payload,
-            record: None,
-            hardlink: false,
-            finally,
-            silent: false,
-        });
+        if std::mem::take(&mut body.next_is_finally) {
+            shape.mark(Marks::FINALLY);
+        }
+        body.steps.push(Step::new(shape, arguments, payload));
         self.result(step, false)
     }
 
+    #[inline]
     fn result<T>(&self, step: usize, second: bool) -> Reg<T> {
-        Reg { chain: self.number, step: step.min(MAX_STEPS) as u16, second, kind: PhantomData }
+        Reg { chain: self.body.number, step: step.min(MAX_STEPS) as u16, second, kind: PhantomData }
     }
 
     /// The need for `reg` as an argument of the step about to be added.
-    fn need<T>(&mut self, verb: Verb, reg: Reg<T>) -> Option<Need> {
-        if reg.chain != self.number {
-            let step = self.steps.len();
-            self.fail(BuildError::ForeignRegister { step, verb, of: reg.step() });
+    #[inline]
+    fn need<T>(&mut self, verb: Verb, reg: Reg<T>) -> Need {
+        if reg.chain != self.body.number {
+            let step = self.body.steps.len();
+            self.body.fail(BuildError::ForeignRegister { step, verb, of: reg.step() });
         }
-        Some(Need { step: reg.step, second: reg.second })
+        Need::of(reg.step, reg.second)
     }
 
-    fn fail(&mut self, error: BuildError) {
-        self.error.get_or_insert(error);
+    /// The buffer that the step of `reg` fills and its address, for the step about to be added to take its data.
+    fn room_of(&mut self, reg: Reg<usize>) -> Option<(u16, u64)> {
+        let body = &mut *self.body;
+        let source = if reg.chain == body.number { body.steps.get(reg.step()) } else { None };
+        if let Some(Step { payload: Memory::Room(buffer), arguments, .. }) = source {
+            return Some((*buffer, arguments[1]));
+        }
+        body.fail(BuildError::NoData { step: body.steps.len(), of: reg.step() });
+        None
     }
 
-    /// Adds bytes and a NUL to the text and returns where they start.
+    /// Adds a path to the text and returns where it starts.
     fn push_path(&mut self, path: &[u8]) -> u32 {
-        if path.contains(&0) {
-            let step = self.steps.len();
-            self.fail(BuildError::NulInPath { step, path: String::from_utf8_lossy(path).into_owned() });
+        if text::has_nul(path) {
+            self.body.refuse_path(path);
         }
-        let start = self.text.len() as u32;
-        self.text.extend_from_slice(path);
-        self.text.push(0);
-        start
+        self.body.text.push(path)
     }
 
-    fn push_buffer(&mut self, buffer: Buffer) -> u16 {
-        self.buffers.push(Some(buffer));
-        (self.buffers.len() - 1) as u16
+    /// Keeps a buffer, and returns its number and its address as an argument.
+    #[inline]
+    fn push_buffer(&mut self, mut buffer: Buffer) -> (u16, u64) {
+        let number = self.body.buffers.len();
+        let address = Payload::of(buffer.as_mut_ptr()).number();
+        self.body.buffers.push(Some(buffer));
+        (number as u16, address)
+    }
+}
+
+impl Body {
+    /// Forgets everything, keeping the memory. The results of its steps are another chain's from now on.
+    pub(crate) fn reset(&mut self) {
+        self.number += 1;
+        if self.number.is_multiple_of(NUMBER_BLOCK) {
+            self.number = next_block();
+        }
+        self.steps.clear();
+        self.text.clear();
+        self.buffers.clear();
+        self.events.clear();
+        self.error = None;
+        self.failed = false;
+        self.next_is_finally = false;
     }
 
-    pub(crate) fn buffer_of(&self, step: usize) -> Option<u16> {
-        let step = self.steps.get(step)?;
-        match step.payload {
-            Memory::Filled(buffer) | Memory::Room(buffer) => Some(buffer),
-            _ => step.record,
+    /// Makes a step report its success, whatever was asked.
+    #[cold]
+    pub(crate) fn unsilence(&mut self, step: u16) {
+        if let Some(step) = self.steps.get_mut(step as usize) {
+            step.shape.unmark(Marks::SILENT);
         }
+    }
+
+    /// Takes a completion of `step`. Returns whether it had been announced: that of a silent step is not.
+    #[inline]
+    pub(crate) fn deliver(&mut self, step: u16, completion: Completion) -> bool {
+        let Some(step) = self.steps.get_mut(step as usize) else { return false };
+        let failed = completion.error != 0;
+        self.failed |= failed;
+        let filled = match step.payload {
+            Memory::Room(buffer) => Some((buffer, completion.result as usize)),
+            // STAT has filled its whole record, or none of it.
+            _ if !failed => step.record.map(|record| (record, STAT_RECORD as usize)),
+            _ => None,
+        };
+        if let Some((buffer, length)) = filled
+            && let Some(Some(buffer)) = self.buffers.get_mut(buffer as usize)
+        {
+            // SAFETY: the engine says that so many bytes were written; `set_filled` stops at the capacity.
+            unsafe { buffer.set_filled(length) };
+        }
+        step.completion = Some(completion);
+        !step.shape.has(Marks::SILENT)
+    }
+
+    /// The buffer of a step.
+    #[inline]
+    pub(crate) fn buffer_of(&self, step: usize) -> Option<&Buffer> {
+        let buffer = self.steps.get(step)?.buffer()?;
+        self.buffers.get(buffer as usize)?.as_ref()
+    }
+
+    /// Takes the buffer of a step.
+    #[inline]
+    pub(crate) fn take_buffer_of(&mut self, step: usize) -> Option<Buffer> {
+        let buffer = self.steps.get(step)?.buffer()?;
+        self.buffers.get_mut(buffer as usize)?.take()
     }
 
     /// The paths of a step, for messages.
     pub(crate) fn operand(&self, step: usize) -> Option<String> {
         let step = self.steps.get(step)?;
         match step.payload {
-            Memory::Text(start) if step.entry.arguments[2] > 0 => {
-                let end = start as usize + step.entry.arguments[2] as usize - 1;
-                let text = String::from_utf8_lossy(self.text.get(start as usize..end)?);
-                Some(text.replace('\0', " to "))
-            }
+            Memory::Text(start) => self.text.show(start, step.arguments[2]),
             _ => None,
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refuse_path(&mut self, path: &[u8]) {
+        let path = String::from_utf8_lossy(path).into_owned();
+        self.fail(BuildError::NulInPath { step: self.steps.len(), path });
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn fail(&mut self, error: BuildError) {
+        self.error.get_or_insert(error);
     }
 }
 

@@ -4,46 +4,53 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
+use ouzel_ring::Verb;
 use ouzel_ring::modifiers::{
     AllocateFlags, LinkFlags, MessageFlags, OpenFlags, PollEvents, RemoveFlags, RenameFlags, STAT_RECORD,
     ShutdownHow, StatFlags, SyncMode, TimeBase, Whence,
 };
-use ouzel_ring::{Entry, Verb};
 
 use super::{
-    Chain, Count, Data, Directory, Distance, Fd, File, Memory, Need, Offset, OpenOptions, Reg, Stat, Target,
+    Chain, Count, Data, Directory, Distance, Fd, File, Memory, Offset, OpenOptions, Reg, Shape, Stat, Target,
     Unit,
 };
+use crate::Buffer;
 use crate::address::SocketAddress;
-use crate::{Buffer, BuildError};
 
-const NO_NEEDS: [Option<Need>; 5] = [None; 5];
-
-/// An entry under construction, with what its arguments need.
+/// A step under construction, with what its arguments need.
 struct Draft {
     verb: Verb,
     arguments: [u64; 5],
-    needs: [Option<Need>; 5],
+    shape: Shape,
 }
 
 impl Draft {
+    #[inline]
     fn new(verb: Verb) -> Draft {
-        Draft { verb, arguments: [0; 5], needs: NO_NEEDS }
+        Draft { verb, arguments: [0; 5], shape: Shape::new(verb) }
     }
 
+    #[inline]
     fn value(mut self, argument: usize, value: u64) -> Draft {
         self.arguments[argument] = value;
         self
     }
 
-    fn file(mut self, chain: &mut Chain, argument: usize, file: impl Into<File>) -> Draft {
-        match file.into() {
-            File::Open(descriptor) => self.arguments[argument] = descriptor.number(),
-            File::Of(reg) => self.needs[argument] = chain.need(self.verb, reg),
-        }
+    #[inline]
+    fn loaded<T>(mut self, chain: &mut Chain, argument: usize, reg: Reg<T>) -> Draft {
+        self.shape = self.shape.with(argument, chain.need(self.verb, reg));
         self
     }
 
+    #[inline]
+    fn file(self, chain: &mut Chain, argument: usize, file: impl Into<File>) -> Draft {
+        match file.into() {
+            File::Open(descriptor) => self.value(argument, descriptor.number()),
+            File::Of(reg) => self.loaded(chain, argument, reg),
+        }
+    }
+
+    #[inline]
     fn directory(self, chain: &mut Chain, argument: usize, directory: impl Into<Directory>) -> Draft {
         match directory.into() {
             Directory::Working => self,
@@ -51,29 +58,33 @@ impl Draft {
         }
     }
 
-    fn count(mut self, chain: &mut Chain, argument: usize, count: impl Into<Count>) -> Draft {
+    #[inline]
+    fn count(self, chain: &mut Chain, argument: usize, count: impl Into<Count>) -> Draft {
         match count.into() {
-            Count::Known(number) => self.arguments[argument] = number,
-            Count::Bytes(reg) => self.needs[argument] = chain.need(self.verb, reg),
-            Count::Number(reg) => self.needs[argument] = chain.need(self.verb, reg),
+            Count::Known(number) => self.value(argument, number),
+            Count::Bytes(reg) => self.loaded(chain, argument, reg),
+            Count::Number(reg) => self.loaded(chain, argument, reg),
         }
-        self
     }
 
+    #[inline]
     fn add<T>(self, chain: &mut Chain) -> Reg<T> {
         self.add_with(chain, Memory::None)
     }
 
+    #[inline]
     fn add_with<T>(self, chain: &mut Chain, payload: Memory) -> Reg<T> {
-        chain.add(Entry::new(self.verb).arguments(self.arguments), self.needs, payload)
+        chain.add(self.shape, self.arguments, payload)
     }
 
+    #[inline]
     fn add_path<T>(self, chain: &mut Chain, path: &Path) -> Reg<T> {
         let bytes = path.as_os_str().as_bytes();
         let start = chain.push_path(bytes);
         self.value(2, bytes.len() as u64 + 1).add_with(chain, Memory::Text(start))
     }
 
+    #[inline]
     fn add_two_paths<T>(self, chain: &mut Chain, first: &Path, second: &Path) -> Reg<T> {
         let (first, second) = (first.as_os_str().as_bytes(), second.as_os_str().as_bytes());
         let start = chain.push_path(first);
@@ -81,30 +92,29 @@ impl Draft {
         self.value(2, (first.len() + second.len()) as u64 + 2).add_with(chain, Memory::Text(start))
     }
 
+    #[inline]
     fn add_room<T>(self, chain: &mut Chain, mut buffer: Buffer) -> Reg<T> {
         buffer.clear();
         let capacity = buffer.capacity() as u64;
-        let buffer = chain.push_buffer(buffer);
-        self.value(2, capacity).add_with(chain, Memory::Room(buffer))
+        let (buffer, address) = chain.push_buffer(buffer);
+        self.value(1, address).value(2, capacity).add_with(chain, Memory::Room(buffer))
     }
 
-    fn add_data<T>(mut self, chain: &mut Chain, data: Data) -> Reg<T> {
+    #[inline]
+    fn add_data<T>(self, chain: &mut Chain, data: Data) -> Reg<T> {
         match data {
             Data::Own(buffer) => {
                 let length = buffer.len() as u64;
-                let buffer = chain.push_buffer(buffer);
-                self.value(2, length).add_with(chain, Memory::Filled(buffer))
+                let (buffer, address) = chain.push_buffer(buffer);
+                self.value(1, address).value(2, length).add_with(chain, Memory::Filled(buffer))
             }
             Data::Of(reg) => {
-                self.needs[2] = chain.need(self.verb, reg);
-                let source = if reg.chain == chain.number { chain.steps.get(reg.step()) } else { None };
-                match source.map(|source| source.payload) {
-                    Some(Memory::Room(buffer)) => self.add_with(chain, Memory::Filled(buffer)),
-                    _ => {
-                        let step = chain.steps.len();
-                        chain.fail(BuildError::NoData { step, of: reg.step() });
-                        self.add(chain)
+                let draft = self.loaded(chain, 2, reg);
+                match chain.room_of(reg) {
+                    Some((buffer, address)) => {
+                        draft.value(1, address).add_with(chain, Memory::Filled(buffer))
                     }
+                    None => draft.add(chain),
                 }
             }
         }
@@ -118,11 +128,13 @@ impl Chain {
     }
 
     /// OPEN: opens `path`, relative to the working directory.
+    #[inline]
     pub fn open(&mut self, path: impl AsRef<Path>, options: OpenOptions) -> Reg<Fd> {
         self.open_in(Directory::Working, path, options)
     }
 
     /// OPEN: opens `path`, relative to `directory`.
+    #[inline]
     pub fn open_in(
         &mut self,
         directory: impl Into<Directory>,
@@ -138,17 +150,20 @@ impl Chain {
     }
 
     /// CLOSE: closes `file`.
+    #[inline]
     pub fn close(&mut self, file: impl Into<File>) -> Reg<Unit> {
         Draft::new(Verb::Close).file(self, 0, file).add(self)
     }
 
     /// READ: fills `buffer` up to its capacity. The result is how many bytes that were; 0 at the end of the file.
+    #[inline]
     pub fn read(&mut self, file: impl Into<File>, buffer: impl Into<Target>, offset: Offset) -> Reg<usize> {
         let Target(buffer) = buffer.into();
         Draft::new(Verb::Read).file(self, 0, file).count(self, 3, offset.0).add_room(self, buffer)
     }
 
     /// WRITE: writes `data`. The result is how many bytes were written.
+    #[inline]
     pub fn write(&mut self, file: impl Into<File>, data: impl Into<Data>, offset: Offset) -> Reg<usize> {
         Draft::new(Verb::Write).file(self, 0, file).count(self, 3, offset.0).add_data(self, data.into())
     }
@@ -185,8 +200,9 @@ impl Chain {
     }
 
     fn attach_record(&mut self) {
-        let record = self.push_buffer(Buffer::with_capacity(STAT_RECORD as usize));
-        if let Some(step) = self.steps.last_mut() {
+        let (record, address) = self.push_buffer(Buffer::with_capacity(STAT_RECORD as usize));
+        if let Some(step) = self.body.steps.last_mut() {
+            step.arguments[3] = address;
             step.record = Some(record);
         }
     }
@@ -363,6 +379,7 @@ impl Chain {
     }
 
     /// SEND: sends `data`. The result is how many bytes were.
+    #[inline]
     pub fn send(
         &mut self,
         socket: impl Into<File>,
@@ -373,6 +390,7 @@ impl Chain {
     }
 
     /// RECV: receives up to the capacity of `buffer`. The result is how many bytes; 0 when the peer has stopped sending.
+    #[inline]
     pub fn recv(
         &mut self,
         socket: impl Into<File>,

@@ -155,6 +155,44 @@ fn what_cannot_be_known_before_does_not_follow() {
 }
 
 #[test]
+fn a_run_ends_before_a_step_that_cannot_follow() {
+    let Some(mut driver) = backend(UringOptions::default()) else { return };
+    if !driver.uring.features().slots {
+        println!("SKIPPED: no slots");
+        return;
+    }
+    for scratch in scratches("cannot-follow") {
+        let file = scratch.file("a");
+        std::fs::write(&file, vec![7; 100]).unwrap();
+        let mut buffers = [vec![0; 100], vec![0; 100], vec![0; 100]];
+        driver.open(&file, OpenFlags::READ, 1);
+        for edge in [Edge::Success, Edge::Always] {
+            for good in [1, 2] {
+                let [first, second, third] = &mut buffers;
+                let mut operations = vec![(THEN, read(1, first, Some(0))), (edge, read(1, second, Some(50)))];
+                operations.truncate(good);
+                // Nothing is at index 9.
+                operations.push((edge, read(9, third, Some(0))));
+                let steps = driver.steps(&operations);
+                let started = driver.uring.start(&steps);
+                assert!(matches!(started, Started::Taken { count, .. } if count == good), "{started:?}");
+                assert_eq!(driver.uring.in_flight(), good as u32);
+                for (step, result) in steps[..good].iter().zip([100, 50]) {
+                    let report = driver.report();
+                    assert_eq!((report.token, report.outcome), (step.token, done(result)));
+                }
+                assert_eq!(driver.uring.in_flight(), 0);
+                // What ends the run is no report, and the backend goes on as before.
+                driver.uring.wait(0, None).unwrap();
+                assert_eq!(driver.uring.next(), None);
+                assert_eq!(driver.good(read(1, &mut buffers[0], Some(40))), 60);
+            }
+        }
+        driver.close(1);
+    }
+}
+
+#[test]
 fn a_slot_is_free_again_when_its_close_is_reported() {
     let Some(mut driver) = backend(UringOptions::default()) else { return };
     if !driver.uring.features().slots {

@@ -1,5 +1,6 @@
-//! The kernel's flag words, one type each.
+//! The flag words of the three calls, of entries, of completions and of registrations, one type each.
 //!
+//! The flags of single operations are in `operation_flags`.
 //! Bits this crate does not know are kept, never refused: a newer kernel may say them, and a caller may ask for
 //! them. The number in brackets is the kernel that brought a flag.
 
@@ -46,6 +47,13 @@ bitflags! {
         const NO_SQARRAY = 1 << 16;
         /// Polling that sleeps first (6.13).
         const HYBRID_IOPOLL = 1 << 17;
+        /// Completions may be of 32 bytes each, mixed with those of 16 (6.18).
+        const CQE_MIXED = 1 << 18;
+        /// Entries may be of 128 bytes each, mixed with those of 64 (6.19).
+        const SQE_MIXED = 1 << 19;
+        /// Entries are taken from index 0 at every submission; head and tail stay 0. With `NO_SQARRAY`, without
+        /// `SQPOLL` (after 6.18).
+        const SQ_REWIND = 1 << 20;
         const _ = !0;
     }
 
@@ -129,6 +137,10 @@ bitflags! {
         const NOTIF = 1 << 3;
         /// The buffer will be used further.
         const BUF_MORE = 1 << 4;
+        /// Fills a gap at the end of a queue of mixed sizes and means nothing (6.18).
+        const SKIP = 1 << 5;
+        /// This completion has 32 bytes, in a queue of mixed sizes (6.18).
+        const CQE_32 = 1 << 15;
         const _ = !0;
     }
 
@@ -154,120 +166,12 @@ bitflags! {
         const _ = !0;
     }
 
-    /// How to sync.
-    #[repr(transparent)]
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-    pub struct FsyncFlags: u32 {
-        /// As `fdatasync(2)`.
-        const DATASYNC = 1 << 0;
-        const _ = !0;
-    }
-
-    /// How a timeout counts.
-    #[repr(transparent)]
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-    pub struct TimeoutFlags: u32 {
-        /// The time is absolute.
-        const ABS = 1 << 0;
-        /// Changes a timeout.
-        const UPDATE = 1 << 1;
-        /// Counts while suspended.
-        const BOOTTIME = 1 << 2;
-        /// Follows the wall clock.
-        const REALTIME = 1 << 3;
-        /// Expiring does not break a link (5.16).
-        const ETIME_SUCCESS = 1 << 5;
-        /// Fires again and again (6.4).
-        const MULTISHOT = 1 << 6;
-        const _ = !0;
-    }
-
-    /// How a poll goes on.
-    #[repr(transparent)]
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-    pub struct PollFlags: u32 {
-        /// Keeps reporting.
-        const ADD_MULTI = 1 << 0;
-        /// Changes a poll's mask.
-        const UPDATE_EVENTS = 1 << 1;
-        /// Changes a poll's user data.
-        const UPDATE_USER_DATA = 1 << 2;
-        /// Level-triggered.
-        const ADD_LEVEL = 1 << 3;
-        const _ = !0;
-    }
-
-    /// What a cancel looks for.
-    #[repr(transparent)]
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-    pub struct CancelFlags: u32 {
-        /// Every match, not only the first (5.19).
-        const ALL = 1 << 0;
-        /// The descriptor, not the user data (5.19).
-        const FD = 1 << 1;
-        /// Whatever there is (5.19).
-        const ANY = 1 << 2;
-        /// The descriptor is a slot (6.0).
-        const FD_FIXED = 1 << 3;
-        /// The user data, beside other keys (6.6).
-        const USERDATA = 1 << 4;
-        /// The opcode (6.6).
-        const OP = 1 << 5;
-        const _ = !0;
-    }
-
     /// How resources are registered.
     #[repr(transparent)]
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct RsrcFlags: u32 {
         /// Empty slots (5.19).
         const SPARSE = 1 << 0;
-        const _ = !0;
-    }
-
-    /// How to send and receive; they travel in `ioprio`.
-    #[repr(transparent)]
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-    pub struct RecvSendFlags: u16 {
-        /// Wait for readiness before trying.
-        const POLL_FIRST = 1 << 0;
-        /// The buffer is a registered one.
-        const FIXED_BUF = 1 << 2;
-        /// Several buffers at once.
-        const BUNDLE = 1 << 4;
-        const _ = !0;
-    }
-
-    /// How to accept; they travel in `ioprio`.
-    #[repr(transparent)]
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-    pub struct AcceptFlags: u16 {
-        /// Keeps accepting.
-        const MULTISHOT = 1 << 0;
-        /// Fails instead of waiting.
-        const DONTWAIT = 1 << 1;
-        /// Wait for readiness before trying.
-        const POLL_FIRST = 1 << 2;
-        const _ = !0;
-    }
-
-    /// How to message another ring.
-    #[repr(transparent)]
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-    pub struct MsgRingFlags: u32 {
-        /// The target gets no completion.
-        const CQE_SKIP = 1 << 0;
-        /// The completion's flags are ours.
-        const FLAGS_PASS = 1 << 1;
-        const _ = !0;
-    }
-
-    /// How a descriptor is made from a slot.
-    #[repr(transparent)]
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-    pub struct FixedFdFlags: u32 {
-        /// It survives an exec.
-        const NO_CLOEXEC = 1 << 0;
         const _ = !0;
     }
 
@@ -291,16 +195,63 @@ bitflags! {
         const CQE_SKIP_SUCCESS = 1 << 6;
         const _ = !0;
     }
+
+    /// How a ring of provided buffers is registered (`enum io_uring_register_pbuf_ring_flags`).
+    #[repr(transparent)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct BufRingFlags: u16 {
+        /// The kernel allocates it, to be mapped at [`OFFSET_PBUF_RING`](super::OFFSET_PBUF_RING) (6.4).
+        const MMAP = 1 << 0;
+        /// Buffers are used up piece by piece (6.12).
+        const INC = 1 << 1;
+        const _ = !0;
+    }
+
+    /// How buffers are cloned from another ring.
+    #[repr(transparent)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct CloneFlags: u32 {
+        /// The source ring is named by its registered index (`IORING_REGISTER_SRC_REGISTERED`).
+        const SRC_REGISTERED = 1 << 0;
+        /// Buffers that are in the way are replaced (`IORING_REGISTER_DST_REPLACE`).
+        const DST_REPLACE = 1 << 1;
+        const _ = !0;
+    }
+
+    /// Whose memory a region is (`RegionDesc::flags`).
+    #[repr(transparent)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct RegionFlags: u32 {
+        /// The application's, at `user_addr` (`IORING_MEM_REGION_TYPE_USER`).
+        const USER = 1 << 0;
+        const _ = !0;
+    }
+
+    /// What a region is for (`MemRegionReg::flags`).
+    #[repr(transparent)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct MemRegionFlags: u64 {
+        /// It holds arguments of registered waits (`IORING_MEM_REGION_REG_WAIT_ARG`).
+        const REG_WAIT_ARG = 1 << 0;
+        const _ = !0;
+    }
+
+    /// What is valid in a [`RegWait`](super::RegWait).
+    #[repr(transparent)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct RegWaitFlags: u32 {
+        /// Its time (`IORING_REG_WAIT_TS`).
+        const TS = 1 << 0;
+        const _ = !0;
+    }
 }
 
-impl SetupFlags {
-    /// Completions may be of 32 bytes each, mixed with those of 16 (6.18).
-    pub const CQE_MIXED: Self = Self::from_bits_retain(1 << 18);
-    /// Entries may be of 128 bytes each, mixed with those of 64 (6.19).
-    pub const SQE_MIXED: Self = Self::from_bits_retain(1 << 19);
-}
+/// Added to a register operation's number to say that the descriptor is a registered index
+/// (`IORING_REGISTER_USE_REGISTERED_RING`, 6.3).
+pub const REGISTER_USE_REGISTERED_RING: u32 = 1 << 31;
 
-impl TimeoutFlags {
-    /// Changes a link timeout (`IORING_LINK_TIMEOUT_UPDATE`).
-    pub const LINK_UPDATE: Self = Self::from_bits_retain(1 << 4);
-}
+/// In [`ProbeOp::flags`](super::ProbeOp::flags): the kernel runs it (`IO_URING_OP_SUPPORTED`).
+pub const OP_SUPPORTED: u16 = 1 << 0;
+
+/// How far up in a completion's flags the buffer's number lies (`IORING_CQE_BUFFER_SHIFT`).
+pub const CQE_BUFFER_SHIFT: u32 = 16;

@@ -164,6 +164,10 @@ numbers! {
         WritevFixed = 61, "IORING_OP_WRITEV_FIXED";
         /// `pipe2(2)`.
         Pipe = 62, "IORING_OP_PIPE";
+        /// Does nothing, with an entry of 128 bytes.
+        Nop128 = 63, "IORING_OP_NOP128";
+        /// A command for the file's own driver, with an entry of 128 bytes.
+        UringCmd128 = 64, "IORING_OP_URING_CMD128";
     }
 }
 
@@ -241,5 +245,11 @@ numbers! {
         ResizeRings = 33, "IORING_REGISTER_RESIZE_RINGS";
         /// `IORING_REGISTER_MEM_REGION`.
         MemRegion = 34, "IORING_REGISTER_MEM_REGION";
+        /// `IORING_REGISTER_QUERY`.
+        Query = 35, "IORING_REGISTER_QUERY";
+        /// `IORING_REGISTER_ZCRX_CTRL`.
+        ZcrxCtrl = 36, "IORING_REGISTER_ZCRX_CTRL";
+        /// `IORING_REGISTER_BPF_FILTER`.
+        BpfFilter = 37, "IORING_REGISTER_BPF_FILTER";
     }
 }

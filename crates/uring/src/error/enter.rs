@@ -53,6 +53,13 @@ pub enum EnterError {
     },
     /// A time limit needs `Features::EXT_ARG` (5.11). Found before the call.
     NoTimeLimit,
+    /// Waiting for a batch needs `Features::MIN_TIMEOUT` (6.12). Found before the call.
+    NoBatchWait,
+    /// There is no registered wait of this number. Found before the call.
+    NoSuchWait {
+        /// Which.
+        index: u32,
+    },
     /// EPERM, ENOSYS: a seccomp filter refuses this call.
     Refused {
         /// EPERM or ENOSYS.
@@ -105,7 +112,8 @@ impl EnterError {
             Self::PollerDead => EOWNERDEAD,
             Self::Fault => EFAULT,
             Self::NoMemory => ENOMEM,
-            Self::Invalid { .. } | Self::Reserved { .. } | Self::NoTimeLimit => EINVAL,
+            Self::Invalid { .. } | Self::Reserved { .. } | Self::NoTimeLimit | Self::NoBatchWait => EINVAL,
+            Self::NoSuchWait { .. } => EFAULT,
             Self::Refused { errno } | Self::Other { errno } => errno,
         }
     }
@@ -153,6 +161,13 @@ impl fmt::Display for EnterError {
             }
             Self::NoTimeLimit => formatter
                 .write_str("a time limit: this kernel has none (EXT_ARG, Linux 5.11); submit a timeout instead"),
+            Self::NoBatchWait => formatter.write_str(
+                "waiting for a batch: this kernel cannot (MIN_TIMEOUT, Linux 6.12); wait with a time limit alone",
+            ),
+            Self::NoSuchWait { index } => write!(
+                formatter,
+                "registered wait {index}: there are not that many; register more with register_waits"
+            ),
             Self::Refused { errno } => write!(
                 formatter,
                 "refused by seccomp or a container policy (errno {errno}): allow io_uring_enter there"

@@ -24,10 +24,33 @@ impl core::fmt::Display for Full {
 
 impl core::error::Error for Full {}
 
+/// Why an entry of 128 bytes was not pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WideError {
+    /// The submission queue has no room: submit what it holds, then push again.
+    Full,
+    /// The ring's entries have 64 bytes.
+    NarrowRing,
+}
+
+impl core::fmt::Display for WideError {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter.write_str(match self {
+            Self::Full => "push_wide: the submission queue is full; submit its entries first",
+            Self::NarrowRing => {
+                "push_wide: the ring's entries have 64 bytes; make it with SQE128 for entries of 128"
+            }
+        })
+    }
+}
+
+impl core::error::Error for WideError {}
+
 /// The errnos that are told apart, as `asm-generic/errno.h` numbers them.
 pub(crate) mod errno {
     pub(crate) const EPERM: i32 = 1;
     pub(crate) const ENOENT: i32 = 2;
+    pub(crate) const ESRCH: i32 = 3;
     pub(crate) const EINTR: i32 = 4;
     pub(crate) const ENXIO: i32 = 6;
     pub(crate) const EBADF: i32 = 9;
@@ -37,6 +60,7 @@ pub(crate) mod errno {
     pub(crate) const EFAULT: i32 = 14;
     pub(crate) const EBUSY: i32 = 16;
     pub(crate) const EEXIST: i32 = 17;
+    pub(crate) const ENODEV: i32 = 19;
     pub(crate) const EINVAL: i32 = 22;
     pub(crate) const ENFILE: i32 = 23;
     pub(crate) const EMFILE: i32 = 24;
@@ -47,5 +71,6 @@ pub(crate) mod errno {
     pub(crate) const EBADFD: i32 = 77;
     pub(crate) const EOPNOTSUPP: i32 = 95;
     pub(crate) const EALREADY: i32 = 114;
+    pub(crate) const ECANCELED: i32 = 125;
     pub(crate) const EOWNERDEAD: i32 = 130;
 }

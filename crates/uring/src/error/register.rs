@@ -5,9 +5,10 @@
 use core::fmt;
 
 use super::errno::{
-    EACCES, EALREADY, EBADF, EBADFD, EBUSY, EEXIST, EFAULT, EINTR, EINVAL, EMFILE, ENFILE, ENOENT, ENOMEM,
-    ENOSYS, ENXIO, EOPNOTSUPP, EOVERFLOW, EPERM, ETIME,
+    EACCES, EAGAIN, EALREADY, EBADF, EBADFD, EBUSY, ECANCELED, EEXIST, EFAULT, EINTR, EINVAL, EMFILE, ENFILE,
+    ENODEV, ENOENT, ENOMEM, ENOSYS, ENXIO, EOPNOTSUPP, EOVERFLOW, EPERM, ESRCH, ETIME,
 };
+use super::setup::locked_memory_limit;
 use crate::abi::RegisterOpcode;
 
 /// Why setting something on a ring failed.
@@ -58,8 +59,31 @@ pub enum RegisterCause {
     NotSupported,
     /// EOVERFLOW: a range that wraps around.
     Overflow,
-    /// ENOMEM: too little memory, or the memlock limit.
+    /// ENOMEM, where locked memory is not limited: too little memory, in the machine or in the memory cgroup.
     NoMemory,
+    /// ENOMEM, where locked memory is limited: most likely that limit, which counts for the user and not for the
+    /// process.
+    LockedMemory {
+        /// RLIMIT_MEMLOCK, in bytes.
+        limit_bytes: u64,
+    },
+    /// EAGAIN, ECANCELED: the kernel was at something else, such as another resize.
+    TryAgain {
+        /// EAGAIN or ECANCELED.
+        errno: i32,
+    },
+    /// The kernel did what was asked, but its new memory could not be mapped. The ring is of no use any more.
+    Map {
+        /// What mmap or madvise said.
+        errno: i32,
+    },
+    /// ESRCH, ENODEV: the device, task or driver that was named is not there.
+    NoSuchDevice {
+        /// ESRCH or ENODEV.
+        errno: i32,
+    },
+    /// A list that is longer, or a number that is larger, than the call can say. Found before the call.
+    TooLong,
     /// EFAULT: an argument could not be read or written.
     Fault,
     /// An errno that `io_uring_register(2)` does not document.
@@ -90,7 +114,12 @@ impl RegisterError {
             EPERM | ENOSYS => RegisterCause::Refused { errno },
             EOPNOTSUPP => RegisterCause::NotSupported,
             EOVERFLOW => RegisterCause::Overflow,
-            ENOMEM => RegisterCause::NoMemory,
+            ENOMEM => match locked_memory_limit() {
+                Some(limit_bytes) => RegisterCause::LockedMemory { limit_bytes },
+                None => RegisterCause::NoMemory,
+            },
+            EAGAIN | ECANCELED => RegisterCause::TryAgain { errno },
+            ESRCH | ENODEV => RegisterCause::NoSuchDevice { errno },
             EFAULT => RegisterCause::Fault,
             _ => RegisterCause::Other { errno },
         };
@@ -115,9 +144,14 @@ impl RegisterError {
             RegisterCause::Restricted => EACCES,
             RegisterCause::NotSupported => EOPNOTSUPP,
             RegisterCause::Overflow => EOVERFLOW,
-            RegisterCause::NoMemory => ENOMEM,
+            RegisterCause::NoMemory | RegisterCause::LockedMemory { .. } => ENOMEM,
+            RegisterCause::TooLong => EINVAL,
             RegisterCause::Fault => EFAULT,
-            RegisterCause::Refused { errno } | RegisterCause::Other { errno } => errno,
+            RegisterCause::Refused { errno }
+            | RegisterCause::TryAgain { errno }
+            | RegisterCause::NoSuchDevice { errno }
+            | RegisterCause::Map { errno }
+            | RegisterCause::Other { errno } => errno,
         }
     }
 }
@@ -148,8 +182,29 @@ impl fmt::Display for RegisterCause {
             Self::NotSupported => "not possible with this file or ring (EOPNOTSUPP)",
             Self::Overflow => "the range wraps around (EOVERFLOW)",
             Self::NoMemory => {
-                "too little memory, or the memlock limit is reached (ENOMEM): raise RLIMIT_MEMLOCK (ulimit -l)"
+                "too little memory in the machine or the memory cgroup (ENOMEM; locked memory is not limited here)"
             }
+            Self::LockedMemory { limit_bytes } => {
+                return write!(
+                    formatter,
+                    "the memlock limit of {limit_bytes} bytes is reached by all rings of this user, or memory is \
+                     short (ENOMEM): register less, or raise RLIMIT_MEMLOCK (ulimit -l)"
+                );
+            }
+            Self::TryAgain { errno } => {
+                return write!(formatter, "the kernel is at something else (errno {errno}): call again");
+            }
+            Self::Map { errno } => {
+                return write!(
+                    formatter,
+                    "done, but its memory cannot be mapped (errno {errno}): make a new ring; check RLIMIT_AS and \
+                     vm.max_map_count"
+                );
+            }
+            Self::NoSuchDevice { errno } => {
+                return write!(formatter, "the device or task that was named is not there (errno {errno})");
+            }
+            Self::TooLong => "a list or a number too large for the call: split it",
             Self::Fault => "an argument is not accessible (EFAULT)",
             Self::Other { errno } => {
                 return write!(formatter, "errno {errno}, which its manual does not explain");

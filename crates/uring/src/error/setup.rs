@@ -1,7 +1,8 @@
 //! Why a ring could not be made.
 //!
-//! EPERM and ENOSYS have several causes that need different remedies, so the one switch the kernel lets anyone
-//! read, `/proc/sys/kernel/io_uring_disabled`, is looked at before one is named. Nothing else is touched.
+//! EPERM and ENOMEM have several causes that need different remedies, so what tells them apart is looked at before
+//! one is named: `/proc/sys/kernel/io_uring_disabled`, which the kernel lets anyone read, and the limit on locked
+//! memory. Nothing else is touched.
 
 use core::fmt;
 
@@ -9,6 +10,8 @@ use super::errno::{
     EACCES, EBADF, EFAULT, EINVAL, EMFILE, ENFILE, ENOMEM, ENOSYS, ENXIO, EOPNOTSUPP, EOVERFLOW, EPERM,
 };
 use crate::abi::{CQ_ENTRIES_MAX, SQ_ENTRIES_MAX, SetupFlags};
+use crate::builder::MemorySize;
+use crate::child::{Call, ChildReport};
 
 /// Why a ring could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +29,42 @@ pub enum SetupError {
         asked: u32,
         /// The submission entries asked for.
         entries: u32,
+    },
+    /// A number of entries that is no power of two, with [`Builder::exact`](crate::Builder::exact). Found before the
+    /// call.
+    NotPowerOfTwo {
+        /// What was asked for.
+        asked: u32,
+    },
+    /// The caller's memory is too small for the ring, or does not begin at a page. Found before the call.
+    Memory {
+        /// How much it takes.
+        needed: MemorySize,
+        /// How much there is.
+        given: MemorySize,
+    },
+    /// REGISTERED_FD_ONLY makes a ring that is bound to its thread, which
+    /// [`Builder::build_registered`](crate::Builder::build_registered) wants to be promised. Found before the call.
+    NeedsPromise,
+    /// ATTACH_WQ without a ring to attach to. Found before the call.
+    NothingAttached,
+    /// A child process was killed by one of the calls, as this process would have been. Found before the call, see
+    /// [`Builder::probe_first`](crate::Builder::probe_first).
+    WouldKill {
+        /// The call.
+        call: Call,
+        /// The signal: 31 (SIGSYS) if it was a seccomp filter.
+        signal: i32,
+    },
+    /// A child process did not come back from one of the calls. Found before the call, as above.
+    WouldHang {
+        /// The call.
+        call: Call,
+    },
+    /// The child process to ask could not be made. Found before the call, as above.
+    NoChild {
+        /// Why.
+        errno: i32,
     },
     /// This crate cannot drive rings with these flags. Found before the call.
     Unsupported {
@@ -53,15 +92,21 @@ pub enum SetupError {
         /// The submission entries asked for.
         entries: u32,
     },
-    /// ENOMEM: too little memory, or the limit on locked memory.
+    /// ENOMEM, where locked memory is not limited: too little memory, in the machine or in the memory cgroup.
     NoMemory,
+    /// ENOMEM, where locked memory is limited: most likely that limit, which counts for the user and not for the
+    /// process.
+    LockedMemory {
+        /// RLIMIT_MEMLOCK, in bytes.
+        limit_bytes: u64,
+    },
     /// EMFILE: the process has all the descriptors it may have.
     ProcessFiles,
     /// ENFILE: the system has all the open files it may have.
     SystemFiles,
     /// EBADF, ENXIO: the ring whose workers were to be shared is not a ring.
     SharedRing {
-        /// EBADF or ENXIO.
+        /// EBADF or ENXIO; EINVAL too if a ring was to be attached to, which may have other causes.
         errno: i32,
     },
     /// EOPNOTSUPP: a mode this kernel was built without.
@@ -99,7 +144,10 @@ impl SetupError {
             EACCES => Self::Denied,
             ENOSYS => Self::Missing,
             EINVAL => Self::Invalid { flags, entries },
-            ENOMEM => Self::NoMemory,
+            ENOMEM => match locked_memory_limit() {
+                Some(limit_bytes) => Self::LockedMemory { limit_bytes },
+                None => Self::NoMemory,
+            },
             EMFILE => Self::ProcessFiles,
             ENFILE => Self::SystemFiles,
             EBADF | ENXIO => Self::SharedRing { errno },
@@ -116,9 +164,13 @@ impl SetupError {
             Self::Entries { .. } | Self::CompletionEntries { .. } | Self::Invalid { .. } => EINVAL,
             Self::Unsupported { .. } | Self::NotBuilt { .. } => EOPNOTSUPP,
             Self::Refused { .. } | Self::Disabled { .. } => EPERM,
+            Self::WouldKill { .. } | Self::WouldHang { .. } => EPERM,
+            Self::NoChild { errno } => errno,
             Self::Denied => EACCES,
             Self::Missing => ENOSYS,
-            Self::NoMemory => ENOMEM,
+            Self::NotPowerOfTwo { .. } | Self::Memory { .. } => EINVAL,
+            Self::NeedsPromise | Self::NothingAttached => EINVAL,
+            Self::NoMemory | Self::LockedMemory { .. } => ENOMEM,
             Self::ProcessFiles => EMFILE,
             Self::SystemFiles => ENFILE,
             Self::TooLarge => EOVERFLOW,
@@ -133,6 +185,9 @@ impl fmt::Display for SetupError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("io_uring_setup: ")?;
         match *self {
+            Self::WouldKill { call, signal } => ChildReport::Killed { call, signal }.fmt(formatter),
+            Self::WouldHang { call } => ChildReport::Stuck { call }.fmt(formatter),
+            Self::NoChild { errno } => ChildReport::NoChild { errno }.fmt(formatter),
             Self::Entries { asked } => write!(
                 formatter,
                 "{asked} submission entries: ask for 1 to {SQ_ENTRIES_MAX}, or add CLAMP to have more cut to that"
@@ -142,6 +197,23 @@ impl fmt::Display for SetupError {
                 "{asked} completion entries for {entries} submission entries: ask for at least as many, rounded \
                  up to a power of two, and at most {CQ_ENTRIES_MAX}"
             ),
+            Self::NotPowerOfTwo { asked } => write!(
+                formatter,
+                "{asked} entries: no power of two; ask for {} or allow rounding up",
+                asked.checked_next_power_of_two().unwrap_or(CQ_ENTRIES_MAX).min(CQ_ENTRIES_MAX)
+            ),
+            Self::Memory { needed, given } => write!(
+                formatter,
+                "{} bytes for the queues and {} for the entries: the ring needs {} and {}, both from the beginning \
+                 of a page on",
+                given.queues, given.entries, needed.queues, needed.entries
+            ),
+            Self::NeedsPromise => formatter.write_str(
+                "REGISTERED_FD_ONLY: such a ring must stay on its thread; promise so with build_registered",
+            ),
+            Self::NothingAttached => {
+                formatter.write_str("ATTACH_WQ: no ring was named; name it with attach instead of the flag")
+            }
             Self::Unsupported { flags } => {
                 write!(formatter, "flags {flags:?}: this crate does not drive such rings; leave them out")
             }
@@ -174,8 +246,13 @@ impl fmt::Display for SetupError {
                  (EINVAL); leave the newest out"
             ),
             Self::NoMemory => formatter.write_str(
-                "too little memory, or the memlock limit is reached (ENOMEM): ask for fewer entries, or raise \
-                 RLIMIT_MEMLOCK (ulimit -l) on kernels before 5.12",
+                "too little memory in the machine or the memory cgroup (ENOMEM; locked memory is not limited here): \
+                 ask for fewer entries, or raise the cgroup's memory.max",
+            ),
+            Self::LockedMemory { limit_bytes } => write!(
+                formatter,
+                "the memlock limit of {limit_bytes} bytes is reached by all rings of this user, or memory is short \
+                 (ENOMEM): ask for fewer entries, drop rings, or raise RLIMIT_MEMLOCK (ulimit -l)"
             ),
             Self::ProcessFiles => formatter.write_str(
                 "the process has no descriptor left (EMFILE): close some, or raise RLIMIT_NOFILE (ulimit -n)",
@@ -220,4 +297,12 @@ fn disabled_level() -> Option<u32> {
     let mut text = [0; 16];
     let length = rustix::io::read(&file, &mut text).ok()?;
     core::str::from_utf8(text.get(..length)?).ok()?.trim().parse().ok()
+}
+
+/// RLIMIT_MEMLOCK in bytes, if it holds for this process: it is finite and CAP_IPC_LOCK is missing.
+pub(super) fn locked_memory_limit() -> Option<u64> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Memlock).current?;
+    let held = rustix::thread::capabilities(None)
+        .is_ok_and(|sets| sets.effective.contains(rustix::thread::CapabilitySet::IPC_LOCK));
+    if held { None } else { Some(limit) }
 }

@@ -13,10 +13,22 @@
 //!   completes.
 //!
 //! A path is a pointer to bytes that end in a NUL.
+//!
+//! Each constructor names its part of the manual, the first kernel that runs it and how it can fail: errnos that
+//! arrive negated in the completion's result. Beyond those, every entry can fail with EINVAL if the kernel does not
+//! know its opcode, a flag or a field that is set; EBADF if its descriptor or slot is not open; EACCES if the ring's
+//! restrictions forbid it; ENOMEM or EAGAIN for want of memory; EINTR if a signal ends it; and ECANCELED if it was
+//! cancelled or an entry that it was linked to failed. An entry that none of them makes is made of its fields, with
+//! [`Sqe::new`] or [`Sqe::raw`].
 
+mod attributes;
+mod buffers;
+mod commands;
 mod events;
 mod files;
 mod sockets;
+mod waiting;
+mod zero_copy;
 
 use core::mem::{align_of, offset_of, size_of};
 
@@ -37,9 +49,9 @@ pub struct Sqe {
     pub ioprio: u16,
     /// The descriptor, or the slot with `SqeFlags::FIXED_FILE`.
     pub fd: i32,
-    /// The offset in the file (`off`, `addr2`).
+    /// The offset in the file (`off`, `addr2`; a command in the lower half, `cmd_op`).
     pub off: u64,
-    /// The buffer or the path (`addr`, `splice_off_in`).
+    /// The buffer or the path (`addr`, `splice_off_in`; `level` and `optname`, 32 bits each).
     pub addr: u64,
     /// The buffer's size or the number of vectors.
     pub len: u32,
@@ -51,11 +63,12 @@ pub struct Sqe {
     pub buf_index: u16,
     /// The registered credentials to run with, or 0.
     pub personality: u16,
-    /// One more than the slot that takes the new file, or 0 (`file_index`, `splice_fd_in`, `addr_len`).
+    /// One more than the slot that takes the new file, or 0 (`file_index`, `splice_fd_in`, `addr_len`, `optlen`,
+    /// `zcrx_ifq_idx`).
     pub file_index: u32,
-    /// A third address.
+    /// A third address (`addr3`, `attr_ptr`, `optval`).
     pub addr3: u64,
-    /// Zero, for all opcodes known here.
+    /// Zero, but for reads and writes with attributes (`attr_type_mask`) and for the data of commands.
     pub reserved: u64,
 }
 
@@ -67,6 +80,35 @@ const _: () = {
     assert!(offset_of!(Sqe, personality) == 42 && offset_of!(Sqe, file_index) == 44);
     assert!(offset_of!(Sqe, addr3) == 48 && offset_of!(Sqe, reserved) == 56);
 };
+
+/// An entry of 128 bytes (`struct io_uring_sqe` in rings with
+/// [`SetupFlags::SQE128`](crate::abi::SetupFlags::SQE128) or `SQE_MIXED`).
+///
+/// Only commands use the second half: their data is the 80 bytes from [`Sqe::addr3`] on.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sqe128 {
+    /// The first half, as every entry has it.
+    pub sqe: Sqe,
+    /// The second half.
+    pub extra: [u8; 64],
+}
+
+impl Default for Sqe128 {
+    fn default() -> Self {
+        Self { sqe: Sqe::default(), extra: [0; 64] }
+    }
+}
+
+impl From<Sqe> for Sqe128 {
+    #[inline]
+    fn from(sqe: Sqe) -> Self {
+        Self { sqe, extra: [0; 64] }
+    }
+}
+
+const _: () =
+    assert!(size_of::<Sqe128>() == 128 && align_of::<Sqe128>() == 8 && offset_of!(Sqe128, extra) == 64);
 
 /// A place in the ring's table of registered files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -160,6 +202,14 @@ impl Sqe {
             addr3: 0,
             reserved: 0,
         }
+    }
+
+    /// An entry of the opcode with this number, known here or not, with everything else zero.
+    #[inline]
+    pub const fn raw(opcode: u8) -> Self {
+        let mut entry = Self::new(Opcode::Nop);
+        entry.opcode = opcode;
+        entry
     }
 
     /// An entry of `opcode` on `target`.

@@ -14,7 +14,6 @@
 //! - An operation that waits when its descriptor is closed keeps the object alive and goes on waiting, as on Linux.
 //! - A storage call that has begun cannot be cancelled: its true result is reported. CLOSE cannot be cancelled at all.
 //! - The reports of a multishot POLL are merged while nobody fetches them; a multishot ACCEPT rests after 64.
-//! - SYNC of a range does `fdatasync(2)`, which promises more than was asked.
 //! - Dropping the backend ends all waits and waits for storage calls that have begun: they write to the submitter's
 //!   memory. Storage calls end; there is no bound on when.
 
@@ -361,9 +360,10 @@ impl Backend for Threads {
         let mut want = want as usize;
         if self.multishots == 0 {
             // More than there are will never come.
-            want = want.min(self.outstanding);
+            want = want.min(self.outstanding.max(1));
         }
-        if want == 0 || self.outstanding == 0 {
+        // With nothing to come there is still a time to wait for.
+        if want == 0 || (self.outstanding == 0 && until.is_none()) {
             return Ok(());
         }
         let limit = until.map(|until| Duration::from_nanos(until.saturating_sub(self.now())));

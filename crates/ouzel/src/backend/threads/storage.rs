@@ -17,6 +17,7 @@ use super::attempt::Attempt;
 use super::job::Body;
 use super::memory;
 use super::object::{Calls, Kind, Object, errno, kind_of, make_blocking, retry};
+use crate::backend::sync_range::sync_range;
 
 /// READ or WRITE of something that has no events.
 pub(super) fn transfer(calls: &Calls, object: &Object, operation: &Operation) -> Attempt {
@@ -91,16 +92,11 @@ fn perform(calls: &Calls, body: &mut Body, operation: &Operation) -> Result<Atte
         }
         Operation::Sync { mode, offset, length, .. } => {
             let file = subject(body)?;
-            Ok(Attempt::unit(match mode {
-                SyncMode::Full => retry(|| fs::fsync(file)),
-                SyncMode::Data => retry(|| fs::fdatasync(file)),
-                SyncMode::Range => {
-                    let end = offset.checked_add(length).filter(|end| i64::try_from(*end).is_ok());
-                    end.ok_or(Errno::EINVAL)?;
-                    // There is no safe `sync_file_range`; this promises more than was asked.
-                    retry(|| fs::fdatasync(file))
-                }
-            }))
+            Ok(match mode {
+                SyncMode::Full => Attempt::unit(retry(|| fs::fsync(file))),
+                SyncMode::Data => Attempt::unit(retry(|| fs::fdatasync(file))),
+                SyncMode::Range => sync_range(file, offset, length).map(|()| Attempt::success(0))?,
+            })
         }
         Operation::Truncate { length, .. } => {
             let file = subject(body)?;

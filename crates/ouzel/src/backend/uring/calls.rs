@@ -19,6 +19,7 @@ use rustix::pipe::PipeFlags;
 
 use super::memory;
 use super::table::Kind;
+use crate::backend::sync_range::sync_range;
 
 /// The system's error number as ours.
 pub(super) fn errno(error: io::Errno) -> Errno {
@@ -108,6 +109,14 @@ impl From<Errno> for Failed {
 
 fn call(operation: &Operation, first: BorrowedFd<'_>, second: BorrowedFd<'_>) -> Result<u64, Failed> {
     match operation {
+        // Only one of no bytes comes here.
+        Operation::Read { position, .. } => {
+            let nothing: &mut [u8] = &mut [];
+            retry(|| match position {
+                Some(offset) => io::pread(first, &mut *nothing, *offset),
+                None => io::read(first, &mut *nothing),
+            })?;
+        }
         Operation::Seek { offset, whence, .. } => {
             let position = match whence {
                 Whence::Start => SeekFrom::Start(u64::try_from(*offset).map_err(|_| Errno::EINVAL)?),
@@ -124,10 +133,10 @@ fn call(operation: &Operation, first: BorrowedFd<'_>, second: BorrowedFd<'_>) ->
             mode.set(FallocateFlags::PUNCH_HOLE, flags.contains(AllocateFlags::PUNCH_HOLE));
             retry(|| rustix::fs::fallocate(first, mode, *offset, *length))?;
         }
-        Operation::Sync { mode, .. } => match mode {
+        Operation::Sync { mode, offset, length, .. } => match mode {
+            SyncMode::Full => retry(|| rustix::fs::fsync(first))?,
             SyncMode::Data => retry(|| rustix::fs::fdatasync(first))?,
-            // A range is synced by syncing all.
-            SyncMode::Full | SyncMode::Range => retry(|| rustix::fs::fsync(first))?,
+            SyncMode::Range => sync_range(first, *offset, *length)?,
         },
         Operation::Mkdir { path, mode, .. } => {
             rustix::fs::mkdirat(first, memory::path(path)?, Mode::from_bits_retain(*mode))?;

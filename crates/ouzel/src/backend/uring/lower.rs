@@ -16,8 +16,11 @@ use ouzel_uring::{Slot, Sqe, Target};
 use rustix::fs::OFlags;
 
 use super::lengths::Lengths;
+use super::packets::{Effect, Lowered};
 use super::setup::Features;
 use super::table::{Kind, NONE, Record, Table};
+use crate::backend::memory::is_empty;
+use crate::backend::sync_range::THROUGH;
 
 const SOCK_CLOEXEC: u32 = 0o2000000;
 const MSG_NOSIGNAL: u32 = 0x4000;
@@ -32,8 +35,6 @@ const FALLOC_FL_KEEP_SIZE: u32 = 1;
 const FALLOC_FL_PUNCH_HOLE: u32 = 2;
 /// All that `stat(2)` has, and the time of birth.
 const STATX_BASIC_AND_BIRTH: u32 = 0xfff;
-/// Wait for what is being written, write, wait for that.
-const SYNC_RANGE_THROUGH: u32 = 7;
 
 /// Who does an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,10 @@ pub(super) fn route(operation: &Operation, features: &Features) -> Route {
     let helper = |opcode, reason| if features.has(opcode) { Route::Ring } else { Route::Helper(reason) };
     let call = |opcode, reason| if features.has(opcode) { Route::Ring } else { Route::Call(reason) };
     match operation {
+        // The ring would call it a success on a directory.
+        Operation::Read { buffers, .. } if is_empty(buffers) => {
+            Route::Call("a READ of nothing is for the plain call to judge")
+        }
         Operation::Read { .. }
         | Operation::Write { .. }
         | Operation::Open { .. }
@@ -96,6 +101,20 @@ pub(super) fn route(operation: &Operation, features: &Features) -> Route {
     }
 }
 
+/// Whether an operation can be lowered as it is: every kernel's ring has it, and no descriptor must be made before.
+#[inline]
+pub(super) fn goes_straight(operation: &Operation) -> bool {
+    match operation {
+        Operation::Read { buffers, .. } => !is_empty(buffers),
+        Operation::Write { .. }
+        | Operation::Open { directory: None, .. }
+        | Operation::Close { .. }
+        | Operation::Send { .. }
+        | Operation::Recv { .. } => true,
+        _ => false,
+    }
+}
+
 /// The indices whose ordinary descriptor is needed, [`NONE`] where there are fewer than two: the directories, and
 /// everything where a plain call does the work.
 #[inline]
@@ -112,6 +131,7 @@ pub(super) fn wants_descriptors(operation: &Operation, route: Route) -> [u32; 2]
         }
         _ if route == Route::Ring => [NONE; 2],
         Operation::Readdir { file, .. }
+        | Operation::Read { file, .. }
         | Operation::Seek { file, .. }
         | Operation::Truncate { file, .. }
         | Operation::Allocate { file, .. }
@@ -131,6 +151,7 @@ pub(super) fn opens_descriptor(flags: OpenFlags, features: &Features) -> bool {
 }
 
 /// Whether `next` may be linked behind `previous`.
+#[inline]
 pub(super) fn follows(
     table: &Table,
     features: &Features,
@@ -146,13 +167,11 @@ pub(super) fn follows(
 }
 
 /// Whether an operation can be a member of a run: everything it names is known before the run starts.
+#[inline(always)]
 fn fits(table: &Table, features: &Features, operation: &Operation) -> bool {
     // An index with nothing behind it is one that an earlier member of the run opens, into a slot.
-    let known = |index: u32| {
-        table
-            .get(index)
-            .is_some_and(|record| if record.is_empty() { features.slots } else { !record.closing })
-    };
+    let is_known = |record: &Record| if record.is_empty() { features.slots } else { !record.closing };
+    let known = |index: u32| table.get(index).is_some_and(is_known);
     match *operation {
         Operation::Open { directory, flags, .. } => {
             !opens_descriptor(flags, features)
@@ -162,13 +181,15 @@ fn fits(table: &Table, features: &Features, operation: &Operation) -> bool {
         }
         Operation::Socket { .. } => features.slots && features.has(Opcode::Socket),
         Operation::Accept { socket, multishot, .. } => features.slots && !multishot && known(socket),
+        Operation::Read { ref buffers, .. } if is_empty(buffers) => false,
         Operation::Read { file, position, .. } | Operation::Write { file, position, .. } => {
-            known(file)
-                && (position.is_none() || table.get(file).is_some_and(|record| record.kind != Kind::Stream))
+            let takes_position = |record: &Record| position.is_none() || record.kind != Kind::Stream;
+            table.get(file).is_some_and(|record| is_known(record) && takes_position(record))
         }
         // The number of an ordinary descriptor must outlive those that name it, so its close goes alone.
         Operation::Close { file } => {
-            known(file) && table.get(file).is_some_and(|record| record.is_empty() || record.slot != NONE)
+            let is_slot = |record: &Record| record.is_empty() || record.slot != NONE;
+            table.get(file).is_some_and(|record| is_known(record) && is_slot(record))
         }
         Operation::Sync { file, .. } => known(file) && route(operation, features) == Route::Ring,
         Operation::Bind { socket, .. }
@@ -181,14 +202,7 @@ fn fits(table: &Table, features: &Features, operation: &Operation) -> bool {
     }
 }
 
-/// An entry, and the indices whose descriptor it names by number.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Lowered {
-    pub(super) entry: Sqe,
-    pub(super) pins: [u32; 2],
-}
-
-/// What lowering looks at.
+/// What lowering looks at, and what it fills in: not returned, because these are the places where it is needed.
 pub(super) struct Lowering<'a> {
     pub(super) table: &'a mut Table,
     pub(super) features: &'a Features,
@@ -196,6 +210,10 @@ pub(super) struct Lowering<'a> {
     /// The packet's slot.
     pub(super) packet: u32,
     pub(super) may_wait: bool,
+    /// Where the entry goes.
+    pub(super) entry: &'a mut Sqe,
+    /// Where the rest goes.
+    pub(super) lowered: &'a mut Lowered,
 }
 
 impl Lowering<'_> {
@@ -208,74 +226,112 @@ impl Lowering<'_> {
 
     /// What an entry works on: the slot if there is one.
     #[inline]
-    fn target(&self, index: u32, pins: &mut [u32; 2]) -> Result<Target, Errno> {
-        let record = self.record(index)?;
-        if record.slot != NONE {
-            return Ok(Target::Slot(Slot(record.slot)));
-        }
-        pins[0] = index;
-        record.number().map(Target::Fd).ok_or(Errno::EBADF)
+    fn target(&mut self, index: u32) -> Result<Target, Errno> {
+        self.target_and_kind(index).map(|(target, _)| target)
     }
 
-    /// The number of a directory.
     #[inline]
-    fn directory(&self, index: Directory, pin: &mut u32) -> Result<i32, Errno> {
+    fn target_and_kind(&mut self, index: u32) -> Result<(Target, Kind), Errno> {
+        let record = self.record(index)?;
+        let (slot, kind) = (record.slot, record.kind);
+        if slot != NONE {
+            return Ok((Target::Slot(Slot(slot)), kind));
+        }
+        let number = record.number().ok_or(Errno::EBADF)?;
+        self.lowered.pins[0] = index;
+        Ok((Target::Fd(number), kind))
+    }
+
+    /// The number of a directory, which is the pin of this place.
+    #[inline]
+    fn directory(&mut self, index: Directory, pin: usize) -> Result<i32, Errno> {
         let Some(index) = index else { return Ok(AT_FDCWD) };
-        *pin = index;
+        self.lowered.pins[pin] = index;
         self.record(index)?.number().ok_or(Errno::EBADF)
     }
 
     /// The target of a transfer at `position`.
     #[inline]
-    fn seekable(&self, index: u32, position: Position, pins: &mut [u32; 2]) -> Result<(Target, u64), Errno> {
-        let target = self.target(index, pins)?;
+    fn seekable(&mut self, index: u32, position: Position) -> Result<(Target, u64), Errno> {
+        let (target, kind) = self.target_and_kind(index)?;
         match position {
             None => Ok((target, CURRENT_POSITION)),
             // The kernel's ring ignores the offset there.
-            Some(_) if self.record(index)?.kind == Kind::Stream => Err(Errno::ESPIPE),
+            Some(_) if kind == Kind::Stream => Err(Errno::ESPIPE),
             Some(offset) => Ok((target, offset)),
         }
     }
 
     /// Makes the entry of `operation`, whose route is the ring, and notes in the table what it will open.
-    pub(super) fn lower(&mut self, operation: &Operation) -> Result<Lowered, Errno> {
-        let mut pins = [NONE; 2];
-        let entry = match *operation {
+    #[inline(always)]
+    pub(super) fn lower(mut self, operation: &Operation) -> Result<(), Errno> {
+        *self.lowered = Lowered::NOTHING;
+        match *operation {
             Operation::Read { file, buffers, position } => {
-                let (target, offset) = self.seekable(file, position, &mut pins)?;
+                let (target, offset) = self.seekable(file, position)?;
                 match buffers {
-                    Buffers::One(span) => Sqe::read(target, span.pointer, span.length as u32, offset),
+                    Buffers::One(span) => {
+                        *self.entry = Sqe::read(target, span.pointer, span.length as u32, offset);
+                    }
                     Buffers::Many { spans, count } => {
-                        Sqe::readv(target, spans.cast::<c_void>(), count as u32, offset, 0)
+                        *self.entry = Sqe::readv(target, spans.cast::<c_void>(), count as u32, offset, 0);
                     }
                 }
             }
             Operation::Write { file, buffers, position } => {
-                let (target, offset) = self.seekable(file, position, &mut pins)?;
+                let (target, offset) = self.seekable(file, position)?;
                 match buffers {
-                    Buffers::One(span) => Sqe::write(target, span.pointer, span.length as u32, offset),
+                    Buffers::One(span) => {
+                        *self.entry = Sqe::write(target, span.pointer, span.length as u32, offset);
+                    }
                     Buffers::Many { spans, count } => {
-                        Sqe::writev(target, spans.cast::<c_void>(), count as u32, offset, 0)
+                        *self.entry = Sqe::writev(target, spans.cast::<c_void>(), count as u32, offset, 0);
                     }
                 }
             }
             Operation::Open { directory, path, flags, mode, into } => {
-                let number = self.directory(directory, &mut pins[0])?;
+                let number = self.directory(directory, 0)?;
                 let bits = open_bits(flags);
                 if opens_descriptor(flags, self.features) {
-                    Sqe::openat(number, text(path), bits | OFlags::CLOEXEC.bits(), mode)
+                    let names = flags.intersects(OpenFlags::DIRECTORY.union(OpenFlags::PATH));
+                    self.lowered.effect = Effect::Opens(into, if names { Kind::File } else { Kind::Unknown });
+                    *self.entry = Sqe::openat(number, text(path), bits | OFlags::CLOEXEC.bits(), mode);
                 } else {
+                    self.lowered.effect = Effect::Fills(into);
                     self.table.put_opened(into, into, None, Kind::Unknown);
-                    Sqe::openat_direct(number, text(path), bits, mode, Slot(into))
+                    *self.entry = Sqe::openat_direct(number, text(path), bits, mode, Slot(into));
                 }
             }
-            Operation::Close { file } => self.close(file)?,
+            Operation::Close { file } => {
+                self.lowered.effect = Effect::Closes(file);
+                *self.entry = self.close(file)?;
+            }
+            Operation::Send { socket, buffer, flags } => {
+                let target = self.target(socket)?;
+                let bits = flags.bits() as u32 | MSG_NOSIGNAL | self.at_once();
+                *self.entry = Sqe::send(target, buffer.pointer, buffer.length as u32, bits);
+            }
+            Operation::Recv { socket, buffer, flags } => {
+                let target = self.target(socket)?;
+                let bits = flags.bits() as u32 | self.at_once();
+                *self.entry = Sqe::recv(target, buffer.pointer, buffer.length as u32, bits);
+            }
+            _ => return self.lower_rare(operation),
+        }
+        Ok(())
+    }
+
+    /// The same for the operations that are not done a million times a second.
+    #[inline(never)]
+    fn lower_rare(mut self, operation: &Operation) -> Result<(), Errno> {
+        *self.entry = match *operation {
             Operation::Poll { file, events, multishot } => {
                 let flags = if multishot { PollFlags::ADD_MULTI } else { PollFlags::empty() };
-                Sqe::poll_add(self.target(file, &mut pins)?, events.bits() as u32, flags)
+                self.lowered.effect = if multishot { Effect::Many } else { Effect::Nothing };
+                Sqe::poll_add(self.target(file)?, events.bits() as u32, flags)
             }
             Operation::Stat { directory, path, record, flags } => {
-                let number = self.directory(directory, &mut pins[0])?;
+                let number = self.directory(directory, 0)?;
                 let (path, mut bits) = match path {
                     Some(path) => (text(path), 0),
                     None => (c"".as_ptr(), AT_EMPTY_PATH),
@@ -286,20 +342,17 @@ impl Lowering<'_> {
                 Sqe::statx(number, path, bits, STATX_BASIC_AND_BIRTH, record.pointer.cast::<c_void>())
             }
             Operation::Sync { file, mode, offset, length } => {
-                let target = self.target(file, &mut pins)?;
+                let target = self.target(file)?;
                 match mode {
                     SyncMode::Full => Sqe::fsync(target, FsyncFlags::empty()),
                     SyncMode::Data => Sqe::fsync(target, FsyncFlags::DATASYNC),
                     // Lengths that the entry has no room for become "to the end", which syncs more than asked.
-                    SyncMode::Range => Sqe::sync_file_range(
-                        target,
-                        offset,
-                        u32::try_from(length).unwrap_or(0),
-                        SYNC_RANGE_THROUGH,
-                    ),
+                    SyncMode::Range => {
+                        Sqe::sync_file_range(target, offset, u32::try_from(length).unwrap_or(0), THROUGH)
+                    }
                 }
             }
-            Operation::Truncate { file, length } => Sqe::ftruncate(self.target(file, &mut pins)?, length),
+            Operation::Truncate { file, length } => Sqe::ftruncate(self.target(file)?, length),
             Operation::Allocate { file, offset, length, flags } => {
                 let mut mode = 0;
                 if flags.contains(AllocateFlags::KEEP_SIZE) {
@@ -308,14 +361,14 @@ impl Lowering<'_> {
                 if flags.contains(AllocateFlags::PUNCH_HOLE) {
                     mode |= FALLOC_FL_PUNCH_HOLE;
                 }
-                Sqe::fallocate(self.target(file, &mut pins)?, mode, offset, length)
+                Sqe::fallocate(self.target(file)?, mode, offset, length)
             }
             Operation::Mkdir { directory, path, mode } => {
-                Sqe::mkdirat(self.directory(directory, &mut pins[0])?, text(path), mode)
+                Sqe::mkdirat(self.directory(directory, 0)?, text(path), mode)
             }
             Operation::Remove { directory, path, flags } => {
                 let bits = if flags.contains(RemoveFlags::DIRECTORY) { AT_REMOVEDIR } else { 0 };
-                Sqe::unlinkat(self.directory(directory, &mut pins[0])?, text(path), bits)
+                Sqe::unlinkat(self.directory(directory, 0)?, text(path), bits)
             }
             Operation::Rename { from, old, to, new, flags } => {
                 let mut bits = 0;
@@ -325,33 +378,36 @@ impl Lowering<'_> {
                 if flags.contains(RenameFlags::EXCHANGE) {
                     bits |= RENAME_EXCHANGE;
                 }
-                let from = self.directory(from, &mut pins[0])?;
-                Sqe::renameat(from, text(old), self.directory(to, &mut pins[1])?, text(new), bits)
+                let from = self.directory(from, 0)?;
+                Sqe::renameat(from, text(old), self.directory(to, 1)?, text(new), bits)
             }
             Operation::Link { from, old, to, new, flags } => {
                 let bits = if flags.contains(LinkFlags::FOLLOW) { AT_SYMLINK_FOLLOW } else { 0 };
-                let from = self.directory(from, &mut pins[0])?;
-                Sqe::linkat(from, text(old), self.directory(to, &mut pins[1])?, text(new), bits)
+                let from = self.directory(from, 0)?;
+                Sqe::linkat(from, text(old), self.directory(to, 1)?, text(new), bits)
             }
             Operation::Symlink { target, directory, path } => {
-                Sqe::symlinkat(text(target), self.directory(directory, &mut pins[0])?, text(path))
+                Sqe::symlinkat(text(target), self.directory(directory, 0)?, text(path))
             }
             Operation::Socket { domain, kind, protocol, into } => {
                 let (domain, kind, protocol) = (domain as u32, kind as u32, protocol as u32);
                 if self.features.slots {
+                    self.lowered.effect = Effect::Fills(into);
                     self.table.put(into, into, None, Kind::Stream);
                     Sqe::socket_direct(domain, kind, protocol, Slot(into))
                 } else {
+                    self.lowered.effect = Effect::Makes(into);
                     Sqe::socket(domain, kind | SOCK_CLOEXEC, protocol)
                 }
             }
             Operation::Bind { socket, address } => {
-                let target = self.target(socket, &mut pins)?;
+                let target = self.target(socket)?;
                 Sqe::bind(target, address.pointer.cast::<c_void>(), address.length as u32)
             }
-            Operation::Listen { socket, backlog } => Sqe::listen(self.target(socket, &mut pins)?, backlog),
+            Operation::Listen { socket, backlog } => Sqe::listen(self.target(socket)?, backlog),
             Operation::Accept { socket, multishot: true, .. } => {
-                let target = self.target(socket, &mut pins)?;
+                self.lowered.effect = Effect::Connections;
+                let target = self.target(socket)?;
                 if self.features.slots {
                     Sqe::accept_multishot_direct(target, 0)
                 } else {
@@ -359,7 +415,8 @@ impl Lowering<'_> {
                 }
             }
             Operation::Accept { socket, address, into, .. } => {
-                let target = self.target(socket, &mut pins)?;
+                self.lowered.effect = Effect::Accepts { index: into, addressed: address.is_some() };
+                let target = self.target(socket)?;
                 let (address, length) = match address {
                     Some(span) => {
                         (span.pointer.cast::<c_void>(), self.lengths.set(self.packet, span.length as u32))
@@ -374,30 +431,24 @@ impl Lowering<'_> {
                 }
             }
             Operation::Connect { socket, address } => {
-                let target = self.target(socket, &mut pins)?;
+                let target = self.target(socket)?;
                 Sqe::connect(target, address.pointer.cast::<c_void>(), address.length as u32)
             }
-            Operation::Send { socket, buffer, flags } => {
-                let target = self.target(socket, &mut pins)?;
-                let bits = flags.bits() as u32 | MSG_NOSIGNAL | self.at_once();
-                Sqe::send(target, buffer.pointer, buffer.length as u32, bits)
-            }
-            Operation::Recv { socket, buffer, flags } => {
-                let target = self.target(socket, &mut pins)?;
-                let bits = flags.bits() as u32 | self.at_once();
-                Sqe::recv(target, buffer.pointer, buffer.length as u32, bits)
-            }
-            Operation::Shutdown { socket, how } => {
-                Sqe::shutdown(self.target(socket, &mut pins)?, how as u64 as u32)
-            }
-            Operation::Seek { .. }
+            Operation::Shutdown { socket, how } => Sqe::shutdown(self.target(socket)?, how as u64 as u32),
+            Operation::Read { .. }
+            | Operation::Write { .. }
+            | Operation::Open { .. }
+            | Operation::Close { .. }
+            | Operation::Send { .. }
+            | Operation::Recv { .. }
+            | Operation::Seek { .. }
             | Operation::Readdir { .. }
             | Operation::Copy { .. }
             | Operation::Pipe { .. } => {
                 return Err(Errno::ENOSYS);
             }
         };
-        Ok(Lowered { entry, pins })
+        Ok(())
     }
 
     /// The close of a slot (a descriptor beside it is closed when that is reported), or of a descriptor.
@@ -424,27 +475,29 @@ fn text(path: Path) -> *const c_char {
 /// where a file can be polled, the kernel's ring waits for it whatever this flag says.
 fn open_bits(flags: OpenFlags) -> u32 {
     let mut bits = OFlags::NOCTTY;
-    let names_only = flags.contains(OpenFlags::PATH);
     bits |= match (flags.contains(OpenFlags::READ), flags.contains(OpenFlags::WRITE)) {
         (true, true) => OFlags::RDWR,
         (false, true) => OFlags::WRONLY,
         _ => OFlags::RDONLY,
     };
-    for (flag, bit) in [
-        (OpenFlags::APPEND, OFlags::APPEND),
-        (OpenFlags::CREATE, OFlags::CREATE),
-        (OpenFlags::EXCLUSIVE, OFlags::EXCL),
-        (OpenFlags::TRUNCATE, OFlags::TRUNC),
-        (OpenFlags::DIRECTORY, OFlags::DIRECTORY),
-        (OpenFlags::NOFOLLOW, OFlags::NOFOLLOW),
-        (OpenFlags::PATH, OFlags::PATH),
-        (OpenFlags::DIRECT, OFlags::DIRECT),
-    ] {
-        if flags.contains(flag) {
-            bits |= bit;
+    // Most ask for nothing else.
+    if !flags.difference(OpenFlags::READ.union(OpenFlags::WRITE)).is_empty() {
+        for (flag, bit) in [
+            (OpenFlags::APPEND, OFlags::APPEND),
+            (OpenFlags::CREATE, OFlags::CREATE),
+            (OpenFlags::EXCLUSIVE, OFlags::EXCL),
+            (OpenFlags::TRUNCATE, OFlags::TRUNC),
+            (OpenFlags::DIRECTORY, OFlags::DIRECTORY),
+            (OpenFlags::NOFOLLOW, OFlags::NOFOLLOW),
+            (OpenFlags::PATH, OFlags::PATH),
+            (OpenFlags::DIRECT, OFlags::DIRECT),
+        ] {
+            if flags.contains(flag) {
+                bits |= bit;
+            }
         }
     }
-    if !names_only {
+    if !flags.contains(OpenFlags::PATH) {
         bits |= OFlags::NONBLOCK;
     }
     bits.bits()

@@ -31,6 +31,14 @@ pub(super) fn push(ring: &mut Ring, entry: &Sqe) -> Result<(), Full> {
     unsafe { ring.push(entry) }
 }
 
+/// Pushes the entry that was just made at the ring's next place; for the same callers and entries as [`push`].
+#[inline(always)]
+pub(super) fn push_placed(ring: &mut Ring) {
+    // SAFETY: as for `push`; and `super::Uring` calls this only behind a lowering that succeeded, which wrote the
+    // whole entry to the place.
+    unsafe { ring.push_placed() }
+}
+
 /// Lets the ring be entered by an index of this thread's, which is cheaper. False if the kernel has no such thing.
 ///
 /// For rings that stay on their thread: `super::Uring` enters on no other, and drops it on no other.

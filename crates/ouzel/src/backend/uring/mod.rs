@@ -36,8 +36,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 use self::helpers::Helpers;
 use self::lengths::Lengths;
-use self::lower::{Lowered, Lowering, Route};
-use self::packets::{CANCEL, CANCEL_POLL, OWN, POLL, Packet, SLOTS, Standing};
+use self::lower::Route;
+use self::packets::{CANCEL, CANCEL_POLL, Effect, OWN, POLL, Packets, SLOTS, Standing};
 pub use self::setup::{Features, Missing, Policy, UringError, UringOptions};
 use self::table::{Kind, NONE, Table};
 use super::HostBackend;
@@ -58,7 +58,7 @@ pub struct Uring {
     features: Features,
     policy: Policy,
     table: Table,
-    packets: Vec<Packet>,
+    packets: Packets,
     lengths: Lengths,
     helpers: Option<Helpers>,
     /// The helpers' bell is being polled.
@@ -101,7 +101,7 @@ impl Uring {
             features,
             policy: options.policy,
             table: Table::new(options.descriptors),
-            packets: Vec::new(),
+            packets: Packets::default(),
             lengths: Lengths::default(),
             helpers: None,
             listening: false,
@@ -132,11 +132,15 @@ impl Uring {
     }
 
     /// Submits what was pushed, to make room. Does not wait.
+    #[inline]
     fn make_room(&mut self, entries: u32) -> bool {
-        if self.ring.sq_room() < entries {
-            // If that fails, `wait` meets the same error and reports it.
-            let _ = self.enter(0, None);
-        }
+        self.ring.sq_room() >= entries || self.submit_for_room(entries)
+    }
+
+    #[cold]
+    fn submit_for_room(&mut self, entries: u32) -> bool {
+        // If that fails, `wait` meets the same error and reports it.
+        let _ = self.enter(0, None);
         self.ring.sq_room() >= entries
     }
 
@@ -166,6 +170,29 @@ impl Uring {
         self.push(&entry);
     }
 
+    /// Makes the descriptors that a step needs, and starts it unless it is one for the ring.
+    #[inline(never)]
+    fn start_otherwise(&mut self, first: &Step) -> Option<Started> {
+        let route = lower::route(&first.operation, &self.features);
+        let indices = lower::wants_descriptors(&first.operation, route);
+        let mut numbers = [calls::NOBODY; 2];
+        for (index, number) in indices.into_iter().zip(&mut numbers) {
+            if index == NONE {
+                continue;
+            }
+            match self.ensure_descriptor(index).and_then(|()| self.number(index)) {
+                Ok(found) => *number = found,
+                Err(error) => return Some(self.finish_now(Err(error), ON_THE_SPOT)),
+            }
+        }
+        match route {
+            Route::Ring => None,
+            Route::Call(reason) => Some(self.call(first, numbers, reason)),
+            Route::Helper(reason) => Some(self.hand_over(first, indices, numbers, reason)),
+        }
+    }
+
+    #[cold]
     fn finish_now(&self, outcome: Result<u64, Errno>, way: Way) -> Started {
         let outcome = match outcome {
             Ok(result) => Outcome::success(result),
@@ -174,33 +201,28 @@ impl Uring {
         Started::Finished { outcome, way }
     }
 
-    /// The packet of `token`, made if there has been none of its slot.
-    #[inline]
-    fn remember(&mut self, step: &Step, standing: Standing, pins: [u32; 2]) {
-        let place = step.token.slot as usize;
-        if place >= self.packets.len() {
-            self.packets.resize((place + 1).next_power_of_two(), Packet::IDLE);
-        }
-        for pin in pins {
-            if pin != NONE {
-                self.table.pin(pin);
-            }
-        }
-        let wait = if step.may_wait { Standing::MAY_WAIT } else { Standing::empty() };
-        let standing = standing | wait | Standing::LIVE;
-        let (generation, operation) = (step.token.generation, step.operation);
-        self.packets[place] = Packet { generation, standing, pins, next: NONE, operation };
-        self.in_flight += 1;
+    /// The next report from `completion` on.
+    #[inline(never)]
+    fn next_behind(&mut self, completion: Cqe) -> Option<Report> {
+        self.held.push_back(completion);
+        self.next_of_all()
     }
 
-    /// Makes the entry of one operation.
-    #[inline]
-    fn lower(&mut self, token: Token, operation: &Operation, may_wait: bool) -> Result<Lowered, Errno> {
-        let (table, features, lengths) = (&mut self.table, &self.features, &mut self.lengths);
-        let mut lowering = Lowering { table, features, lengths, packet: token.slot, may_wait };
-        let mut lowered = lowering.lower(operation)?;
-        lowered.entry.user_data = token.to_word();
-        Ok(lowered)
+    /// The next report, out of everything that may hold one.
+    #[inline(never)]
+    fn next_of_all(&mut self) -> Option<Report> {
+        loop {
+            if let Some(report) = self.ready.pop_front() {
+                return Some(report);
+            }
+            let completion = match self.held.pop_front() {
+                Some(completion) => completion,
+                None => self.ring.next_completion()?,
+            };
+            if let Some(report) = self.read(&completion) {
+                return Some(report);
+            }
+        }
     }
 
     /// The time limit of a wait until `until`.
@@ -234,29 +256,16 @@ impl Backend for Uring {
         if first.token.slot >= SLOTS {
             return self.finish_now(Err(Errno::ENOBUFS), ON_THE_SPOT);
         }
-        let route = lower::route(&first.operation, &self.features);
-        let indices = lower::wants_descriptors(&first.operation, route);
-        let mut numbers = [calls::NOBODY; 2];
-        for (index, number) in indices.into_iter().zip(&mut numbers) {
-            if index == NONE {
-                continue;
-            }
-            match self.ensure_descriptor(index).and_then(|()| self.number(index)) {
-                Ok(found) => *number = found,
-                Err(error) => return self.finish_now(Err(error), ON_THE_SPOT),
-            }
+        if !lower::goes_straight(&first.operation)
+            && let Some(started) = self.start_otherwise(first)
+        {
+            return started;
         }
-        match route {
-            Route::Ring => self.start_run(steps),
-            Route::Call(reason) => self.call(first, numbers, reason),
-            Route::Helper(reason) => self.hand_over(first, indices, numbers, reason),
-        }
+        self.start_run(steps)
     }
 
     fn cancel(&mut self, token: Token) {
-        let Some(packet) = self.packets.get_mut(token.slot as usize).filter(|packet| packet.is(token)) else {
-            return;
-        };
+        let Some(packet) = self.packets.of(token) else { return };
         packet.standing.insert(Standing::CANCELLED);
         let standing = packet.standing;
         if standing.contains(Standing::HELPER) {
@@ -305,18 +314,15 @@ impl Backend for Uring {
     }
 
     fn next(&mut self) -> Option<Report> {
-        loop {
-            if let Some(report) = self.ready.pop_front() {
-                return Some(report);
+        if self.ready.is_empty() && self.held.is_empty() {
+            let completion = self.ring.next_completion()?;
+            let report = self.read_success(&completion);
+            if report.is_some() {
+                return report;
             }
-            let completion = match self.held.pop_front() {
-                Some(completion) => completion,
-                None => self.ring.next_completion()?,
-            };
-            if let Some(report) = self.read(completion) {
-                return Some(report);
-            }
+            return self.next_behind(completion);
         }
+        self.next_of_all()
     }
 
     fn attach(&mut self, handle: u64, index: u32) {
@@ -376,8 +382,8 @@ impl Drop for Uring {
             while let Some(report) = self.next() {
                 if let Outcome::Done { error: Errno::OK, result, .. } = report.outcome
                     && report.more
-                    && let Some(packet) = self.packets.get(report.token.slot as usize)
-                    && matches!(packet.operation, Operation::Accept { .. })
+                    && let Some(packet) = self.packets.at(report.token.slot)
+                    && packet.lowered.effect == Effect::Connections
                 {
                     self.discard(result);
                 }

@@ -1,11 +1,12 @@
 //! Packets: what the backend remembers of each started operation, by the slot of its token.
 //!
-//! Plain data, made once per slot; and the words that entries carry through the kernel and back.
+//! Plain data, made once per slot; and the words that entries carry through the kernel and back. What every completion
+//! reads lies apart from the operations, which only a second try and some failures look at.
 
 use bitflags::bitflags;
 use ouzel_engine::{Operation, Token};
 
-use super::table::NONE;
+use super::table::{Kind, NONE};
 
 /// Token slots are below this, so that the bits above can mark entries of the backend's own.
 pub(super) const SLOTS: u32 = 1 << 28;
@@ -24,13 +25,18 @@ pub(super) const CANCEL_POLL: u64 = OWN | 3 << 28;
 pub(super) const BELL: u64 = OWN | 4 << 28;
 /// A descriptor made from a slot.
 pub(super) const INSTALL: u64 = OWN | 5 << 28;
+/// The end of a run in place of what could not follow.
+pub(super) const END: u64 = OWN | 6 << 28;
+
+/// The word of a packet that no operation has: it marks an entry of the backend's own, so it is no token.
+const NOBODY: u64 = u64::MAX;
 
 bitflags! {
     /// How an operation stands.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub(super) struct Standing: u8 {
-        /// Started and not reported for the last time.
-        const LIVE = 1 << 0;
+        /// If it did nothing it may simply be pushed once more; it is kept for that.
+        const KEPT = 1 << 0;
         /// One of several linked entries.
         const IN_RUN = 1 << 1;
         /// Somebody asked for it to be given up.
@@ -48,30 +54,126 @@ bitflags! {
     }
 }
 
-/// One started operation.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Packet {
-    pub(super) generation: u32,
-    pub(super) standing: Standing,
-    /// The indices whose descriptor it names by number.
-    pub(super) pins: [u32; 2],
-    /// The slot of the next member of its run, or [`NONE`].
-    pub(super) next: u32,
-    pub(super) operation: Operation,
+/// What the end of an operation means for the table and for its report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// Nothing.
+    Nothing,
+    /// The kernel has filled the slot at this index, which the table knows; if it fails, the index is empty again.
+    Fills(u32),
+    /// The object at this index is gone.
+    Closes(u32),
+    /// The result is the number of a descriptor that OPEN made, which goes to this index.
+    Opens(u32, Kind),
+    /// The result is the number of a socket, which goes to this index.
+    Makes(u32),
+    /// As `Fills` if there are slots, else as `Makes`; `addressed` if somebody wants the peer's address.
+    Accepts {
+        /// The index.
+        index: u32,
+        /// The kernel writes the address and its length.
+        addressed: bool,
+    },
+    /// Each completion is one result of many.
+    Many,
+    /// Each completion is one connection of many.
+    Connections,
 }
 
-impl Packet {
-    pub(super) const IDLE: Packet = Packet {
-        generation: 0,
-        standing: Standing::empty(),
-        pins: [NONE; 2],
-        next: NONE,
-        operation: Operation::Close { file: NONE },
-    };
+/// What is known of an operation once it is lowered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lowered {
+    pub(super) effect: Effect,
+    /// The indices whose descriptor it names by number.
+    pub(super) pins: [u32; 2],
+}
 
-    /// Whether this is the live packet of `token`.
+impl Lowered {
+    /// Nothing.
+    pub(super) const NOTHING: Lowered = Lowered { effect: Effect::Nothing, pins: [NONE; 2] };
+}
+
+/// What the completion of a started operation needs; small, so that many share the cache, and none is on two lines.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
+pub(super) struct Packet {
+    /// The token's word, or [`NOBODY`].
+    word: u64,
+    pub(super) lowered: Lowered,
+    /// The slot of the next member of its run, or [`NONE`].
+    pub(super) next: u32,
+    pub(super) standing: Standing,
+}
+
+const _: () = assert!(size_of::<Packet>() == 32);
+
+const IDLE: Packet =
+    Packet { word: NOBODY, lowered: Lowered::NOTHING, next: NONE, standing: Standing::empty() };
+
+impl Packet {
+    /// The operation of `token` has started.
     #[inline]
-    pub(super) fn is(&self, token: Token) -> bool {
-        self.standing.contains(Standing::LIVE) && self.generation == token.generation
+    pub(super) fn begin(&mut self, token: Token, next: u32, standing: Standing) {
+        (self.word, self.next, self.standing) = (token.to_word(), next, standing);
+    }
+
+    /// The token of the operation.
+    #[inline]
+    pub(super) fn token(&self) -> Token {
+        Token::from_word(self.word)
+    }
+
+    /// The operation is over.
+    #[inline]
+    pub(super) fn free(&mut self) {
+        self.word = NOBODY;
+    }
+}
+
+/// The packets, and the operations of those that are [`KEPT`](Standing::KEPT).
+#[derive(Debug, Default)]
+pub(super) struct Packets {
+    packets: Vec<Packet>,
+    operations: Vec<Operation>,
+}
+
+impl Packets {
+    /// The packet in `slot`, made if there has been none, for a new operation: one to be kept or another.
+    #[inline]
+    pub(super) fn place(&mut self, slot: u32, kept: Option<&Operation>) -> &mut Packet {
+        let slot = slot as usize;
+        if slot >= self.packets.len() {
+            self.grow(slot);
+        }
+        if let Some(operation) = kept {
+            self.operations[slot] = *operation;
+        }
+        &mut self.packets[slot]
+    }
+
+    #[cold]
+    fn grow(&mut self, slot: usize) {
+        let size = (slot + 1).next_power_of_two();
+        self.packets.resize(size, IDLE);
+        self.operations.resize(size, Operation::Close { file: NONE });
+    }
+
+    /// The packet of `token`, unless that operation is over.
+    #[inline]
+    pub(super) fn of(&mut self, token: Token) -> Option<&mut Packet> {
+        self.at(token.slot).filter(|packet| packet.word == token.to_word())
+    }
+
+    /// The packet in `slot`.
+    #[inline]
+    pub(super) fn at(&mut self, slot: u32) -> Option<&mut Packet> {
+        self.packets.get_mut(slot as usize)
+    }
+
+    /// The operation in `slot`, if it was kept.
+    pub(super) fn kept(&self, slot: u32) -> Option<&Operation> {
+        let packet = self.packets.get(slot as usize)?;
+        let operation = self.operations.get(slot as usize)?;
+        packet.standing.contains(Standing::KEPT).then_some(operation)
     }
 }

@@ -9,40 +9,81 @@
 
 use ouzel_engine::{Operation, Outcome, Report, Token};
 use ouzel_ring::Errno;
-use ouzel_ring::modifiers::{OpenFlags, SyncMode};
+use ouzel_ring::modifiers::SyncMode;
 use ouzel_uring::abi::Cqe;
 
-use super::packets::{BELL, CANCEL, KIND, OWN, Standing};
+use super::packets::{BELL, CANCEL, Effect, KIND, Lowered, OWN, Packet, Standing};
 use super::table::{Kind, NONE};
-use super::{Uring, calls, lower, memory};
+use super::{Uring, calls, memory};
 
 impl Uring {
+    /// The report of an operation that succeeded and has no more to say than that. Any other completion is left
+    /// for [`Uring::read`].
+    #[inline(always)]
+    pub(super) fn read_success(&mut self, completion: &Cqe) -> Option<Report> {
+        // The word of an entry of the backend's own is no live packet's.
+        let token = Token::from_word(completion.user_data);
+        let effect = self.packets.of(token)?.lowered.effect;
+        if completion.res < 0 {
+            return None;
+        }
+        if !matches!(effect, Effect::Nothing | Effect::Fills(_) | Effect::Closes(_)) {
+            return None;
+        }
+        self.finish(token.slot);
+        if let Effect::Closes(index) = effect {
+            self.table.closed(index);
+        }
+        Some(Report { token, outcome: Outcome::success(completion.res as u64), more: false })
+    }
+
     /// The report a completion makes, if it makes one.
-    #[inline]
-    pub(super) fn read(&mut self, completion: Cqe) -> Option<Report> {
+    pub(super) fn read(&mut self, completion: &Cqe) -> Option<Report> {
+        let report = self.read_success(completion);
+        if report.is_some() {
+            return report;
+        }
         if completion.user_data & OWN != 0 {
-            self.read_own(&completion);
+            self.read_own(completion);
             return None;
         }
         let token = Token::from_word(completion.user_data);
-        let packet = self.packets.get(token.slot as usize).filter(|packet| packet.is(token))?;
-        let (operation, standing) = (packet.operation, packet.standing);
+        let effect = self.packets.of(token)?.lowered.effect;
         if completion.res < 0 {
-            return self.read_failure(token, &operation, standing, Errno::from_raw(completion.res));
+            return self.read_failure(token, Errno::from_raw(completion.res));
         }
-        if operation.is_multishot() {
-            let more = completion.has_more();
-            let outcome = Outcome::success(completion.res as u64);
-            if !more {
+        if matches!(effect, Effect::Many | Effect::Connections) {
+            if !completion.has_more() {
                 // It ended without an error, so the kernel only wants to be asked again.
                 self.again_later(token.slot);
             }
+            let outcome = Outcome::success(completion.res as u64);
             return Some(Report { token, outcome, more: true });
         }
-        let extra = self.succeed(token, &operation, completion.res);
+        let extra = self.read_opened(token, effect, completion.res);
         self.finish(token.slot);
         let outcome = Outcome::Done { error: Errno::OK, result: completion.res as u64, extra };
         Some(Report { token, outcome, more: false })
+    }
+
+    /// Puts what an operation made into the table. Returns the second result.
+    fn read_opened(&mut self, token: Token, effect: Effect, result: i32) -> u32 {
+        match effect {
+            Effect::Opens(index, kind) => {
+                self.table.put_opened(index, NONE, Some(memory::own(result)), kind);
+            }
+            Effect::Makes(index) => self.table.put(index, NONE, Some(memory::own(result)), Kind::Stream),
+            Effect::Accepts { index, addressed } => {
+                if !self.features.slots {
+                    self.table.put(index, NONE, Some(memory::own(result)), Kind::Stream);
+                }
+                if addressed {
+                    return self.lengths.value(token.slot);
+                }
+            }
+            _ => {}
+        }
+        0
     }
 
     /// A completion of the backend's own entry.
@@ -54,7 +95,7 @@ impl Uring {
                 // Between two waits the kernel does not find an operation, though it may begin to wait again.
                 let word = completion.user_data & !KIND;
                 let token = Token::from_word(word);
-                if self.packets.get(token.slot as usize).is_some_and(|packet| packet.is(token)) {
+                if self.packets.of(token).is_some() {
                     self.cancels.push_back(word);
                 }
                 return;
@@ -70,17 +111,13 @@ impl Uring {
         self.helpers = Some(helpers);
     }
 
-    fn read_failure(
-        &mut self,
-        token: Token,
-        operation: &Operation,
-        standing: Standing,
-        error: Errno,
-    ) -> Option<Report> {
+    #[cold]
+    fn read_failure(&mut self, token: Token, error: Errno) -> Option<Report> {
+        let Packet { standing, lowered: Lowered { effect, .. }, .. } = *self.packets.of(token)?;
         let cancelled = standing.contains(Standing::CANCELLED);
         let error = match error {
             Errno::ECANCELED if standing.contains(Standing::IN_RUN) && !cancelled => {
-                self.undo(operation, Errno::ECANCELED);
+                self.undo(effect, Errno::ECANCELED);
                 self.finish(token.slot);
                 return Some(Report { token, outcome: Outcome::NotRun, more: false });
             }
@@ -88,26 +125,27 @@ impl Uring {
             Errno::ECANCELED | Errno::EAGAIN | Errno::EINTR if !standing.contains(Standing::MAY_WAIT) => {
                 Errno::ETIMEDOUT
             }
-            Errno::EAGAIN | Errno::EINTR if can_be_repeated(operation) => {
+            Errno::EAGAIN | Errno::EINTR if standing.contains(Standing::KEPT) => {
                 self.again_later(token.slot);
                 return None;
             }
-            // Pipes and sockets have no ranges.
-            Errno::ESPIPE if matches!(operation, Operation::Sync { mode: SyncMode::Range, .. }) => {
-                Errno::EINVAL
-            }
-            // The ring refuses directories with another error than `read(2)`.
-            Errno::EINVAL if self.reads_a_directory(operation) => Errno::EISDIR,
+            Errno::ESPIPE if self.syncs_a_range(token.slot) => Errno::EINVAL,
+            Errno::EINVAL if self.reads_a_directory(token.slot) => Errno::EISDIR,
             // The slots that the kernel may choose from are used up.
-            Errno::ENFILE if operation.is_multishot() => Errno::EMFILE,
+            Errno::ENFILE if effect == Effect::Connections => Errno::EMFILE,
             error => error,
         };
-        Some(self.fail(token.slot, token, error))
+        Some(self.fail(token, error))
     }
 
-    #[cold]
-    fn reads_a_directory(&mut self, operation: &Operation) -> bool {
-        let Operation::Read { file, .. } = *operation else { return false };
+    /// Pipes and sockets have no ranges.
+    fn syncs_a_range(&self, slot: u32) -> bool {
+        matches!(self.packets.kept(slot), Some(Operation::Sync { mode: SyncMode::Range, .. }))
+    }
+
+    /// The ring refuses directories with another error than `read(2)`.
+    fn reads_a_directory(&mut self, slot: u32) -> bool {
+        let Some(&Operation::Read { file, .. }) = self.packets.kept(slot) else { return false };
         self.ensure_descriptor(file).and_then(|()| self.number(file)).is_ok_and(|number| {
             self.calls += 1;
             calls::is_directory(memory::borrow(number))
@@ -115,17 +153,17 @@ impl Uring {
     }
 
     /// The report of an operation that failed.
-    pub(super) fn fail(&mut self, slot: u32, token: Token, error: Errno) -> Report {
-        if let Some(packet) = self.packets.get(slot as usize) {
-            let operation = packet.operation;
-            self.undo(&operation, error);
+    pub(super) fn fail(&mut self, token: Token, error: Errno) -> Report {
+        if let Some(effect) = self.packets.of(token).map(|packet| packet.lowered.effect) {
+            self.undo(effect, error);
         }
-        self.finish(slot);
+        self.finish(token.slot);
         Report { token, outcome: Outcome::failure(error), more: false }
     }
 
+    #[cold]
     fn again_later(&mut self, slot: u32) {
-        if let Some(packet) = self.packets.get_mut(slot as usize) {
+        if let Some(packet) = self.packets.at(slot) {
             packet.standing.insert(Standing::AGAIN);
             let next = std::mem::replace(&mut packet.next, NONE);
             self.again.push_back(slot);
@@ -136,85 +174,47 @@ impl Uring {
     /// The kernel has begun the member of a run in `slot`, or dropped it.
     #[inline]
     fn begun(&mut self, slot: u32) {
-        let Some(packet) = self.packets.get_mut(slot as usize) else { return };
+        let Some(packet) = self.packets.at(slot) else { return };
         packet.standing.remove(Standing::BEHIND);
         if packet.standing.contains(Standing::CANCELLED) {
-            let token = Token { slot, generation: packet.generation };
-            self.cancels.push_back(token.to_word());
+            let word = packet.token().to_word();
+            self.cancel_later(word);
         }
+    }
+
+    #[cold]
+    fn cancel_later(&mut self, word: u64) {
+        self.cancels.push_back(word);
     }
 
     /// The operation in `slot` is over.
     #[inline]
     fn finish(&mut self, slot: u32) {
-        let Some(packet) = self.packets.get_mut(slot as usize) else { return };
-        packet.standing = Standing::empty();
-        let (pins, next) = (packet.pins, packet.next);
+        let Some(packet) = self.packets.at(slot) else { return };
+        packet.free();
+        let (pins, next) = (packet.lowered.pins, packet.next);
         self.in_flight -= 1;
         if next != NONE {
             self.begun(next);
         }
-        for pin in pins {
-            if pin != NONE {
-                self.table.unpin(pin);
-            }
-        }
-    }
-
-    /// What success changes in the table. Returns the second result.
-    #[inline]
-    fn succeed(&mut self, token: Token, operation: &Operation, result: i32) -> u32 {
-        match *operation {
-            Operation::Open { flags, into, .. } if lower::opens_descriptor(flags, &self.features) => {
-                let names = flags.intersects(OpenFlags::DIRECTORY | OpenFlags::PATH);
-                let kind = if names { Kind::File } else { Kind::Unknown };
-                self.table.put_opened(into, NONE, Some(memory::own(result)), kind);
-            }
-            Operation::Socket { into, .. } if !self.features.slots => {
-                self.table.put(into, NONE, Some(memory::own(result)), Kind::Stream);
-            }
-            Operation::Accept { into, address, .. } => {
-                if !self.features.slots {
-                    self.table.put(into, NONE, Some(memory::own(result)), Kind::Stream);
-                }
-                if address.is_some() {
-                    return self.lengths.value(token.slot);
-                }
-            }
-            Operation::Close { file } => self.closed(file),
-            _ => {}
-        }
-        0
-    }
-
-    /// The kernel has closed what was behind `index`.
-    fn closed(&mut self, index: u32) {
-        match self.table.get(index) {
-            Some(record) if record.slot == NONE => self.table.forget_descriptor(index),
-            _ => self.table.bury(index),
-        }
+        self.table.unpin_all(pins);
     }
 
     /// What failure changes in the table.
-    fn undo(&mut self, operation: &Operation, error: Errno) {
-        for index in operation.opens() {
-            self.table.clear(*index);
-        }
-        if let Operation::Close { file } = *operation {
-            if error == Errno::ECANCELED {
-                if let Some(record) = self.table.get_mut(file) {
+    fn undo(&mut self, effect: Effect, error: Errno) {
+        match effect {
+            Effect::Fills(index)
+            | Effect::Opens(index, _)
+            | Effect::Makes(index)
+            | Effect::Accepts { index, .. } => self.table.clear(index),
+            Effect::Closes(index) if error == Errno::ECANCELED => {
+                if let Some(record) = self.table.get_mut(index) {
                     record.closing = false;
                 }
-            } else {
-                // Whatever a close says, the number is free.
-                self.closed(file);
             }
+            // Whatever a close says, the number is free.
+            Effect::Closes(index) => self.table.closed(index),
+            Effect::Nothing | Effect::Many | Effect::Connections => {}
         }
     }
-}
-
-/// Whether an operation that did nothing may simply be pushed once more.
-fn can_be_repeated(operation: &Operation) -> bool {
-    // An OPEN meets EAGAIN where somebody holds a lease: to wait for that is not its business.
-    !matches!(operation, Operation::Close { .. } | Operation::Open { .. })
 }

@@ -26,7 +26,8 @@ pub enum Policy {
 pub struct UringOptions {
     /// Size of the descriptor table: as large as the engine's.
     pub descriptors: u32,
-    /// Entries of the kernel's submission queue; the kernel rounds up to a power of two.
+    /// Entries of the kernel's submission queue, 8 to 32,768; the kernel rounds up to a power of two. Where there is no memory
+    /// for more than the default, it is the default.
     pub entries: u32,
     /// The backend may be used on another thread than the one that made it, one at a time. Costs the modes that need
     /// a fixed thread.
@@ -127,7 +128,7 @@ pub struct Features {
     pub absolute_time: bool,
     /// What the kernel lacks.
     pub missing: Vec<Missing>,
-    supported: u64,
+    supported: u128,
 }
 
 impl Features {
@@ -193,11 +194,20 @@ pub(super) fn set_up(options: &UringOptions) -> Result<(Ring, Features), UringEr
     if options.descriptors == 0 || options.descriptors > 1 << 20 {
         return Err(UringError::Descriptors { asked: options.descriptors });
     }
-    let entries = options.entries.clamp(8, ouzel_uring::abi::SQ_ENTRIES_MAX);
-    let builder = Builder::new(entries)
-        .completion_entries(entries.saturating_mul(4).min(ouzel_uring::abi::CQ_ENTRIES_MAX));
     let steps: &[Step] = if options.movable { &MOVABLE } else { &ONE_THREAD };
-    let (mut ring, step) = builder.first_of(steps).map_err(UringError::Setup)?;
+    let make = |entries: u32| {
+        Builder::new(entries)
+            .completion_entries(entries.saturating_mul(4).min(ouzel_uring::abi::CQ_ENTRIES_MAX))
+            .first_of(steps)
+    };
+    let entries = options.entries.clamp(8, ouzel_uring::abi::SQ_ENTRIES_MAX);
+    let usual = UringOptions::default().entries;
+    let (mut ring, step) = match make(entries) {
+        // Where memory for it is short (kernels before 5.12 count it as locked), a large ring is no must.
+        Err(SetupError::NoMemory) if entries > usual => make(usual),
+        made => made,
+    }
+    .map_err(UringError::Setup)?;
     let probe = ring.probe().map_err(UringError::Probe)?;
     check_age(&ring, &probe)?;
 
@@ -205,7 +215,7 @@ pub(super) fn set_up(options: &UringOptions) -> Result<(Ring, Features), UringEr
     for opcode in Opcode::ALL {
         let wanted = NEEDED.contains(opcode) || !options.without.contains(opcode);
         if wanted && probe.supports(*opcode) {
-            supported |= 1u64 << (*opcode as u8);
+            supported |= 1u128 << (*opcode as u8);
         }
     }
     let mut features = Features {

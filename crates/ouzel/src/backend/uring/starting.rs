@@ -4,13 +4,14 @@
 
 use std::os::fd::{AsRawFd as _, RawFd};
 
-use ouzel_engine::{Edge, Operation, Place, Started, Step, Token, Way};
+use ouzel_engine::{Edge, Operation, Place, Started, Step, Way};
 use ouzel_ring::Errno;
 use ouzel_uring::Sqe;
-use ouzel_uring::abi::PollFlags;
+use ouzel_uring::abi::{PollFlags, SqeFlags};
 
 use super::helpers::{Helpers, Job};
-use super::packets::{BELL, POLL, Standing};
+use super::lower::Lowering;
+use super::packets::{BELL, END, Effect, Lowered, POLL, Standing};
 use super::table::{Kind, NONE};
 use super::{IN_KERNEL, ON_THE_SPOT, Uring, calls, memory};
 
@@ -25,10 +26,7 @@ impl Uring {
         let count = steps.len().min(self.ring.sq_entries() as usize);
         let first = &steps[0];
         if let Operation::Close { file } = first.operation
-            && let Some(record) = self.table.get(file)
-            && record.slot == NONE
-            && record.is_pinned()
-            && !record.closing
+            && self.table.is_held_open(file)
         {
             // Operations under way name the number; it is closed behind the last of them.
             self.table.bury(file);
@@ -45,44 +43,86 @@ impl Uring {
         if !self.make_room(count as u32 + u32::from(at_once)) {
             return Started::Busy;
         }
-        let mut held = match self.lower(first.token, &first.operation, first.may_wait) {
-            Ok(lowered) => lowered,
-            Err(error) => return self.finish_now(Err(error), ON_THE_SPOT),
-        };
-        if let Operation::Close { file } = first.operation
-            && let Some(record) = self.table.get_mut(file)
-        {
-            // A close further down a run may never happen, and until it does the object is there.
-            record.closing = true;
-        }
-        self.remember(first, Standing::empty(), held.pins);
-        let (mut taken, mut last) = (1, first.token.slot);
-        for step in &steps[1..count] {
-            // What cannot follow is asked for again when its turn comes, and then refused by itself.
-            let Ok(next) = self.lower(step.token, &step.operation, true) else { break };
-            let entry = match step.edge {
-                Edge::Success => held.entry.link(),
-                Edge::Always => held.entry.hardlink(),
-            };
-            self.push(&entry);
-            self.remember(step, Standing::IN_RUN | Standing::BEHIND, next.pins);
-            self.packets[last as usize].next = step.token.slot;
-            last = step.token.slot;
-            held = next;
+        let mut rest = steps[..count].iter();
+        let (mut taken, mut standing) = (0, Standing::empty());
+        while let Some(step) = rest.next() {
+            let (mut next, mut link) = (NONE, SqeFlags::empty());
+            if let Some(follower) = rest.as_slice().first() {
+                next = follower.token.slot;
+                standing.insert(Standing::IN_RUN);
+                link = match follower.edge {
+                    Edge::Success => SqeFlags::IO_LINK,
+                    Edge::Always => SqeFlags::IO_HARDLINK,
+                };
+            }
+            if let Err(error) = self.push_step(step, link, next, standing) {
+                if taken == 0 {
+                    return self.finish_now(Err(error), ON_THE_SPOT);
+                }
+                // What cannot follow is asked for again when its turn comes, and then refused by itself.
+                self.end_run(&steps[taken - 1]);
+                break;
+            }
+            standing.insert(Standing::BEHIND);
             taken += 1;
         }
-        if taken > 1 {
-            self.packets[first.token.slot as usize].standing.insert(Standing::IN_RUN);
+        if let Operation::Close { file } = first.operation {
+            // A close further down a run may never happen, and until it does the object is there.
+            self.table.begin_close(file);
         }
-        self.push(&held.entry);
         if at_once {
             self.push_cancel(first.token.to_word());
         }
         Started::Taken { count: taken, way: IN_KERNEL }
     }
 
+    /// Pushes a step, for which there is room, with a link to the one in `next`, and remembers it.
+    #[inline(always)]
+    fn push_step(&mut self, step: &Step, link: SqeFlags, next: u32, standing: Standing) -> Result<(), Errno> {
+        let Step { token, ref operation, may_wait, .. } = *step;
+        let Some(entry) = self.ring.next_place() else { return Err(Errno::ENOBUFS) };
+        let wait = if may_wait { Standing::MAY_WAIT } else { Standing::empty() };
+        let kept = can_be_repeated(operation).then_some(operation);
+        let keep = if kept.is_some() { Standing::KEPT } else { Standing::empty() };
+        let packet = self.packets.place(token.slot, kept);
+        packet.begin(token, next, standing | wait | keep);
+        let lowering = Lowering {
+            table: &mut self.table,
+            features: &self.features,
+            lengths: &mut self.lengths,
+            packet: token.slot,
+            may_wait,
+            entry,
+            lowered: &mut packet.lowered,
+        };
+        if let Err(error) = lowering.lower(operation) {
+            packet.free();
+            return Err(error);
+        }
+        entry.user_data = packet.token().to_word();
+        entry.flags |= link.bits();
+        memory::push_placed(&mut self.ring);
+        self.table.pin_all(packet.lowered.pins);
+        self.in_flight += 1;
+        Ok(())
+    }
+
+    /// Ends a run behind `last`, which was pushed with a link to what turned out not to be able to follow.
+    #[cold]
+    fn end_run(&mut self, last: &Step) {
+        // There is room: it was made for what does not come now.
+        self.push(&Sqe::nop().user_data(END));
+        if let Some(packet) = self.packets.of(last.token) {
+            packet.next = NONE;
+            if !packet.standing.contains(Standing::BEHIND) {
+                packet.standing.remove(Standing::IN_RUN);
+            }
+        }
+    }
+
     /// Whether an operation that may not wait has to be cancelled as soon as it was tried, because the kernel has no
     /// other way to be told. ETIMEDOUT if it is known already that it would have to wait.
+    #[inline(never)]
     fn must_be_stopped(&mut self, operation: &Operation) -> Result<bool, Errno> {
         let (file, events) = match *operation {
             Operation::Accept { .. } | Operation::Connect { .. } | Operation::Poll { .. } => return Ok(true),
@@ -149,7 +189,11 @@ impl Uring {
         if let Err(error) = helpers.start(Job { token, operation, numbers, may_wait }) {
             return self.finish_now(Err(error), way);
         }
-        self.remember(step, Standing::HELPER, indices);
+        let packet = self.packets.place(token.slot, None);
+        packet.lowered = Lowered { effect: Effect::Nothing, pins: indices };
+        packet.begin(token, NONE, Standing::HELPER);
+        self.table.pin_all(indices);
+        self.in_flight += 1;
         Started::Taken { count: 1, way }
     }
 
@@ -182,25 +226,33 @@ impl Uring {
 
     /// Pushes an operation once more, behind a poll if it is one that waits for something to be ready.
     fn try_again(&mut self, slot: u32) {
-        let Some(packet) = self.packets.get_mut(slot as usize) else { return };
-        let (token, operation) = (Token { slot, generation: packet.generation }, packet.operation);
+        let Some(&operation) = self.packets.kept(slot) else { return };
+        let Some(packet) = self.packets.at(slot) else { return };
+        let token = packet.token();
         packet.standing.remove(Standing::AGAIN | Standing::IN_RUN | Standing::POLLED);
-        let pins = std::mem::replace(&mut packet.pins, [NONE; 2]);
         let cancelled = packet.standing.contains(Standing::CANCELLED);
-        for pin in pins {
-            if pin != NONE {
-                self.table.unpin(pin);
+        self.table.unpin_all(std::mem::replace(&mut packet.lowered.pins, [NONE; 2]));
+        let (mut entry, mut lowered) = (Sqe::nop(), Lowered::NOTHING);
+        let tried = if cancelled {
+            Err(Errno::ECANCELED)
+        } else {
+            Lowering {
+                table: &mut self.table,
+                features: &self.features,
+                lengths: &mut self.lengths,
+                packet: slot,
+                may_wait: true,
+                entry: &mut entry,
+                lowered: &mut lowered,
             }
-        }
-        let lowered = if cancelled { Err(Errno::ECANCELED) } else { self.lower(token, &operation, true) };
-        let lowered = match lowered {
-            Ok(lowered) => lowered,
-            Err(error) => {
-                let report = self.fail(slot, token, error);
-                self.ready.push_back(report);
-                return;
-            }
+            .lower(&operation)
         };
+        if let Err(error) = tried {
+            let report = self.fail(token, error);
+            self.ready.push_back(report);
+            return;
+        }
+        entry.user_data = token.to_word();
         let events = match operation {
             Operation::Read { .. } | Operation::Recv { .. } | Operation::Accept { multishot: false, .. } => {
                 POLL_IN
@@ -209,25 +261,28 @@ impl Uring {
             _ => 0,
         };
         if events != 0 {
-            let mut poll = Sqe::poll_add(lowered.entry.fd, events, PollFlags::empty());
-            poll.flags = lowered.entry.flags;
+            let mut poll = Sqe::poll_add(entry.fd, events, PollFlags::empty());
+            poll.flags = entry.flags;
             self.push(&poll.link().user_data(token.to_word() | POLL));
         }
         // A local listener whose queue is full cannot be polled for; a kernel worker waits for it.
-        let entry = match operation {
-            Operation::Connect { .. } => lowered.entry.asynchronous(),
-            _ => lowered.entry,
-        };
+        if matches!(operation, Operation::Connect { .. }) {
+            entry = entry.asynchronous();
+        }
         self.push(&entry);
-        for pin in lowered.pins {
-            if pin != NONE {
-                self.table.pin(pin);
+        self.table.pin_all(lowered.pins);
+        if let Some(packet) = self.packets.at(slot) {
+            packet.lowered = lowered;
+            if events != 0 {
+                packet.standing.insert(Standing::POLLED);
             }
         }
-        let packet = &mut self.packets[slot as usize];
-        packet.pins = lowered.pins;
-        if events != 0 {
-            packet.standing.insert(Standing::POLLED);
-        }
     }
+}
+
+/// Whether an operation that did nothing may simply be pushed once more.
+#[inline]
+fn can_be_repeated(operation: &Operation) -> bool {
+    // An OPEN meets EAGAIN where somebody holds a lease: to wait for that is not its business.
+    !matches!(operation, Operation::Close { .. } | Operation::Open { .. })
 }

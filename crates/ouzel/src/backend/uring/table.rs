@@ -63,11 +63,6 @@ impl Record {
     pub(super) fn number(&self) -> Option<RawFd> {
         self.descriptor.as_ref().map(AsRawFd::as_raw_fd)
     }
-
-    #[inline]
-    pub(super) fn is_pinned(&self) -> bool {
-        self.pins > 0
-    }
 }
 
 /// The records, by index.
@@ -118,21 +113,50 @@ impl Table {
     }
 
     /// An operation that names the descriptor's number has started.
-    #[inline]
-    pub(super) fn pin(&mut self, index: u32) {
+    fn pin(&mut self, index: u32) {
         if let Some(record) = self.get_mut(index) {
             record.pins += 1;
         }
     }
 
     /// It is over.
-    #[inline]
-    pub(super) fn unpin(&mut self, index: u32) {
+    #[inline(never)]
+    fn unpin(&mut self, index: u32) {
         let Some(record) = self.get_mut(index) else { return };
         record.pins = record.pins.saturating_sub(1);
         if record.dying && record.pins == 0 {
             *record = EMPTY;
         }
+    }
+
+    /// As [`Table::pin`] for each, [`NONE`] being outside the table.
+    #[inline]
+    pub(super) fn pin_all(&mut self, pins: [u32; 2]) {
+        if pins != [NONE; 2] {
+            pins.into_iter().for_each(|pin| self.pin(pin));
+        }
+    }
+
+    /// As [`Table::unpin`] for each, [`NONE`] being outside the table.
+    #[inline]
+    pub(super) fn unpin_all(&mut self, pins: [u32; 2]) {
+        if pins != [NONE; 2] {
+            pins.into_iter().for_each(|pin| self.unpin(pin));
+        }
+    }
+
+    /// A CLOSE of what is at `index` has started.
+    #[inline]
+    pub(super) fn begin_close(&mut self, index: u32) {
+        if let Some(record) = self.get_mut(index) {
+            record.closing = true;
+        }
+    }
+
+    /// Whether operations under way name the number behind `index`, and nobody closes it yet.
+    #[inline]
+    pub(super) fn is_held_open(&self, index: u32) -> bool {
+        self.get(index).is_some_and(|record| record.slot == NONE && record.pins > 0 && !record.closing)
     }
 
     /// The object is gone. Its descriptor, if it has one, is closed now or when the last pin goes.
@@ -147,9 +171,13 @@ impl Table {
         }
     }
 
-    /// The kernel has closed the descriptor.
-    pub(super) fn forget_descriptor(&mut self, index: u32) {
-        if let Some(descriptor) = self.get_mut(index).and_then(|record| record.descriptor.take()) {
+    /// The kernel has closed what was behind `index`: the slot if there is one, else the descriptor.
+    #[inline]
+    pub(super) fn closed(&mut self, index: u32) {
+        let Some(record) = self.get_mut(index) else { return };
+        if record.slot == NONE
+            && let Some(descriptor) = record.descriptor.take()
+        {
             let _ = descriptor.into_raw_fd();
         }
         self.bury(index);

@@ -1,4 +1,4 @@
-//! The three system calls of io_uring, and nothing else.
+//! The three system calls of io_uring, and nothing else: for those who bring their own queues.
 //!
 //! This is the only module that may issue a system call by hand. It turns the kernel's return value into
 //! a `Result` and must never interpret, retry or remember anything: what an error means is said in
@@ -26,7 +26,7 @@ compile_error!("ouzel-uring issues system calls for 64-bit x86_64 and aarch64 on
 /// The arguments must be valid for that call.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-unsafe fn system_call(number: usize, arguments: [usize; 6]) -> isize {
+pub(crate) unsafe fn system_call(number: usize, arguments: [usize; 6]) -> isize {
     let result: isize;
     // SAFETY: this is the kernel's calling convention on x86_64; `syscall` overwrites rcx and r11, which are
     // declared. That the call itself is valid is the caller's promise.
@@ -55,7 +55,7 @@ unsafe fn system_call(number: usize, arguments: [usize; 6]) -> isize {
 /// The arguments must be valid for that call.
 #[cfg(target_arch = "aarch64")]
 #[inline(always)]
-unsafe fn system_call(number: usize, arguments: [usize; 6]) -> isize {
+pub(crate) unsafe fn system_call(number: usize, arguments: [usize; 6]) -> isize {
     let result: isize;
     // SAFETY: this is the kernel's calling convention on aarch64; only x0 is overwritten. That the call itself
     // is valid is the caller's promise.
@@ -81,11 +81,17 @@ fn split(result: isize) -> Result<u32, i32> {
     if (-ERRNO_MAX..0).contains(&result) { Err(-result as i32) } else { Ok(result as u32) }
 }
 
-/// `io_uring_setup(2)`: makes a ring of `entries` and fills `params` in. Returns its descriptor.
+/// `io_uring_setup(2)`: makes a ring of `entries` and fills `params` in. Returns its descriptor, or its registered
+/// index with `SetupFlags::REGISTERED_FD_ONLY`. Errors are positive errnos, here and below.
+///
+/// # Safety
+///
+/// With `SetupFlags::NO_MMAP`, the addresses in `params` must lead to as much memory as the kernel will use, which
+/// nobody else uses until the ring is closed and the kernel has let go of it.
 #[inline]
-pub(crate) fn setup(entries: u32, params: &mut Params) -> Result<u32, i32> {
+pub unsafe fn setup(entries: u32, params: &mut Params) -> Result<u32, i32> {
     let pointer: *mut Params = params;
-    // SAFETY: the pointer is to a live Params, the only memory the call touches.
+    // SAFETY: the pointer is to a live Params; what that leads to is the caller's promise.
     split(unsafe { system_call(IO_URING_SETUP, [entries as usize, pointer.expose_provenance(), 0, 0, 0, 0]) })
 }
 
@@ -96,7 +102,7 @@ pub(crate) fn setup(entries: u32, params: &mut Params) -> Result<u32, i32> {
 /// `argument` and `size` must be what `flags` say they are, and every entry the kernel finds in the submission
 /// queue must be one whose memory is valid for as long as it runs.
 #[inline(always)]
-pub(crate) unsafe fn enter(
+pub unsafe fn enter(
     fd: i32,
     to_submit: u32,
     min_complete: u32,
@@ -120,13 +126,14 @@ pub(crate) unsafe fn enter(
     })
 }
 
-/// `io_uring_register(2)`: everything that is set on a ring.
+/// `io_uring_register(2)`: everything that is set on a ring. `fd` is -1 for the operations that need no ring, and
+/// a registered index where `opcode` has [`REGISTER_USE_REGISTERED_RING`](crate::abi::REGISTER_USE_REGISTERED_RING).
 ///
 /// # Safety
 ///
 /// `argument` and `count` must be what `opcode` wants.
 #[inline]
-pub(crate) unsafe fn register(fd: i32, opcode: u32, argument: *const c_void, count: u32) -> Result<u32, i32> {
+pub unsafe fn register(fd: i32, opcode: u32, argument: *const c_void, count: u32) -> Result<u32, i32> {
     // SAFETY: the caller's promise.
     split(unsafe {
         system_call(
