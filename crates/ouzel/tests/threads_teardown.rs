@@ -46,5 +46,6 @@ fn a_drop_ends_everything_and_leaves_nothing() {
         assert_eq!(after, bytes, "nobody writes any more");
     }
     assert_eq!(descriptors(), before);
-    assert_eq!(threads("ouzel-"), 0);
+    // A thread that has been joined is still in the kernel's list for a moment.
+    eventually("no thread is left", || threads("ouzel-") == 0);
 }
