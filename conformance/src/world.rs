@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use ouzel::abi::modifiers::OpenFlags;
 use ouzel::abi::{Completion, Entry, EntryFlags, Errno, PushError};
 use ouzel::engine::{Entered, Gauges, Target};
-use ouzel::{RawRing, RingBuilder};
+use ouzel::{RawRing, RingBuilder, Teardown};
 
 use crate::entry;
 use crate::memory::{Arena, Memory};
@@ -33,6 +33,8 @@ pub struct World {
     /// Entries that were pushed and not taken.
     queued: u32,
     leaked: bool,
+    /// A leak is what the program is about.
+    may_leak: bool,
 }
 
 impl Deref for World {
@@ -65,6 +67,7 @@ impl World {
             root,
             queued: 0,
             leaked: false,
+            may_leak: false,
         }
     }
 
@@ -386,12 +389,22 @@ impl World {
 
     /// Tears the ring down and returns the completions of that.
     pub fn teardown(&mut self) -> Vec<Completion> {
-        let Some(mut ring) = self.ring.take() else { return Vec::new() };
+        self.end_within(LIMIT).0
+    }
+
+    /// Tears the ring down within `bound`, though something may outlast it.
+    pub fn teardown_past(&mut self, bound: Duration) -> (Vec<Completion>, Teardown) {
+        self.may_leak = true;
+        self.end_within(bound)
+    }
+
+    fn end_within(&mut self, bound: Duration) -> (Vec<Completion>, Teardown) {
+        let Some(mut ring) = self.ring.take() else { return (Vec::new(), Teardown::default()) };
         let mut all: Vec<Completion> = std::iter::from_fn(|| ring.pop()).collect();
-        let done = ring.teardown(LIMIT, |one| all.push(one));
+        let done = ring.teardown(bound, |one| all.push(one));
         self.leaked |= done.leaked > 0;
         self.queued = 0;
-        all
+        (all, done)
     }
 }
 
@@ -402,7 +415,7 @@ impl Drop for World {
         }
         self.teardown();
         if self.leaked {
-            assert!(std::thread::panicking(), "operations were leaked at the teardown");
+            assert!(self.may_leak || std::thread::panicking(), "operations were leaked at the teardown");
         } else {
             // SAFETY: the ring is gone and nothing was in flight.
             unsafe { self.arena.free() };

@@ -4,6 +4,7 @@ mod cancelling;
 mod capacity;
 mod common;
 mod copying;
+mod exchange;
 mod flags;
 mod listing;
 mod names;
@@ -29,6 +30,7 @@ pub fn all() -> Vec<Case> {
         capacity::CASES,
         common::CASES,
         copying::CASES,
+        exchange::CASES,
         flags::CASES,
         listing::CASES,
         names::CASES,

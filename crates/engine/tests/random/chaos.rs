@@ -44,6 +44,8 @@ pub struct Chaos {
     /// Of each run, whether its last step to report failed, was short, or did not run.
     broken: HashMap<u64, Break>,
     runs: u64,
+    /// Results of multishot POLLs so far: they grow.
+    polls: u64,
     pub handles: HashSet<u64>,
     tokens: HashSet<Token>,
     waits: u64,
@@ -72,6 +74,7 @@ impl Chaos {
             ready: VecDeque::new(),
             broken: HashMap::new(),
             runs: 0,
+            polls: 0,
             handles: HashSet::new(),
             tokens: HashSet::new(),
             waits: 0,
@@ -116,7 +119,11 @@ impl Chaos {
             let result = if self.random.one_in(4) { self.random.next() >> 1 } else { 0 };
             return Outcome::Done { error, result, extra: 0 };
         }
-        let result = self.random.next() >> 1;
+        let mut result = self.random.next() >> 1;
+        if let Operation::Poll { multishot: true, .. } = operation {
+            self.polls += 1;
+            result = self.polls;
+        }
         if accepts {
             assert!(self.handles.insert(result));
         }

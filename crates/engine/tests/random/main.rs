@@ -62,6 +62,11 @@ impl Driver {
         let mut entry = Entry::from_words(words);
         entry.data = self.data;
         entry.op = random.below(33) as u32;
+        // Registers are read often, or it would not show what is in them.
+        let reads_register = exact && random.one_in(4);
+        if reads_register {
+            entry.op = Verb::Get as u32;
+        }
         entry.timeout = match random.below(6) {
             0 => 0,
             1 => random.below(300),
@@ -87,7 +92,7 @@ impl Driver {
                 flags = EntryFlags::MULTISHOT;
             }
             for argument in [0, 2, 3] {
-                if random.one_in(6) {
+                if random.one_in(if reads_register { 2 } else { 6 }) {
                     flags |= EntryFlags::load(argument, random.below(7) as usize).unwrap();
                 }
             }
@@ -113,11 +118,13 @@ impl Driver {
                 entry.arguments[2] = if random.one_in(6) { u64::MAX } else { random.below(300) };
                 entry.arguments[3] = random.below(2);
                 if exact {
-                    // The oracle knows of deadlines that have passed when they are set, and of those that never do.
+                    // A sleep for ever would never settle.
                     let deadline = entry.op == Verb::Deadline as u32;
-                    let never = deadline && random.one_in(2);
-                    let time = if deadline { 0 } else { random.below(300) };
-                    entry.arguments[2] = if never { u64::MAX } else { time };
+                    entry.arguments[2] = match random.below(3) {
+                        0 if deadline => u64::MAX,
+                        1 if deadline => 0,
+                        _ => random.below(300),
+                    };
                     entry.arguments[3] = random.below(5) / 2;
                 }
             }
@@ -281,6 +288,12 @@ impl Driver {
         self.rig.assert_empty();
         let chaos = self.rig.engine.backend();
         self.oracle.settled(chaos.now, chaos);
+        let open = i64::from(self.rig.engine.gauges().descriptors);
+        assert_eq!(
+            open,
+            2 + self.oracle.opened,
+            "more or fewer descriptors are open than were opened and not closed"
+        );
         if !self.oracle.tail_is_open() && self.rig.engine.limits().chain > 0 {
             self.check_registers();
         }

@@ -51,6 +51,10 @@ struct Chain {
     next: usize,
     registers: [Register; REGISTERS],
     ended: Option<Ended>,
+    /// It has a deadline that may pass from this instant on.
+    deadline: Option<u64>,
+    /// The deadline may have passed: the model cannot say what must become of the rest.
+    loose: bool,
 }
 
 impl Chain {
@@ -97,6 +101,10 @@ pub struct Oracle {
     places: HashMap<u64, (usize, usize)>,
     /// Chains that must still post something.
     running: BTreeSet<usize>,
+    /// How many more descriptors were opened than closed.
+    pub opened: i64,
+    /// The last result of each multishot POLL; the backend makes them grow.
+    polled: HashMap<u64, u64>,
 }
 
 impl Oracle {
@@ -108,6 +116,8 @@ impl Oracle {
             chains: Vec::new(),
             places: HashMap::new(),
             running: BTreeSet::new(),
+            opened: 0,
+            polled: HashMap::new(),
         }
     }
 
@@ -137,6 +147,8 @@ impl Oracle {
                 next: 0,
                 registers: [start; REGISTERS],
                 ended: None,
+                deadline: None,
+                loose: false,
             });
         }
         let number = self.chains.len() - 1;
@@ -161,9 +173,16 @@ impl Oracle {
         }
         if completion.flags == CompletionFlags::MORE.bits() {
             assert!(member.flags().contains(EntryFlags::MULTISHOT), "{completion:?}");
+            assert!(completion.error == 0, "{completion:?}");
+            self.opened += i64::from(member.entry.op == Verb::Accept as u32);
+            if member.entry.op == Verb::Poll as u32 {
+                let before = self.polled.insert(completion.data, completion.result);
+                assert!(before < Some(completion.result), "results out of order: {completion:?}");
+            }
             return;
         }
         assert_eq!(completion.flags, 0, "{completion:?}");
+        assert!(completion.error != 0 || !member.is_silent(), "it was to be silent: {completion:?}");
         if exact {
             self.check_drain(number, completion);
         }
@@ -239,6 +258,11 @@ impl Oracle {
         let (flags, pushed_at) = (chain.members[place].flags(), *pushed_at);
         let finally = flags.contains(EntryFlags::FINALLY);
         let error = seen.map_or(Errno::OK, Completion::errno);
+        self.opened += opens(entry.op, error);
+        chain.loose |= chain.deadline.is_some_and(|deadline| now >= deadline);
+        if chain.loose {
+            return;
+        }
         let told = || format!("member {place} of chain {number}, {entry:?}: {seen:?}");
         if !finally && let Some(ended) = chain.ended {
             let expected = if ended == Ended::DeadlineNext { Errno::ETIMEDOUT } else { Errno::ECANCELED };
@@ -299,9 +323,16 @@ impl Oracle {
                 (_, Some(base)) if base > 1 => assert_eq!(error, Errno::EINVAL, "{}", told()),
                 (time, base) => {
                     assert!(error.is_ok() || base.is_none(), "{}", told());
-                    // Only such as have passed when they are set, or never do, are asked for here.
-                    if error.is_ok() && !finally && time != Some(u64::MAX) && chain.ended.is_none() {
-                        chain.ended = Some(Ended::DeadlineNext);
+                    if error.is_ok() && !finally && chain.ended.is_none() {
+                        chain.deadline = None;
+                        match (time, base) {
+                            (Some(u64::MAX), _) => {}
+                            (Some(0), Some(0)) => chain.ended = Some(Ended::DeadlineNext),
+                            (Some(at), Some(1)) if at <= pushed_at => chain.ended = Some(Ended::DeadlineNext),
+                            (Some(at), Some(1)) => chain.deadline = Some(at),
+                            (Some(time), _) => chain.deadline = Some(pushed_at.saturating_add(time)),
+                            (None, _) => chain.deadline = Some(0),
+                        }
                     }
                     known = Some(0);
                 }
@@ -382,5 +413,17 @@ fn is_payload(verb: Verb, argument: usize) -> bool {
         | Verb::Send
         | Verb::Recv => argument == 1,
         _ => false,
+    }
+}
+
+/// How many more descriptors are open after an entry with this verb has ended so.
+fn opens(op: u32, error: Errno) -> i64 {
+    match (Verb::from_number(op), error) {
+        (Some(Verb::Open | Verb::Socket | Verb::Accept), Errno::OK) => 1,
+        (Some(Verb::Pipe), Errno::OK) => 2,
+        // One that never ran, or had no descriptor to close, closes nothing.
+        (Some(Verb::Close), Errno::EBADF | Errno::EINVAL | Errno::ECANCELED | Errno::ETIMEDOUT) => 0,
+        (Some(Verb::Close), _) => -1,
+        _ => 0,
     }
 }
