@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn contiguous_placement_is_the_seed_s() {
+    fn contiguous_placement_is_entries_behind_one_control_block() {
         let geometry = Geometry::new(4, 8).unwrap();
         assert_eq!(geometry.contiguous_entries(), 192);
         assert_eq!(geometry.contiguous_completions(), 192 + 4 * 64);

@@ -30,6 +30,8 @@ struct Driver {
     descriptors: Vec<u64>,
     data: u64,
     oracle: Oracle,
+    /// The register that an entry was last told to save into.
+    last_saved: usize,
     pushed: u64,
     taken: u64,
 }
@@ -51,11 +53,15 @@ impl Driver {
         }
         let oracle = Oracle::new(seed.is_multiple_of(2), rig.engine.limits().chain);
         let (owed, silent) = (HashMap::new(), HashSet::new());
-        Driver { random, rig, owed, silent, descriptors, data: 0, oracle, pushed: 0, taken: 0 }
+        Driver { random, rig, owed, silent, descriptors, data: 0, oracle, last_saved: 0, pushed: 0, taken: 0 }
     }
 
     fn entry(&mut self) -> Entry {
         let (random, exact) = (&mut self.random, self.oracle.exact);
+        // A full table would leave nothing to open.
+        let open: Vec<u64> =
+            self.rig.engine.open_descriptors().map(|descriptor| descriptor.number()).collect();
+        let closes = open.len() > 3 && random.one_in(3);
         self.data += 1;
         let mut words = [0u64; 8];
         words.fill_with(|| random.next());
@@ -64,7 +70,9 @@ impl Driver {
         entry.op = random.below(33) as u32;
         // Registers are read often, or it would not show what is in them.
         let reads_register = exact && random.one_in(4);
-        if reads_register {
+        if closes {
+            entry.op = Verb::Close as u32;
+        } else if reads_register {
             entry.op = Verb::Get as u32;
         }
         entry.timeout = match random.below(6) {
@@ -93,18 +101,21 @@ impl Driver {
             }
             for argument in [0, 2, 3] {
                 if random.one_in(if reads_register { 2 } else { 6 }) {
-                    flags |= EntryFlags::load(argument, random.below(7) as usize).unwrap();
+                    let recent = self.last_saved + random.below(2) as usize;
+                    let register = if random.one_in(2) { recent } else { random.below(7) as usize };
+                    flags |= EntryFlags::load(argument, register).unwrap();
                 }
             }
             if !flags.contains(EntryFlags::MULTISHOT) && random.one_in(3) {
-                flags |= EntryFlags::save(random.below(6) as usize).unwrap();
+                self.last_saved = random.below(6) as usize;
+                flags |= EntryFlags::save(self.last_saved).unwrap();
             }
             entry.flags = flags.bits();
         }
         // Payloads name memory that exists and is long enough.
         let path = ouzel_ring::Payload::of(PATH.as_ptr()).number();
         let file = self.descriptors[random.below(self.descriptors.len() as u64) as usize];
-        entry.arguments[0] = file;
+        entry.arguments[0] = if closes { open[random.below(open.len() as u64) as usize] } else { file };
         entry.arguments[2] = random.below(3);
         entry.arguments[3] = random.below(3);
         entry.arguments[4] = if random.one_in(2) { 0 } else { file };
