@@ -10,6 +10,7 @@ use core::time::Duration;
 use rustix::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 use crate::abi::{CQ_ENTRIES_MAX, Features, Params, SQ_ENTRIES_MAX, SetupFlags};
+use crate::child::{ChildReport, probe_in_child};
 use crate::error::SetupError;
 use crate::layout::{self, Queues};
 use crate::mapping::Mapping;
@@ -76,6 +77,7 @@ pub struct Builder<'ring> {
     exact: bool,
     attached: Option<BorrowedFd<'ring>>,
     close_bound: Duration,
+    probe_first: bool,
 }
 
 impl Default for Builder<'_> {
@@ -107,6 +109,7 @@ impl<'ring> Builder<'ring> {
             exact: false,
             attached: None,
             close_bound: Self::DEFAULT_CLOSE_BOUND,
+            probe_first: false,
         }
     }
 
@@ -160,6 +163,14 @@ impl<'ring> Builder<'ring> {
         self
     }
 
+    /// Tries the calls in a child process before making the ring, so that a seccomp filter that kills is an error
+    /// ([`SetupError::WouldKill`]) instead of the end of this process; see [`probe_in_child`](crate::probe_in_child).
+    /// Costs a fork. Nothing forks without this.
+    pub const fn probe_first(mut self) -> Self {
+        self.probe_first = true;
+        self
+    }
+
     /// Maps the queues separately even where the kernel offers one mapping, as kernels before 5.4 require. For
     /// tests of that path.
     pub const fn two_mappings(mut self, two: bool) -> Self {
@@ -194,7 +205,7 @@ impl<'ring> Builder<'ring> {
     ///
     /// The kernel does not tell how large the head of its queues is; this is a little more than any needs.
     pub fn memory_size(&self) -> Result<MemorySize, SetupError> {
-        self.check()?;
+        self.check_numbers()?;
         let entries = self.entries.min(SQ_ENTRIES_MAX).next_power_of_two();
         let completion_entries = match self.completion_entries {
             Some(asked) => asked.min(CQ_ENTRIES_MAX).next_power_of_two(),
@@ -320,8 +331,12 @@ impl<'ring> Builder<'ring> {
         let mut report = StepReport::new();
         let mut steps = steps.iter().copied();
         let mut step = steps.next().unwrap_or(Step::PLAIN);
+        let mut builder = *self;
         loop {
-            let error = match self.flags(step.flags).build() {
+            let made = builder.flags(step.flags).build();
+            // One child is enough.
+            builder.probe_first = false;
+            let error = match made {
                 Ok(ring) => {
                     report.taken = step;
                     return Ok((ring, report));
@@ -334,8 +349,24 @@ impl<'ring> Builder<'ring> {
         }
     }
 
-    /// Checks what can be checked without the kernel.
+    /// Checks what can be checked without the kernel, and asks a child if that was wanted.
     fn check(&self) -> Result<(), SetupError> {
+        self.check_numbers()?;
+        if !self.probe_first {
+            return Ok(());
+        }
+        match probe_in_child() {
+            ChildReport::SetupFailed(error) => Err(error),
+            ChildReport::Killed { call, signal } => Err(SetupError::WouldKill { call, signal }),
+            ChildReport::Stuck { call } => Err(SetupError::WouldHang { call }),
+            ChildReport::NoChild { errno } => Err(SetupError::NoChild { errno }),
+            // The ring's own calls will say the same.
+            ChildReport::Works | ChildReport::EnterFailed(_) | ChildReport::RegisterFailed(_) => Ok(()),
+        }
+    }
+
+    /// Checks what can be checked without the kernel.
+    fn check_numbers(&self) -> Result<(), SetupError> {
         let unsupported = self.flags.difference(SUPPORTED);
         if !unsupported.is_empty() {
             return Err(SetupError::Unsupported { flags: unsupported });

@@ -18,17 +18,24 @@ pub(crate) struct CompletionQueue {
     tail: NonNull<AtomicU32>,
     overflow: NonNull<AtomicU32>,
     flags: Option<NonNull<AtomicU32>>,
-    mask: u32,
     capacity: u32,
-    /// 1 where every completion takes two places of 16 bytes, else 0.
-    shift: u32,
-    /// The flags that make a completion special: those of a queue of mixed sizes, else none.
-    special: u32,
-    /// How far we have read; the shared head follows.
-    local_head: u32,
-    /// How far the kernel was when we last looked.
-    known_tail: u32,
+    /// The size of a completion: 16 bytes, or 32.
+    size: usize,
+    /// The same as a power of two.
+    size_shift: u32,
+    /// Whether some completions take two places.
+    mixed: bool,
+    /// Where the next completion is; at most the array's end, from where it goes on at the beginning.
+    next: NonNull<Cqe>,
+    /// Where `take` must look further: at the array's end or where the kernel was when we last looked; where sizes
+    /// are mixed, everywhere.
+    stop: NonNull<Cqe>,
+    /// The head as it was at the array's beginning in this lap; the shared head follows.
+    lap: u32,
 }
+
+/// The size of an ordinary completion as a power of two.
+const SIZE_SHIFT: u32 = size_of::<Cqe>().trailing_zeros();
 
 impl CompletionQueue {
     /// The end of a queue at the point where its words say it is.
@@ -39,25 +46,30 @@ impl CompletionQueue {
         }
         let offsets = &params.cq_off;
         let flags = SetupFlags::from_bits_retain(params.flags);
-        let shift = u32::from(flags.contains(SetupFlags::CQE32));
-        let mixed = flags.contains(SetupFlags::CQE_MIXED);
-        let special = if mixed { CqeFlags::SKIP.union(CqeFlags::CQE_32) } else { CqeFlags::empty() };
+        let wide = u32::from(flags.contains(SetupFlags::CQE32));
+        let size_shift = SIZE_SHIFT + wide;
+        let array = ring.array(offsets.cqes, capacity << wide)?;
         let mut queue = Self {
-            completions: ring.array(offsets.cqes, capacity << shift)?,
+            completions: array,
             head: ring.word(offsets.head)?,
             tail: ring.word(offsets.tail)?,
             overflow: ring.word(offsets.overflow)?,
             // Kernels before 5.8 have no such word and say 0, which is the queue's head.
             flags: if offsets.flags == 0 { None } else { Some(ring.word(offsets.flags)?) },
-            mask: capacity - 1,
             capacity,
-            shift,
-            special: special.bits(),
-            local_head: 0,
-            known_tail: 0,
+            size: 1 << size_shift,
+            size_shift,
+            mixed: flags.contains(SetupFlags::CQE_MIXED),
+            next: array,
+            stop: array,
+            lap: 0,
         };
-        queue.local_head = queue.word(queue.head).load(Ordering::Relaxed);
-        queue.known_tail = queue.local_head;
+        let head = queue.word(queue.head).load(Ordering::Relaxed);
+        let index = head & (capacity - 1);
+        queue.lap = head.wrapping_sub(index);
+        // SAFETY: the mask keeps the index inside the array.
+        queue.next = unsafe { array.byte_add((index as usize) << size_shift) };
+        queue.stop = queue.next;
         Ok(queue)
     }
 
@@ -68,72 +80,99 @@ impl CompletionQueue {
         unsafe { pointer.as_ref() }
     }
 
-    /// Whether a completion is there.
+    /// Which place is next: at most the number of places.
     #[inline(always)]
-    fn has_next(&mut self) -> bool {
-        if self.local_head == self.known_tail {
-            // Acquire pairs with the kernel's release of the tail: the completions before it are written.
-            self.known_tail = self.word(self.tail).load(Ordering::Acquire);
-        }
-        self.local_head != self.known_tail
+    fn index(&self) -> u32 {
+        ((self.next.addr().get() - self.completions.addr().get()) >> self.size_shift) as u32
     }
 
-    /// Copies place `number` out, counted as the head counts.
+    /// How far we have read, counted as the kernel counts.
     #[inline(always)]
-    fn read(&self, number: u32) -> Cqe {
-        let index = ((number & self.mask) << self.shift) as usize;
-        // SAFETY: the mask keeps the index inside the array, and the kernel wrote this completion before it moved
-        // the tail past it and leaves it alone until we move the head.
-        unsafe { self.completions.add(index).read() }
+    fn local_head(&self) -> u32 {
+        self.lap.wrapping_add(self.index())
+    }
+
+    /// Goes on at the array's beginning if it is at the end.
+    fn wrap(&mut self) {
+        if self.index() == self.capacity {
+            self.next = self.completions;
+            self.lap = self.lap.wrapping_add(self.capacity);
+        }
     }
 
     /// Copies the next completion out without telling the kernel, so that its place stays taken.
     #[inline(always)]
     pub(crate) fn take(&mut self) -> Option<Cqe> {
-        if !self.has_next() {
-            return None;
+        if self.next == self.stop {
+            if self.mixed {
+                return self.take_wide().map(|wide| wide.cqe);
+            }
+            let ready = self.ready();
+            if ready == 0 {
+                return None;
+            }
+            self.wrap();
+            let before_the_end = ready.min(self.capacity - self.index());
+            // SAFETY: so many places are left before the array's end.
+            self.stop = unsafe { self.next.byte_add((before_the_end as usize) << self.size_shift) };
         }
-        let completion = self.read(self.local_head);
-        if completion.flags & self.special != 0 {
-            return self.take_wide().map(|wide| wide.cqe);
+        // SAFETY: the place lies inside the array, and the kernel wrote this completion before it moved the tail past
+        // it and leaves it alone until we move the head. The next one is at most the array's end.
+        unsafe {
+            let completion = self.next.read();
+            self.next = self.next.byte_add(self.size);
+            Some(completion)
         }
-        self.local_head = self.local_head.wrapping_add(1);
-        Some(completion)
     }
 
     /// Copies the next completion out with its second half, which is zero where it has none, without telling the
     /// kernel.
     pub(crate) fn take_wide(&mut self) -> Option<Cqe32> {
         let (completion, places) = self.look()?;
-        self.local_head = self.local_head.wrapping_add(places);
+        self.advance(places);
         Some(completion)
+    }
+
+    /// Goes past `places` places. The next `take` looks anew how far the kernel is.
+    fn advance(&mut self, places: u32) {
+        for _ in 0..places {
+            self.wrap();
+            // SAFETY: `wrap` leaves a place before the array's end.
+            self.next = unsafe { self.next.byte_add(self.size) };
+        }
+        self.stop = self.next;
     }
 
     /// Copies the next completion out and leaves it there; also says how many places it takes. Places that only
     /// fill a gap are passed over.
     pub(crate) fn look(&mut self) -> Option<(Cqe32, u32)> {
         loop {
-            if !self.has_next() {
+            if self.ready() == 0 {
                 return None;
             }
-            let cqe = self.read(self.local_head);
-            let special = CqeFlags::from_bits_retain(cqe.flags & self.special);
-            if special.contains(CqeFlags::SKIP) {
-                self.local_head = self.local_head.wrapping_add(1);
+            self.wrap();
+            // SAFETY: `wrap` leaves a place before the array's end, and the kernel has written it.
+            let cqe = unsafe { self.next.read() };
+            let narrow = Some((Cqe32 { cqe, extra: [0; 2] }, 1));
+            let flags = cqe.cqe_flags();
+            if self.size_shift == SIZE_SHIFT && !self.mixed {
+                return narrow;
+            }
+            if self.mixed && flags.contains(CqeFlags::SKIP) {
+                self.advance(1);
                 continue;
             }
-            if self.shift != 0 {
-                let index = ((self.local_head & self.mask) << self.shift) as usize;
-                // SAFETY: with a shift every completion has two places.
-                let second = unsafe { self.completions.add(index + 1).read() };
-                return Some((Cqe32 { cqe, extra: halves(second) }, 1));
+            if self.mixed && !flags.contains(CqeFlags::CQE_32) {
+                return narrow;
             }
-            if special.contains(CqeFlags::CQE_32) {
-                // The kernel lets none wrap around and publishes both places at once; `read` masks regardless.
-                let second = self.read(self.local_head.wrapping_add(1));
-                return Some((Cqe32 { cqe, extra: halves(second) }, 2));
+            // In a queue of mixed sizes the kernel lets none wrap around, and publishes both places at once.
+            if self.mixed && self.index() + 1 == self.capacity {
+                return narrow;
             }
-            return Some((Cqe32 { cqe, extra: [0; 2] }, 1));
+            // SAFETY: the second place is inside the array, because all completions of this queue have two or this one
+            // is not the last, and the kernel has written it.
+            let extra = halves(unsafe { self.next.add(1).read() });
+            return Some((Cqe32 { cqe, extra }, if self.mixed { 2 } else { 1 }));
         }
     }
 
@@ -152,13 +191,13 @@ impl CompletionQueue {
     /// before it writes there again.
     #[inline(always)]
     pub(crate) fn publish(&mut self) {
-        self.word(self.head).store(self.local_head, Ordering::Release);
+        self.word(self.head).store(self.local_head(), Ordering::Release);
     }
 
     /// How many completions can be taken now.
     #[inline(always)]
     pub(crate) fn ready(&self) -> u32 {
-        self.word(self.tail).load(Ordering::Acquire).wrapping_sub(self.local_head)
+        self.word(self.tail).load(Ordering::Acquire).wrapping_sub(self.local_head())
     }
 
     /// Completions the kernel has ever posted, a count that wraps around.

@@ -182,6 +182,23 @@ impl Ring {
         Ok(())
     }
 
+    /// Whether the kernel's thread sleeps and must be woken to take what was flushed: by
+    /// [`submit`](Self::submit), or by entering with [`EnterFlags::SQ_WAKEUP`]. Always false without
+    /// [`SetupFlags::SQPOLL`].
+    pub fn sq_needs_wakeup(&self) -> bool {
+        !self.wakeup().is_empty()
+    }
+
+    /// Says whether waiting counts as I/O wait in the system's figures, which it does at first (6.15). False, and
+    /// nothing is changed, if the kernel cannot tell the difference.
+    pub fn count_as_io_wait(&mut self, counts: bool) -> bool {
+        if !self.features.contains(Features::NO_IOWAIT) {
+            return false;
+        }
+        self.enter_flags.set(EnterFlags::NO_IOWAIT, !counts);
+        true
+    }
+
     /// Waits until the kernel's thread has made room in the submission queue (5.10); with
     /// [`SetupFlags::SQPOLL`] only.
     pub fn wait_for_room(&mut self) -> Result<(), EnterError> {
@@ -300,10 +317,12 @@ impl Ring {
     pub(crate) fn enter_through(&mut self, index: Option<u32>) {
         match (index, &self.fd) {
             (Some(index), _) => {
-                (self.enter_fd, self.enter_flags) = (index as i32, EnterFlags::REGISTERED_RING);
+                self.enter_fd = index as i32;
+                self.enter_flags |= EnterFlags::REGISTERED_RING;
             }
             (None, RingFd::Owned(fd)) => {
-                (self.enter_fd, self.enter_flags) = (fd.as_raw_fd(), EnterFlags::empty())
+                self.enter_fd = fd.as_raw_fd();
+                self.enter_flags -= EnterFlags::REGISTERED_RING;
             }
             (None, RingFd::Registered(_)) => {}
         }

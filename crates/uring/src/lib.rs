@@ -30,6 +30,7 @@ extern crate std;
 
 pub mod abi;
 mod builder;
+mod child;
 mod completion;
 mod enter;
 pub mod error;
@@ -44,6 +45,7 @@ mod submission;
 mod teardown;
 
 pub use builder::{Builder, MemorySize, RingMemory};
+pub use child::{Call, ChildReport, probe_in_child};
 pub use completion::Completions;
 pub use enter::{Timeout, Wait};
 pub use error::{EnterError, Full, RegisterCause, RegisterError, SetupError, WideError};

@@ -78,7 +78,7 @@ pub struct Ring {
     pub(crate) completion: CompletionQueue,
     /// What is passed to enter: the descriptor, or its registered index.
     pub(crate) enter_fd: i32,
-    /// `REGISTERED_RING`, if that is an index.
+    /// `REGISTERED_RING` if that is an index, and `NO_IOWAIT` if that was asked for.
     pub(crate) enter_flags: EnterFlags,
     pub(crate) enters: u64,
     pub(crate) flags: SetupFlags,

@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::ring;
-use ouzel_uring::{Builder, SetupError, Step};
+use common::{ring, seccomp};
+use ouzel_uring::{Builder, Call, ChildReport, SetupError, Step, probe_in_child};
 
 /// In the child: which errno the filter gives, and what the child must find.
 const CHILD: &str = "OUZEL_URING_TEST_REFUSED";
@@ -67,72 +67,49 @@ fn refused_child(errno: u32) {
     println!("the filter was met: {text}");
 }
 
-/// A seccomp filter of five instructions, set by the raw calls because no wrapper has it.
-mod seccomp {
-    use std::ffi::c_void;
+/// In the child: the call that the filter kills for.
+const DEADLY: &str = "OUZEL_URING_TEST_DEADLY";
 
-    #[repr(C)]
-    struct Instruction {
-        code: u16,
-        if_true: u8,
-        if_false: u8,
-        value: u32,
+#[test]
+fn a_filter_that_kills_is_survived() {
+    if let Some(number) = std::env::var_os(DEADLY) {
+        return deadly_child(number.to_str().and_then(|text| text.parse().ok()).expect("a number"));
     }
-
-    #[repr(C)]
-    struct Program {
-        length: u16,
-        instructions: *const Instruction,
+    if ring(4).is_none() {
+        return;
     }
-
-    const LOAD_WORD: u16 = 0x20;
-    const JUMP_IF_EQUAL: u16 = 0x15;
-    const RETURN: u16 = 0x06;
-    const ALLOW: u32 = 0x7fff_0000;
-    const FAIL_WITH: u32 = 0x0005_0000;
-    const IO_URING_SETUP: u32 = 425;
-
-    const SECCOMP: usize = if cfg!(target_arch = "x86_64") { 317 } else { 277 };
-    const SECCOMP_SET_MODE_FILTER: usize = 1;
-
-    /// Makes io_uring_setup fail with `errno` on this thread, or gives the errno that prevented it.
-    pub fn refuse_setup(errno: u32) -> Result<(), i32> {
-        rustix::thread::set_no_new_privs(true).map_err(|error| error.raw_os_error())?;
-        let filter = [
-            Instruction { code: LOAD_WORD, if_true: 0, if_false: 0, value: 0 },
-            Instruction { code: JUMP_IF_EQUAL, if_true: 0, if_false: 1, value: IO_URING_SETUP },
-            Instruction { code: RETURN, if_true: 0, if_false: 0, value: FAIL_WITH | errno },
-            Instruction { code: RETURN, if_true: 0, if_false: 0, value: ALLOW },
-        ];
-        let program = Program { length: filter.len() as u16, instructions: filter.as_ptr() };
-        let argument = std::ptr::from_ref(&program).cast::<c_void>();
-        let result = seccomp(SECCOMP_SET_MODE_FILTER, 0, argument);
-        if result == 0 { Ok(()) } else { Err(-result as i32) }
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    fn seccomp(operation: usize, flags: usize, argument: *const c_void) -> isize {
-        let result: isize;
-        // SAFETY: the kernel only reads the program that the caller built.
-        unsafe {
-            std::arch::asm!(
-                "syscall", inlateout("rax") SECCOMP as isize => result, in("rdi") operation, in("rsi") flags,
-                in("rdx") argument, lateout("rcx") _, lateout("r11") _, options(nostack)
-            );
+    assert_eq!(probe_in_child(), ChildReport::Works);
+    assert!(Builder::new(4).probe_first().build().is_ok());
+    for number in [425_u32, 426, 427] {
+        let program = std::env::current_exe().expect("the test's own path");
+        let output = std::process::Command::new(program)
+            .args(["--exact", "a_filter_that_kills_is_survived", "--nocapture", "--test-threads=1"])
+            .env(DEADLY, number.to_string())
+            .output()
+            .expect("a child");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned()
+            + String::from_utf8_lossy(&output.stderr).as_ref();
+        if text.contains("SKIPPED") {
+            eprintln!("{text}");
+            continue;
         }
-        result
+        assert!(output.status.success() && text.contains("the filter was survived"), "{number}: {text}");
     }
+}
 
-    #[cfg(target_arch = "aarch64")]
-    fn seccomp(operation: usize, flags: usize, argument: *const c_void) -> isize {
-        let result: isize;
-        // SAFETY: the kernel only reads the program that the caller built.
-        unsafe {
-            std::arch::asm!(
-                "svc 0", in("x8") SECCOMP, inlateout("x0") operation => result, in("x1") flags,
-                in("x2") argument, options(nostack)
-            );
-        }
-        result
+/// Puts a filter on this thread that kills the process for one of the calls, and asks.
+fn deadly_child(number: u32) {
+    const KILL_PROCESS: u32 = 0x8000_0000;
+    if let Err(refused) = seccomp::answer(number, KILL_PROCESS) {
+        return eprintln!("SKIPPED: no seccomp filter (errno {refused})");
     }
+    let call = [Call::Setup, Call::Enter, Call::Register][number as usize - 425];
+    assert_eq!(probe_in_child(), ChildReport::Killed { call, signal: 31 });
+    let error = Builder::new(4).probe_first().build().map(|_| ()).expect_err("a refusal");
+    assert_eq!(error, SetupError::WouldKill { call, signal: 31 });
+    let error = Builder::new(4).probe_first().first_of(&Step::ONE_THREAD).map(|_| ()).expect_err("a refusal");
+    assert_eq!(error, SetupError::WouldKill { call, signal: 31 });
+    let text = error.to_string();
+    assert!(text.contains("seccomp") && text.contains("io_uring_enter"), "{text}");
+    println!("the filter was survived: {text}");
 }

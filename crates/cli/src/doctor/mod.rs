@@ -1,15 +1,16 @@
 //! `ouzel doctor`: what this machine lets Ouzel do, why not more, and what would change that.
 //!
-//! It makes rings and throws them away, reads a few files below /proc, and changes nothing.
+//! It makes rings and throws them away, reads a few files below /proc, and changes nothing. A child process tries
+//! io_uring first, because some seccomp filters kill whoever does.
 
 mod text;
 mod verbs;
 
 use ouzel::backend::threads::{Threads, ThreadsOptions};
 use ouzel::backend::uring::{Uring, UringOptions};
-use ouzel::{Ring, abi};
+use ouzel::{BackendKind, Ring, abi};
 use ouzel_uring::abi::{CQ_ENTRIES_MAX, Opcode, SQ_ENTRIES_MAX};
-use ouzel_uring::{Builder, Probe, Step};
+use ouzel_uring::{Builder, ChildReport, Probe, Step, probe_in_child};
 use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 
@@ -43,6 +44,8 @@ pub struct RingReport {
     pub usable: bool,
     /// Why not, with the remedy.
     pub error: Option<String>,
+    /// What a child process that tried first came to; nothing else is tried where it died of it.
+    pub child: String,
     /// `kernel.io_uring_disabled`: 0 allowed, 1 for administrators and a group, 2 for nobody. `None` before 6.6.
     pub disabled: Option<u32>,
     /// `Seccomp` in /proc/self/status: 0 none, 1 strict, 2 a filter.
@@ -117,9 +120,13 @@ impl Report {
     /// Looks at this machine.
     pub fn examine() -> Report {
         let names = rustix::system::uname();
-        let (io_uring, probe) = examine_ring();
-        let backends = backends();
-        let chosen = Ring::new().ok().map(|ring| {
+        let child = probe_in_child();
+        // Trying it in this process would be the end of the report.
+        let deadly = matches!(child, ChildReport::Killed { .. } | ChildReport::Stuck { .. });
+        let (io_uring, probe) = examine_ring(&child, deadly);
+        let backends = backends(deadly.then_some(&child));
+        let ring = if deadly { Ring::builder().backend(BackendKind::Threads).build() } else { Ring::new() };
+        let chosen = ring.ok().map(|ring| {
             let choice = ring.backend();
             BackendReport { name: choice.backend.name(), usable: true, reason: choice.reason.clone() }
         });
@@ -187,12 +194,17 @@ fn number(path: &str, label: &str) -> Option<u32> {
     text.lines().find_map(|line| line.strip_prefix(label))?.trim().parse().ok()
 }
 
-fn examine_ring() -> (RingReport, Option<Probe>) {
+fn examine_ring(child: &ChildReport, deadly: bool) -> (RingReport, Option<Probe>) {
     let mut report = RingReport {
+        child: child.to_string(),
         disabled: number("/proc/sys/kernel/io_uring_disabled", ""),
         seccomp: number("/proc/self/status", "Seccomp:"),
         ..RingReport::default()
     };
+    if deadly {
+        report.error = Some(child.to_string());
+        return (report, None);
+    }
     let (ring, steps) = match Builder::new(8).first_of(&Step::ONE_THREAD) {
         Ok(made) => made,
         Err(error) => {
@@ -236,14 +248,18 @@ fn examine_ring() -> (RingReport, Option<Probe>) {
     (report, probe)
 }
 
-fn backends() -> Vec<BackendReport> {
-    let uring = Uring::new(UringOptions::default());
+/// The backends; io_uring is not tried where a child died of it.
+fn backends(deadly: Option<&ChildReport>) -> Vec<BackendReport> {
+    let refused = match deadly {
+        Some(child) => Some(child.to_string()),
+        None => Uring::new(UringOptions::default()).err().map(|error| error.to_string()),
+    };
     let threads = Threads::new(ThreadsOptions::default());
     vec![
         BackendReport {
             name: "uring",
-            usable: uring.is_ok(),
-            reason: uring.err().map_or_else(|| "a ring could be made".to_owned(), |error| error.to_string()),
+            usable: refused.is_none(),
+            reason: refused.unwrap_or_else(|| "a ring could be made".to_owned()),
         },
         BackendReport {
             name: "threads",
@@ -278,7 +294,7 @@ fn limits() -> Vec<Limit> {
             "RLIMIT_MEMLOCK",
             Resource::Memlock,
             "bytes",
-            "memory of io_uring's queues counts against it before Linux 5.12",
+            "io_uring's registered buffers count against it, and its queues before Linux 5.12 and in 6.18",
         ),
         fixed("descriptors", 1 << 20, "of a ring's table; the default is 1024. A full table is EMFILE"),
         fixed("entries", u64::from(abi::MAX_SLOTS), "of a ring's submission queue, and so steps of a chain"),

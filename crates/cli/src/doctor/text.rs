@@ -58,6 +58,7 @@ impl Report {
             None => writeln!(formatter, "  usable     yes")?,
             Some(error) => writeln!(formatter, "  usable     no: {error}")?,
         }
+        writeln!(formatter, "  child      {}", ring.child)?;
         match ring.disabled {
             Some(level) => writeln!(formatter, "  sysctl     kernel.io_uring_disabled = {level}")?,
             None => {

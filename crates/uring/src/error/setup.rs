@@ -11,6 +11,7 @@ use super::errno::{
 };
 use crate::abi::{CQ_ENTRIES_MAX, SQ_ENTRIES_MAX, SetupFlags};
 use crate::builder::MemorySize;
+use crate::child::{Call, ChildReport};
 
 /// Why a ring could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,24 @@ pub enum SetupError {
     NeedsPromise,
     /// ATTACH_WQ without a ring to attach to. Found before the call.
     NothingAttached,
+    /// A child process was killed by one of the calls, as this process would have been. Found before the call, see
+    /// [`Builder::probe_first`](crate::Builder::probe_first).
+    WouldKill {
+        /// The call.
+        call: Call,
+        /// The signal: 31 (SIGSYS) if it was a seccomp filter.
+        signal: i32,
+    },
+    /// A child process did not come back from one of the calls. Found before the call, as above.
+    WouldHang {
+        /// The call.
+        call: Call,
+    },
+    /// The child process to ask could not be made. Found before the call, as above.
+    NoChild {
+        /// Why.
+        errno: i32,
+    },
     /// This crate cannot drive rings with these flags. Found before the call.
     Unsupported {
         /// The flags in question.
@@ -145,6 +164,8 @@ impl SetupError {
             Self::Entries { .. } | Self::CompletionEntries { .. } | Self::Invalid { .. } => EINVAL,
             Self::Unsupported { .. } | Self::NotBuilt { .. } => EOPNOTSUPP,
             Self::Refused { .. } | Self::Disabled { .. } => EPERM,
+            Self::WouldKill { .. } | Self::WouldHang { .. } => EPERM,
+            Self::NoChild { errno } => errno,
             Self::Denied => EACCES,
             Self::Missing => ENOSYS,
             Self::NotPowerOfTwo { .. } | Self::Memory { .. } => EINVAL,
@@ -164,6 +185,9 @@ impl fmt::Display for SetupError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("io_uring_setup: ")?;
         match *self {
+            Self::WouldKill { call, signal } => ChildReport::Killed { call, signal }.fmt(formatter),
+            Self::WouldHang { call } => ChildReport::Stuck { call }.fmt(formatter),
+            Self::NoChild { errno } => ChildReport::NoChild { errno }.fmt(formatter),
             Self::Entries { asked } => write!(
                 formatter,
                 "{asked} submission entries: ask for 1 to {SQ_ENTRIES_MAX}, or add CLAMP to have more cut to that"

@@ -17,7 +17,7 @@ use crate::ring::Ring;
 /// A ring of buffers for the kernel to choose from.
 ///
 /// Dropping it unmaps the ring of buffers and nothing else: the group stays registered, empties as it is used, and is
-/// unregistered with [`Ring::unregister_buf_ring`].
+/// unregistered with [`Ring::unregister_buf_ring`]. A forked child does not inherit it and must not touch it.
 #[derive(Debug)]
 pub struct BufRing {
     buffers: NonNull<Buf>,

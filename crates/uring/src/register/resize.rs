@@ -3,10 +3,21 @@
 use rustix::fd::AsFd as _;
 
 use super::mapping_error;
-use crate::abi::{Params, RegisterOpcode, SetupFlags};
+use crate::abi::{Cqe, Params, RegisterOpcode, SetupFlags};
 use crate::error::{RegisterCause, RegisterError};
 use crate::layout::Queues;
 use crate::ring::{Ring, RingFd};
+
+/// The kernel begins the array of indices at a cache line.
+const LINE_BYTES: u32 = 64;
+
+/// Where the array of indices lies. The answer to a resize does not say (seen in Linux 6.18), so this follows how the
+/// kernel lays its memory out: after the completions.
+fn array_offset(params: &Params) -> u32 {
+    let wide = SetupFlags::from_bits_retain(params.flags).contains(SetupFlags::CQE32);
+    let completions = (params.cq_entries << u32::from(wide)).saturating_mul(size_of::<Cqe>() as u32);
+    params.cq_off.cqes.saturating_add(completions).checked_next_multiple_of(LINE_BYTES).unwrap_or(0)
+}
 
 impl Ring {
     /// Gives the ring queues of at least `entries` and `completion_entries` (0: twice the entries), in which
@@ -41,6 +52,9 @@ impl Ring {
         // The answer has the flags of the call; those that say how the queues are laid out are the ring's.
         params.flags = self.flags.bits();
         params.features = self.features.bits();
+        if params.sq_off.array == 0 && !self.flags.contains(SetupFlags::NO_SQARRAY) {
+            params.sq_off.array = array_offset(&params);
+        }
         match Queues::map(fd.as_fd(), &params, self.two_mappings) {
             Ok(Queues { submission, completion, mappings }) => {
                 self.submission = submission;

@@ -219,3 +219,104 @@ pub fn loopback(port: u16) -> [u8; 16] {
     address[4..8].copy_from_slice(&[127, 0, 0, 1]);
     address
 }
+
+/// A seccomp filter of five instructions, set by the raw calls because no wrapper has it.
+pub mod seccomp {
+    use std::ffi::c_void;
+
+    #[repr(C)]
+    struct Instruction {
+        code: u16,
+        if_true: u8,
+        if_false: u8,
+        value: u32,
+    }
+
+    #[repr(C)]
+    struct Program {
+        length: u16,
+        instructions: *const Instruction,
+    }
+
+    const LOAD_WORD: u16 = 0x20;
+    const JUMP_IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    const ALLOW: u32 = 0x7fff_0000;
+    const FAIL_WITH: u32 = 0x0005_0000;
+    const IO_URING_SETUP: u32 = 425;
+
+    const SECCOMP: usize = if cfg!(target_arch = "x86_64") { 317 } else { 277 };
+    const SECCOMP_SET_MODE_FILTER: usize = 1;
+
+    /// Makes io_uring_setup fail with `errno` on this thread, or gives the errno that prevented it.
+    pub fn refuse_setup(errno: u32) -> Result<(), i32> {
+        answer(IO_URING_SETUP, FAIL_WITH | errno)
+    }
+
+    /// Answers one system call in this way on this thread, or gives the errno that prevented it.
+    pub fn answer(number: u32, action: u32) -> Result<(), i32> {
+        rustix::thread::set_no_new_privs(true).map_err(|error| error.raw_os_error())?;
+        let filter = [
+            Instruction { code: LOAD_WORD, if_true: 0, if_false: 0, value: 0 },
+            Instruction { code: JUMP_IF_EQUAL, if_true: 0, if_false: 1, value: number },
+            Instruction { code: RETURN, if_true: 0, if_false: 0, value: action },
+            Instruction { code: RETURN, if_true: 0, if_false: 0, value: ALLOW },
+        ];
+        let program = Program { length: filter.len() as u16, instructions: filter.as_ptr() };
+        let argument = std::ptr::from_ref(&program).cast::<c_void>();
+        let arguments = [SECCOMP_SET_MODE_FILTER, 0, argument.expose_provenance(), 0, 0, 0];
+        let result = super::raw_call(SECCOMP, arguments);
+        if result == 0 { Ok(()) } else { Err(-result as i32) }
+    }
+}
+
+/// Runs the test `name` once more in a process of its own, where `body` is run alone, and passes on what it says. What
+/// it leaves behind, descriptors and mappings of rings, is counted.
+pub fn isolated(name: &str, body: impl FnOnce()) {
+    isolated_by(name, &[], body);
+}
+
+/// The same through a program, such as strace with its arguments.
+pub fn isolated_by(name: &str, through: &[&str], body: impl FnOnce()) {
+    const INSIDE: &str = "OUZEL_URING_TEST_ISOLATED";
+    if std::env::var_os(INSIDE).is_some_and(|inside| inside.to_str() == Some(name)) {
+        let before = (open_descriptors(), ring_mappings());
+        body();
+        let after = (open_descriptors(), ring_mappings());
+        assert_eq!(before, after, "left behind: descriptors, mappings");
+        println!("{FINISHED}");
+        return;
+    }
+    if ring(4).is_none() {
+        return;
+    }
+    let program = std::env::current_exe().expect("the test's own path");
+    let mut command = match through.split_first() {
+        None => std::process::Command::new(program),
+        Some((first, rest)) => {
+            let mut command = std::process::Command::new(first);
+            command.args(rest).arg(program);
+            command
+        }
+    };
+    let output = command
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env(INSIDE, name)
+        .output()
+        .expect("a child");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned()
+        + String::from_utf8_lossy(&output.stderr).as_ref();
+    for line in text.lines().filter(|line| line.contains("SKIPPED")) {
+        eprintln!("{line}");
+    }
+    assert!(text.contains(FINISHED), "{name} in a process of its own: {}\n{text}", output.status);
+}
+
+/// What an isolated test says at its end.
+const FINISHED: &str = "the isolated test is through";
+
+/// The descriptors open in this process.
+pub fn open_descriptors() -> usize {
+    // One of them reads the directory.
+    std::fs::read_dir("/proc/self/fd").map_or(0, |list| list.count().saturating_sub(1))
+}
