@@ -56,7 +56,8 @@ pub struct Chaos {
     /// By user data of READs and WRITEs: how they ended, which had to be given up, and which may wait.
     said: HashMap<u64, Outcome>,
     cancelled: HashSet<u64>,
-    waits_allowed: HashMap<u64, bool>,
+    /// And the index of the file.
+    waits_allowed: HashMap<u64, (bool, u32)>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -98,7 +99,20 @@ impl Chaos {
 
     /// Whether it was started as one that may wait.
     pub fn may_wait(&self, data: u64) -> Option<bool> {
-        self.waits_allowed.get(&data).copied()
+        self.waits_allowed.get(&data).map(|known| known.0)
+    }
+
+    /// The index of the file it was started on.
+    pub fn file(&self, data: u64) -> Option<u32> {
+        self.waits_allowed.get(&data).map(|known| known.1)
+    }
+
+    fn note(&mut self, step: &Step) {
+        if let (Some(data), Operation::Read { file, .. } | Operation::Write { file, .. }) =
+            (data_of(&step.operation), step.operation)
+        {
+            self.waits_allowed.insert(data, (step.may_wait, file));
+        }
     }
 
     fn ended(&mut self, operation: &Operation, outcome: Outcome) {
@@ -194,9 +208,7 @@ impl Backend for Chaos {
             1 => {
                 let step = &steps[0];
                 let outcome = self.outcome(&step.operation, false);
-                if let Some(data) = data_of(&step.operation) {
-                    self.waits_allowed.insert(data, step.may_wait);
-                }
+                self.note(step);
                 self.ended(&step.operation, outcome);
                 Started::Finished { outcome, way }
             }
@@ -205,9 +217,7 @@ impl Backend for Chaos {
                 self.runs += 1;
                 for step in &steps[..count] {
                     assert!(self.tokens.insert(step.token), "a token is used twice");
-                    if let Some(data) = data_of(&step.operation) {
-                        self.waits_allowed.insert(data, step.may_wait);
-                    }
+                    self.note(step);
                     self.running.push(Running {
                         token: step.token,
                         operation: step.operation,

@@ -30,6 +30,8 @@ struct Driver {
     descriptors: Vec<u64>,
     data: u64,
     oracle: Oracle,
+    /// Long chains of what travels in runs.
+    dense: bool,
     /// The register that an entry was last told to save into.
     last_saved: usize,
     pushed: u64,
@@ -41,10 +43,15 @@ const PATH: &[u8; 4] = b"a\0b\0";
 impl Driver {
     fn new(seed: u64) -> Driver {
         let mut random = Random(seed);
-        let entries = 1 << random.below(5);
-        let completions = 2 << random.below(5);
+        let dense = seed % 4 < 2;
+        let (entries, completions) =
+            if dense { (16, 32) } else { (1 << random.below(5), 2 << random.below(5)) };
         let origin = u32::MAX - random.below(40) as u32;
-        let limits = Limits { descriptors: 6, chain: 1 + random.below(12) as u32, in_process: true };
+        let limits = Limits {
+            descriptors: 6,
+            chain: if dense { 12 } else { 1 + random.below(12) as u32 },
+            in_process: true,
+        };
         let mut rig = Rig::over(Chaos::new(seed), entries, completions, origin, limits);
         let mut descriptors = vec![0, 1 << 32];
         for _ in 0..2 {
@@ -53,7 +60,19 @@ impl Driver {
         }
         let oracle = Oracle::new(seed.is_multiple_of(2), rig.engine.limits().chain);
         let (owed, silent) = (HashMap::new(), HashSet::new());
-        Driver { random, rig, owed, silent, descriptors, data: 0, oracle, last_saved: 0, pushed: 0, taken: 0 }
+        Driver {
+            random,
+            rig,
+            owed,
+            silent,
+            descriptors,
+            data: 0,
+            oracle,
+            dense,
+            last_saved: 0,
+            pushed: 0,
+            taken: 0,
+        }
     }
 
     fn entry(&mut self) -> Entry {
@@ -74,8 +93,12 @@ impl Driver {
             entry.op = Verb::Close as u32;
         } else if reads_register {
             entry.op = Verb::Get as u32;
+        } else if self.dense && !random.one_in(6) {
+            // What travels in runs.
+            let verbs = [Verb::Read, Verb::Write, Verb::Read, Verb::Open, Verb::Pipe, Verb::Deadline];
+            entry.op = verbs[random.below(verbs.len() as u64) as usize] as u32;
         }
-        entry.timeout = match random.below(6) {
+        entry.timeout = match random.below(if self.dense { 16 } else { 6 }) {
             0 => 0,
             1 => random.below(300),
             2 if random.one_in(50) && !exact => u64::MAX - 1,
@@ -85,10 +108,10 @@ impl Driver {
         if !random.one_in(30) {
             let mut flags = EntryFlags::empty();
             for (flag, chances) in [
-                (EntryFlags::LINK, 2),
+                (EntryFlags::LINK, if self.dense { 1 } else { 2 }),
                 (EntryFlags::HARDLINK, 8),
                 (EntryFlags::FINALLY, 8),
-                (EntryFlags::LOCAL, 8),
+                (EntryFlags::LOCAL, if exact { 2 } else { 8 }),
                 (EntryFlags::SILENT, 6),
                 (EntryFlags::DRAIN, 20),
             ] {
@@ -99,16 +122,25 @@ impl Driver {
             if matches!(Verb::from_number(entry.op), Some(Verb::Poll | Verb::Accept)) && random.one_in(2) {
                 flags = EntryFlags::MULTISHOT;
             }
-            for argument in [0, 2, 3] {
+            let arguments: &[usize] = if exact && random.one_in(8) { &[0, 1, 2, 3] } else { &[0, 2, 3] };
+            for &argument in arguments {
                 if random.one_in(if reads_register { 2 } else { 6 }) {
                     let recent = self.last_saved + random.below(2) as usize;
                     let register = if random.one_in(2) { recent } else { random.below(7) as usize };
                     flags |= EntryFlags::load(argument, register).unwrap();
                 }
             }
-            if !flags.contains(EntryFlags::MULTISHOT) && random.one_in(3) {
+            let saves = entry.op == Verb::Pipe as u32 || random.one_in(3);
+            if !flags.contains(EntryFlags::MULTISHOT) && saves {
                 self.last_saved = random.below(6) as usize;
                 flags |= EntryFlags::save(self.last_saved).unwrap();
+            }
+            if !random.one_in(12) {
+                flags = shaped(flags, self.oracle.tail());
+                // Long chains, but chains that end.
+                if self.dense && random.one_in(5) {
+                    flags -= EntryFlags::CHAINED;
+                }
             }
             entry.flags = flags.bits();
         }
@@ -121,7 +153,10 @@ impl Driver {
         entry.arguments[4] = if random.one_in(2) { 0 } else { file };
         match Verb::from_number(entry.op) {
             Some(Verb::Cancel) => {
-                entry.arguments[1] = if exact { u64::MAX } else { random.below(self.data + 1) };
+                // In exact seeds it is for nothing, or for the next member of its own chain, which it does not reach.
+                let own = entry.flags & EntryFlags::CHAINED.bits() != 0;
+                let nothing = if own { self.data + 1 } else { u64::MAX };
+                entry.arguments[1] = if exact { nothing } else { random.below(self.data + 1) };
                 entry.arguments[3] = if exact { 3 * random.below(2) } else { random.below(3) };
             }
             Some(Verb::Poll) => entry.arguments[1] = random.below(32),
@@ -355,6 +390,20 @@ impl Driver {
         assert!(self.rig.engine.backend().handles.is_empty(), "a connection is lost");
         assert!(self.rig.engine.backend().running.is_empty());
     }
+}
+
+/// These flags, made fit for a place behind a member with the flags of `tail`, if there is one.
+fn shaped(mut flags: EntryFlags, tail: Option<EntryFlags>) -> EntryFlags {
+    if flags.contains(EntryFlags::CHAINED) {
+        flags -= EntryFlags::LINK;
+    }
+    if tail.is_some() {
+        flags -= EntryFlags::LOCAL | EntryFlags::DRAIN;
+    }
+    if tail.is_some_and(|tail| tail.contains(EntryFlags::FINALLY)) {
+        flags = (flags - EntryFlags::MULTISHOT) | EntryFlags::FINALLY;
+    }
+    flags
 }
 
 fn seeds() -> u64 {

@@ -126,6 +126,12 @@ impl Oracle {
         self.chains.last().is_some_and(|chain| !chain.whole)
     }
 
+    /// The flags of the last member of a chain that waits for its end.
+    pub fn tail(&self) -> Option<EntryFlags> {
+        let chain = self.chains.last().filter(|chain| !chain.whole)?;
+        chain.members.last().map(Member::flags)
+    }
+
     /// How many members the last chain has if its end is not there.
     pub fn open_tail(&self) -> usize {
         self.chains.last().filter(|chain| !chain.whole).map_or(0, |chain| chain.members.len())
@@ -317,6 +323,7 @@ impl Oracle {
                 let mode = arguments[3];
                 let expected = if mode.is_some_and(|mode| mode > 2) { Errno::EINVAL } else { Errno::OK };
                 assert!(error == expected || mode.is_none(), "{}", told());
+                assert_eq!(known.unwrap_or(0), 0, "it reached its own chain, or nothing: {}", told());
                 known = known.or(Some(0));
             }
             Some(Verb::Deadline) => match (arguments[2], arguments[3]) {
@@ -356,6 +363,9 @@ impl Oracle {
                 known = known.or(Some(0));
             }
             Some(Verb::Read | Verb::Write) if arguments[3] == Some(entry.data) => {
+                if let (Some(file), Some(number)) = (chaos.file(entry.data), arguments[0]) {
+                    assert_eq!(file, number as u32, "another file: {}", told());
+                }
                 match chaos.said(entry.data) {
                     Some(Outcome::Done { error: said, result, extra }) => {
                         let given_up = said == Errno::ECANCELED && chaos.was_cancelled(entry.data);
