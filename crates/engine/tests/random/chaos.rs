@@ -3,7 +3,9 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use ouzel_engine::{Backend, Counters, Edge, Operation, Outcome, Place, Report, Started, Step, Token, Way};
+use ouzel_engine::{
+    Backend, Buffers, Counters, Edge, Operation, Outcome, Place, Report, Started, Step, Token, Way,
+};
 use ouzel_ring::Errno;
 
 pub struct Random(pub u64);
@@ -35,6 +37,16 @@ pub struct Running {
     cancelled: bool,
 }
 
+/// How a READ or WRITE was started.
+#[derive(Clone, Copy, Debug)]
+pub struct Begun {
+    pub may_wait: bool,
+    /// The index of its file.
+    pub file: u32,
+    /// Bytes.
+    pub length: u64,
+}
+
 /// Reports what it likes, when it likes, within the rules of the trait.
 pub struct Chaos {
     random: Random,
@@ -53,11 +65,10 @@ pub struct Chaos {
     pub willing: bool,
     /// Nothing reports.
     pub frozen: bool,
-    /// By user data of READs and WRITEs: how they ended, which had to be given up, and which may wait.
+    /// By user data of READs and WRITEs: how they ended, which had to be given up, and how they were started.
     said: HashMap<u64, Outcome>,
     cancelled: HashSet<u64>,
-    /// And the index of the file.
-    waits_allowed: HashMap<u64, (bool, u32)>,
+    started: HashMap<u64, Begun>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -83,7 +94,7 @@ impl Chaos {
             frozen: false,
             said: HashMap::new(),
             cancelled: HashSet::new(),
-            waits_allowed: HashMap::new(),
+            started: HashMap::new(),
         }
     }
 
@@ -97,21 +108,20 @@ impl Chaos {
         self.cancelled.contains(&data)
     }
 
-    /// Whether it was started as one that may wait.
-    pub fn may_wait(&self, data: u64) -> Option<bool> {
-        self.waits_allowed.get(&data).map(|known| known.0)
-    }
-
-    /// The index of the file it was started on.
-    pub fn file(&self, data: u64) -> Option<u32> {
-        self.waits_allowed.get(&data).map(|known| known.1)
+    /// How it was started.
+    pub fn begun(&self, data: u64) -> Option<Begun> {
+        self.started.get(&data).copied()
     }
 
     fn note(&mut self, step: &Step) {
-        if let (Some(data), Operation::Read { file, .. } | Operation::Write { file, .. }) =
-            (data_of(&step.operation), step.operation)
+        if let (Operation::Read { file, buffers, .. } | Operation::Write { file, buffers, .. }, Some(data)) =
+            (step.operation, data_of(&step.operation))
         {
-            self.waits_allowed.insert(data, (step.may_wait, file));
+            let length = match buffers {
+                Buffers::One(span) => span.length as u64,
+                Buffers::Many { .. } => panic!("nobody asked for pieces"),
+            };
+            self.started.insert(data, Begun { may_wait: step.may_wait, file, length });
         }
     }
 
@@ -119,7 +129,7 @@ impl Chaos {
         if let Some(data) = data_of(operation) {
             let before = self.said.insert(data, outcome);
             assert!(
-                matches!(before, None | Some(Outcome::NotRun)) && self.waits_allowed.contains_key(&data),
+                matches!(before, None | Some(Outcome::NotRun)) && self.started.contains_key(&data),
                 "{data} was run twice"
             );
         }

@@ -30,6 +30,8 @@ struct Driver {
     descriptors: Vec<u64>,
     data: u64,
     oracle: Oracle,
+    /// Completions are read after each enter, so that the oracle knows when they came.
+    prompt: bool,
     /// Long chains of what travels in runs.
     dense: bool,
     /// The register that an entry was last told to save into.
@@ -68,6 +70,7 @@ impl Driver {
             descriptors,
             data: 0,
             oracle,
+            prompt: seed % 8 < 4,
             dense,
             last_saved: 0,
             pushed: 0,
@@ -169,6 +172,7 @@ impl Driver {
                     entry.arguments[2] = match random.below(3) {
                         0 if deadline => u64::MAX,
                         1 if deadline => 0,
+                        _ if deadline => random.below(3000),
                         _ => random.below(300),
                     };
                     entry.arguments[3] = random.below(5) / 2;
@@ -266,6 +270,9 @@ impl Driver {
                 let entered = self.rig.engine.enter(submit, wait, timeout).unwrap();
                 assert!(entered.taken <= submit);
                 self.taken += u64::from(entered.taken);
+                if self.prompt {
+                    self.pop(u64::MAX);
+                }
                 let gauges = self.rig.engine.gauges();
                 let slots = self.rig.submitter.geometry().completions();
                 assert!(gauges.packets + entered.readable <= slots, "more promised than there is room for");

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use ouzel_ring::modifiers::MAX_TRANSFER;
 use ouzel_ring::{Completion, CompletionFlags, Entry, EntryFlags, Errno, REGISTERS, Verb};
 
 use crate::chaos::Chaos;
@@ -192,6 +193,9 @@ impl Oracle {
         if exact {
             self.check_drain(number, completion);
         }
+        // Neither a cancel nor a deadline reaches FINALLY entries.
+        let protected = member.flags().contains(EntryFlags::FINALLY) && member.entry.timeout == Entry::NEVER;
+        assert!(!protected || !chaos.was_cancelled(completion.data), "{completion:?}");
         let error = completion.errno();
         let refusal = self.refusal(number);
         let may_be_given_up = !exact && error == Errno::ECANCELED;
@@ -363,8 +367,11 @@ impl Oracle {
                 known = known.or(Some(0));
             }
             Some(Verb::Read | Verb::Write) if arguments[3] == Some(entry.data) => {
-                if let (Some(file), Some(number)) = (chaos.file(entry.data), arguments[0]) {
-                    assert_eq!(file, number as u32, "another file: {}", told());
+                if let Some(begun) = chaos.begun(entry.data) {
+                    assert_eq!(begun.may_wait, entry.timeout != 0, "{}", told());
+                    let file = arguments[0].is_none_or(|number| number as u32 == begun.file);
+                    let length = arguments[2].is_none_or(|length| length.min(MAX_TRANSFER) == begun.length);
+                    assert!(file && length, "with other arguments, {begun:?}: {}", told());
                 }
                 match chaos.said(entry.data) {
                     Some(Outcome::Done { error: said, result, extra }) => {
@@ -384,9 +391,6 @@ impl Oracle {
                         let refused = matches!(error, Errno::EBADF | Errno::EINVAL | Errno::EFAULT);
                         assert!(stalled || refused, "it was never started: {}", told());
                     }
-                }
-                if let Some(may_wait) = chaos.may_wait(entry.data) {
-                    assert_eq!(may_wait, entry.timeout != 0, "{}", told());
                 }
             }
             Some(_) => {}

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)] // A test that cannot go on should say where.
 #![allow(dead_code)]
 
+use std::collections::BTreeSet;
+
 use ouzel_engine::{Backend, Buffers, Edge, Operation, Outcome, Path, Report, Span, Started, Step, Token};
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::*;
@@ -157,4 +159,18 @@ impl Numbers {
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len() as u64) as usize]
     }
+}
+
+/// The names and types in directory records, sorted.
+pub fn names(records: &[u8]) -> BTreeSet<(Vec<u8>, u8)> {
+    let mut found = BTreeSet::new();
+    let mut at = 0;
+    while at < records.len() {
+        let length = u16::from_ne_bytes([records[at + 16], records[at + 17]]) as usize;
+        let name = &records[at + 19..at + length];
+        let end = name.iter().position(|byte| *byte == 0).unwrap();
+        assert!(found.insert((name[..end].to_vec(), records[at + 18])), "no name comes twice");
+        at += length;
+    }
+    found
 }

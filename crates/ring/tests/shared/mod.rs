@@ -57,6 +57,7 @@ pub struct Region {
 
 /// The words of the control block, by the names they have in `docs/abi.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code)] // Each test file uses some of them.
 pub enum Word {
     Shead,
     Ctail,

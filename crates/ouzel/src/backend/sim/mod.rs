@@ -10,6 +10,7 @@
 //! buffers count bytes of data only.
 
 mod address;
+mod files;
 mod message;
 mod names;
 mod network;
