@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::ptr::NonNull;
 
 use ouzel_ring::modifiers::MAX_PATH;
-use ouzel_ring::{Errno, Payload, Piece};
+use ouzel_ring::{Errno, Payload, Piece, has_nul};
 
 use crate::{Path, Span};
 
@@ -203,22 +203,6 @@ fn split_paths(bytes: &[u8]) -> Result<[Path; 2], Errno> {
         *path = Path { pointer: part.as_ptr(), length: part.len() };
     }
     Ok(paths)
-}
-
-/// Whether a byte is 0: eight at a time, since every path that is opened comes by here.
-#[inline]
-fn has_nul(bytes: &[u8]) -> bool {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    let has_nul = |word: &[u8; 8]| {
-        let word = u64::from_ne_bytes(*word);
-        // A borrow reaches a byte's top bit from a 0 below it, or from that byte itself if it is 0.
-        word.wrapping_sub(ONES) & !word & (ONES << 7) != 0
-    };
-    // The last word may have some bytes in common with the one before it.
-    match bytes.last_chunk() {
-        Some(last) => bytes.as_chunks().0.iter().any(has_nul) || has_nul(last),
-        None => bytes.contains(&0),
-    }
 }
 
 #[cfg(test)]

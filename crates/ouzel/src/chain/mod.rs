@@ -236,7 +236,7 @@ impl Chain {
 
     /// Adds a path to the text and returns where it starts.
     fn push_path(&mut self, path: &[u8]) -> u32 {
-        if text::has_nul(path) {
+        if ouzel_ring::has_nul(path) {
             self.body.refuse_path(path);
         }
         self.body.text.push(path)
