@@ -14,6 +14,11 @@ use ouzel_uring::{Builder, EnterError, RegisterError, Ring, Sqe, Step, Timeout};
 /// No test waits longer than this for anything.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Whether not even the plainest ring can be had here.
+pub fn refused() -> bool {
+    Builder::new(1).build().is_err()
+}
+
 /// The best ring there is, or `None` after saying why the test is skipped.
 pub fn ring(entries: u32) -> Option<Ring> {
     built(Builder::new(entries))
