@@ -229,7 +229,7 @@ fn registered_waits() {
     assert_eq!(beyond, Err(EnterError::NoSuchWait { index: 1 << 20 }));
     let begin = Instant::now();
     assert_eq!(ring.submit_and_wait_registered(1, 3), Err(EnterError::TimedOut));
-    assert!((Duration::from_millis(25)..Duration::from_secs(5)).contains(&begin.elapsed()));
+    assert!((Duration::from_millis(25)..Duration::from_secs(20)).contains(&begin.elapsed()));
     push(&mut ring, Sqe::nop().user_data(4));
     assert_eq!(ring.submit_and_wait_registered(1, 3), Ok(1));
     assert_eq!(result(&run(&mut ring, 1), 4), 0);
@@ -251,7 +251,7 @@ fn clock() {
     };
     let begin = Instant::now();
     assert_eq!(ring.submit_and_wait(1, Some(Timeout::At(until))), Err(EnterError::TimedOut));
-    assert!((Duration::from_millis(29)..Duration::from_secs(5)).contains(&begin.elapsed()));
+    assert!((Duration::from_millis(29)..Duration::from_secs(20)).contains(&begin.elapsed()));
     // A clock that stands for no time at all is refused.
     let wrong = ouzel_uring::abi::ClockRegister { clockid: 99, ..Default::default() };
     // SAFETY: this operation takes one ClockRegister and a count of 0.
@@ -314,7 +314,7 @@ fn a_ring_with_a_timeout_goes_at_once() {
     push(&mut ring, Sqe::timeout(&long, 0, TimeoutFlags::empty()));
     assert_eq!(ring.submit(), Ok(1));
     let begin = Instant::now();
-    let closed = ring.close(Duration::from_secs(5));
+    let closed = ring.close(Duration::from_secs(60));
     assert_eq!((closed.unfinished, closed.discarded), (0, 1));
-    assert!(begin.elapsed() < Duration::from_secs(4));
+    assert!(begin.elapsed() < Duration::from_secs(30));
 }
