@@ -8,7 +8,7 @@ use std::os::fd::AsFd as _;
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, Scratch, directories, one, push, result, run};
+use common::{PATIENCE, Scratch, directories, one, push, result, ring, run};
 use ouzel_uring::abi::{
     AT_FDCWD, CommandFlags, Cqe, Features, NopFlags, PollFlags, SetupFlags, TimeoutFlags, Timespec,
 };
@@ -60,6 +60,9 @@ fn defaults() {
 
 #[test]
 fn both_layouts_of_the_mappings() {
+    if ring(4).is_none() {
+        return;
+    }
     for flags in [SetupFlags::empty(), SetupFlags::NO_SQARRAY] {
         for two in [false, true] {
             let Some(mut ring) = built(Builder::new(8).flags(flags).two_mappings(two), "6.6") else { return };
@@ -70,6 +73,9 @@ fn both_layouts_of_the_mappings() {
 
 #[test]
 fn entries_of_128_bytes() {
+    if ring(4).is_none() {
+        return;
+    }
     let Some(mut ring) = built(Builder::new(4).flags(SetupFlags::SQE128), "5.19") else { return };
     laps(&mut ring);
     for number in 0..4 {
@@ -93,6 +99,9 @@ fn entries_of_128_bytes() {
 
 #[test]
 fn completions_of_32_bytes() {
+    if ring(4).is_none() {
+        return;
+    }
     let Some(mut ring) = built(Builder::new(4).flags(SetupFlags::CQE32), "5.19") else { return };
     laps(&mut ring);
     push(&mut ring, Sqe::nop().user_data(5));
@@ -105,6 +114,9 @@ fn completions_of_32_bytes() {
 
 #[test]
 fn completions_of_both_sizes() {
+    if ring(4).is_none() {
+        return;
+    }
     let flags = SetupFlags::CQE_MIXED;
     let Some(mut ring) = built(Builder::new(4).completion_entries(8).flags(flags), "6.18") else { return };
     // Odd numbers of small ones before large ones make the large ones meet the queue's end.
@@ -134,6 +146,9 @@ fn completions_of_both_sizes() {
 
 #[test]
 fn the_kernels_thread_stays_on_its_processor() {
+    if ring(4).is_none() {
+        return;
+    }
     let Some(mut ring) = built(Builder::new(4).poller(1000).poller_cpu(0), "5.11") else { return };
     push(&mut ring, Sqe::nop().user_data(1));
     assert_eq!(result(&run(&mut ring, 1), 1), 0);
@@ -211,6 +226,9 @@ fn polled_read(flags: SetupFlags) -> Option<()> {
 
 #[test]
 fn completions_are_polled_for() {
+    if ring(4).is_none() {
+        return;
+    }
     if polled_read(SetupFlags::IOPOLL).is_some() {
         polled_read(SetupFlags::IOPOLL | SetupFlags::HYBRID_IOPOLL);
     }
@@ -224,6 +242,9 @@ fn completions_are_polled_for() {
 
 #[test]
 fn workers_are_shared() {
+    if ring(4).is_none() {
+        return;
+    }
     let poller = Builder::new(4).poller(1000);
     let Some(first) = built(poller, "5.11") else { return };
     let threads = || {
@@ -245,6 +266,9 @@ fn workers_are_shared() {
 
 #[test]
 fn a_ring_in_memory_of_its_own() {
+    if ring(4).is_none() {
+        return;
+    }
     for flags in [SetupFlags::empty(), SetupFlags::NO_SQARRAY, SetupFlags::SQE128 | SetupFlags::CQE32] {
         let builder = Builder::new(64).completion_entries(512).flags(SetupFlags::NO_MMAP | flags);
         let Some(mut ring) = built(builder, "6.5") else { return };
@@ -276,6 +300,9 @@ impl Drop for Pages {
 
 #[test]
 fn a_ring_in_memory_of_the_callers() {
+    if ring(4).is_none() {
+        return;
+    }
     let builder = Builder::new(8);
     let size = builder.memory_size().expect("a size");
     let (queues, entries) = (Pages::new(size.queues), Pages::new(size.entries));
@@ -303,6 +330,9 @@ fn a_ring_in_memory_of_the_callers() {
 
 #[test]
 fn a_ring_without_a_descriptor() {
+    if ring(4).is_none() {
+        return;
+    }
     std::thread::spawn(|| {
         // More than a thread has places, so that each must give its own back.
         for _ in 0..40 {
@@ -322,6 +352,9 @@ fn a_ring_without_a_descriptor() {
 
 #[test]
 fn a_wait_for_a_batch() {
+    if ring(4).is_none() {
+        return;
+    }
     let Some(mut ring) = common::ring(8) else { return };
     let wait = Wait {
         want: 4,
@@ -360,6 +393,9 @@ fn a_wait_for_a_batch() {
 
 #[test]
 fn the_queue_calls_of_other_libraries() {
+    if ring(4).is_none() {
+        return;
+    }
     let Some(mut ring) = common::ring(4) else { return };
     for number in 0..4 {
         // SAFETY: a no-op names no memory.
@@ -403,6 +439,9 @@ fn copying_brings_back_what_did_not_fit() {
 
 #[test]
 fn waiting_need_not_count_as_io_wait() {
+    if ring(4).is_none() {
+        return;
+    }
     let Some(mut ring) = common::ring(4) else { return };
     if !ring.count_as_io_wait(false) {
         return eprintln!("SKIPPED: wants Linux 6.15");
@@ -420,6 +459,9 @@ fn waiting_need_not_count_as_io_wait() {
 
 #[test]
 fn the_kernels_thread_falls_asleep_and_is_woken() {
+    if ring(4).is_none() {
+        return;
+    }
     let Some(mut ring) = built(Builder::new(4).poller(5), "5.11") else { return };
     push(&mut ring, Sqe::nop().user_data(1));
     assert_eq!(result(&run(&mut ring, 1), 1), 0);
@@ -440,6 +482,9 @@ fn the_kernels_thread_falls_asleep_and_is_woken() {
 
 #[test]
 fn closing_cancels_and_reaps() {
+    if ring(4).is_none() {
+        return;
+    }
     let Some(mut ring) = common::ring(8) else { return };
     let (reader, mut writer) = std::io::pipe().expect("a pipe");
     let mut buffer = [7_u8; 4];
