@@ -20,7 +20,7 @@ struct Shape {
 }
 
 /// Flags that only the first member may have.
-const LEADER_ONLY: EntryFlags = EntryFlags::LOCAL.union(EntryFlags::DRAIN);
+const LEADER_ONLY: EntryFlags = EntryFlags::LOCAL.union(EntryFlags::DRAIN).union(EntryFlags::PROGRAM);
 
 /// Flags that a multishot may not have.
 const NOT_MULTISHOT: EntryFlags =

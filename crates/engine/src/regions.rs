@@ -8,13 +8,13 @@
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 
-use ouzel_ring::modifiers::MAX_PATH;
+use ouzel_ring::modifiers::{CALL_REGION, MAX_PATH};
 use ouzel_ring::{Errno, Payload, Piece, has_nul};
 
 use crate::{Path, Span};
 
-/// The most regions a ring may have, region 0 included.
-pub const MAX_REGIONS: usize = 1 << 16;
+/// The most regions a ring may have, region 0 included. The numbers above stand for the pieces of a call.
+pub const MAX_REGIONS: usize = CALL_REGION as usize;
 
 #[derive(Clone, Copy)]
 struct Region {

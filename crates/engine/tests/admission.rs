@@ -74,7 +74,7 @@ fn malformed_chains_are_refused_whole() {
         &[linked(get(1)), local(get(2))],
         &[linked(get(1)), drain(get(2))],
         &[hard(linked(get(1))), get(2)],
-        &[with(linked(get(1)), EntryFlags::from_bits_retain(1 << 25)), get(2)],
+        &[with(linked(get(1)), EntryFlags::from_bits_retain(1 << 26)), get(2)],
         &[silent(linked(with(get(1), EntryFlags::MULTISHOT))), get(2)],
         &[linked(get(1)), with(save(get(2), 0), EntryFlags::MULTISHOT)],
     ];

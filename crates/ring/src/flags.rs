@@ -29,6 +29,8 @@ bitflags! {
         const DRAIN = 1 << 23;
         /// The entry posts many completions, all but the last with MORE.
         const MULTISHOT = 1 << 24;
+        /// On the first entry of a chain: its members may run more than once, and complete when it is over.
+        const PROGRAM = 1 << 25;
     }
 
     /// The `flags` word of a [`Completion`](crate::Completion).
@@ -139,7 +141,7 @@ mod tests {
     fn bits_are_where_the_abi_says() {
         assert_eq!(EntryFlags::LINK.bits(), 1 << 18);
         assert_eq!(EntryFlags::MULTISHOT.bits(), 1 << 24);
-        assert!(EntryFlags::from_bits_retain(1 << 25).has_unknown());
+        assert!(EntryFlags::from_bits_retain(1 << 26).has_unknown());
         assert!(!EntryFlags::all().has_unknown());
     }
 }

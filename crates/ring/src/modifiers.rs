@@ -127,6 +127,39 @@ bitflags! {
     }
 }
 
+bitflags! {
+    /// Argument 3 of TEST: a [`Condition`] in the low byte, and whether it is turned round.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub struct TestFlags: u64 {
+        /// The number of the condition.
+        const CONDITION = 0xff;
+        /// The test holds if the condition does not.
+        const NOT = 1 << 8;
+    }
+
+    /// The upper half of argument 0 of CALL.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub struct CallFlags: u64 {
+        /// The last piece of the call's record receives a completion for each step.
+        const DETAILS = 1 << 32;
+    }
+}
+
+/// The most times a REPEAT runs its body.
+pub const MAX_REPEAT: u64 = 65_535;
+
+/// The most members a chain with PROGRAM, or steps a stored program, may run, each counted as often as it does.
+pub const MAX_PROGRAM_STEPS: u64 = 1 << 20;
+
+/// The most steps a stored program may have.
+pub const MAX_PROGRAM_LENGTH: usize = 256;
+
+/// The most pieces of memory a stored program may be called with.
+pub const MAX_CALL_PIECES: usize = 16;
+
+/// The region that stands for the first piece of a call in the payloads of a stored program; the other pieces follow.
+pub const CALL_REGION: u16 = 0xff00;
+
 macro_rules! modes {
     ($($(#[doc = $doc:literal])* $name:ident { $($(#[doc = $variant_doc:literal])* $variant:ident = $value:literal,)* })*) => {
         $($(#[doc = $doc])*
@@ -190,5 +223,59 @@ modes! {
         Relative = 0,
         /// Nanoseconds of the engine's monotonic clock.
         Absolute = 1,
+    }
+
+    /// Argument 4 of ADD and SUB: what becomes of a result that 64 bits do not hold.
+    Overflow {
+        /// EOVERFLOW.
+        Error = 0,
+        /// The result modulo 2^64.
+        Wrap = 1,
+        /// The nearest number there is: 0 or 2^64 - 1.
+        Saturate = 2,
+    }
+
+    /// Argument 4 of SHIFT.
+    ShiftDirection {
+        /// Towards the higher bits: times a power of two.
+        Left = 0,
+        /// Towards the lower bits: divided by a power of two.
+        Right = 1,
+    }
+
+    /// Argument 0 of TEST.
+    TestOf {
+        /// Argument 2 is tested.
+        Value = 0,
+        /// The last member that ran is, other than a TEST or REPEAT.
+        Last = 1,
+    }
+
+    /// What a TEST asks.
+    Condition {
+        /// It is 0.
+        Zero = 0,
+        /// It is not 0.
+        Positive = 1,
+        /// It equals argument 4.
+        Equal = 2,
+        /// It is less than argument 4.
+        Less = 3,
+        /// The last member moved as much as it was asked to.
+        Full = 4,
+        /// The last member succeeded and moved less than it was asked to.
+        Short = 5,
+        /// The last member failed.
+        Error = 6,
+    }
+
+    /// The lower half of argument 1 of TEST: what is done if the test holds.
+    Action {
+        /// The chain goes on; the test is its result.
+        Continue = 0,
+        /// The chain stops successfully.
+        Stop = 1,
+        /// As many members as the upper half says are skipped.
+        Skip = 2,
     }
 }

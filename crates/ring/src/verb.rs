@@ -88,6 +88,70 @@ verbs! {
     Get = 29 "GET",
     /// Sets the deadline of its own chain.
     Deadline = 30 "DEADLINE",
+    /// Reads where a symbolic link points.
+    Readlink = 31 "READLINK",
+    /// Changes a file's permissions.
+    Chmod = 32 "CHMOD",
+    /// Changes a file's owner.
+    Chown = 33 "CHOWN",
+    /// Changes a file's times.
+    Utimes = 34 "UTIMES",
+    /// Makes a file of any kind.
+    Mknod = 35 "MKNOD",
+    /// Describes a file system.
+    Statfs = 36 "STATFS",
+    /// Asks whether a file may be used.
+    Access = 37 "ACCESS",
+    /// Reads an extended attribute.
+    GetXattr = 38 "GETXATTR",
+    /// Writes an extended attribute.
+    SetXattr = 39 "SETXATTR",
+    /// Lists extended attributes.
+    ListXattr = 40 "LISTXATTR",
+    /// Removes an extended attribute.
+    RemoveXattr = 41 "REMOVEXATTR",
+    /// Locks a range of a file.
+    Lock = 42 "LOCK",
+    /// Reads an option of a socket.
+    GetSockopt = 43 "GETSOCKOPT",
+    /// Sets an option of a socket.
+    SetSockopt = 44 "SETSOCKOPT",
+    /// Tells a socket's own address.
+    Sockname = 45 "SOCKNAME",
+    /// Tells the address of a socket's peer.
+    Peername = 46 "PEERNAME",
+    /// Sends a message with an address and descriptors.
+    SendMsg = 47 "SENDMSG",
+    /// Receives a message with its address and descriptors.
+    RecvMsg = 48 "RECVMSG",
+    /// Moves bytes between a pipe and a descriptor.
+    Splice = 49 "SPLICE",
+    /// Waits for a process.
+    Wait = 50 "WAIT",
+    /// Wakes another ring.
+    Wake = 51 "WAKE",
+    /// Waits on a word of memory, or wakes who does.
+    Futex = 52 "FUTEX",
+    /// Results in a constant, for a register.
+    Set = 53 "SET",
+    /// Adds.
+    Add = 54 "ADD",
+    /// Subtracts.
+    Sub = 55 "SUB",
+    /// Takes the smaller of two.
+    Min = 56 "MIN",
+    /// Takes the bits that two have in common.
+    And = 57 "AND",
+    /// Shifts bits.
+    Shift = 58 "SHIFT",
+    /// Takes a word out of a buffer.
+    Load = 59 "LOAD",
+    /// Goes on, stops the chain or skips members, as a condition says.
+    Test = 60 "TEST",
+    /// Goes back, a bounded number of times.
+    Repeat = 61 "REPEAT",
+    /// Runs a stored program.
+    Call = 62 "CALL",
 }
 
 #[cfg(test)]

@@ -94,5 +94,6 @@ fn needs(verb: Verb) -> (&'static [Opcode], Way) {
         Verb::Bind => (&[Opcode::Bind], Way::Call),
         Verb::Listen => (&[Opcode::Listen], Way::Call),
         Verb::Shutdown => (&[Opcode::Shutdown], Way::Call),
+        _ => (&[], Way::Engine),
     }
 }
