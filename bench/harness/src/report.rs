@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::Options;
 use crate::count::Counted;
+use crate::entrants::DEPTHS;
 use crate::nops::Nop;
 use crate::race::Line;
 use crate::raw_report;
@@ -123,8 +124,8 @@ fn small_files(text: &mut String, results: &Results) -> std::fmt::Result {
     }
     writeln!(
         text,
-        "| contender | median | min..max | to liburing-c x32 | to raw | system calls | instructions | allocations |\n\
-         |---|---:|---:|---:|---:|---:|---:|---:|"
+        "| contender | median | min..max | to liburing-c x32 | to raw | system calls | instructions | allocations | result |\n\
+         |---|---:|---:|---:|---:|---:|---:|---:|---|"
     )?;
     let best = results.line("liburing-c x32");
     let raw = results.line("raw");
@@ -135,7 +136,7 @@ fn small_files(text: &mut String, results: &Results) -> std::fmt::Result {
         let ratio = |to: Option<&Line>| to.map_or("n/a".to_owned(), |to| format!("{:.2}", line.ratio_to(to)));
         writeln!(
             text,
-            "| {} | {:.0} | {low:.0}..{high:.0} | {} | {} | {} | {} | {:.2} |",
+            "| {} | {:.0} | {low:.0}..{high:.0} | {} | {} | {} | {} | {:.2} | {} |",
             line.name,
             line.median(),
             ratio(best),
@@ -143,6 +144,7 @@ fn small_files(text: &mut String, results: &Results) -> std::fmt::Result {
             counted(&line.system_calls, 2),
             counted(&line.instructions, 0),
             line.allocations,
+            line.entrant.memory.name(),
         )?;
     }
     if let (Some(raw), Some(again)) = (raw, results.line("raw (again)")) {
@@ -156,7 +158,12 @@ fn small_files(text: &mut String, results: &Results) -> std::fmt::Result {
              single rounds up to {widest:.1} %."
         )?;
     }
-    writeln!(text, "\nSystem calls, instructions (in user space) and allocations are per file.")?;
+    writeln!(
+        text,
+        "\nSystem calls, instructions (in user space) and allocations are per file. A result that is allocated is read into new \
+         memory for each\nfile; one that is reused, into memory that was there. What is allocated beside it is the contender's own."
+    )?;
+    better_way(text, results)?;
     verdict(text, results)?;
     writeln!(text, "\nHow they were set up:\n")?;
     for line in &results.race {
@@ -173,6 +180,31 @@ fn small_files(text: &mut String, results: &Results) -> std::fmt::Result {
     }
     if !reasons.is_empty() {
         writeln!(text, "\nNot counted:\n\n{}", reasons.join("\n"))?;
+    }
+    Ok(())
+}
+
+/// Ouzel beside the better of system calls and chains by hand, at each number of files in flight.
+fn better_way(text: &mut String, results: &Results) -> std::fmt::Result {
+    let Some(raw) = results.line("raw") else { return Ok(()) };
+    let mut rows = String::new();
+    for depth in DEPTHS {
+        let by_hand = results.line(&format!("liburing-c x{depth}"));
+        let (Some(ouzel), Some(by_hand)) = (results.line(&format!("ouzel x{depth}")), by_hand) else {
+            continue;
+        };
+        let better = if by_hand.median() < raw.median() { by_hand } else { raw };
+        let (low, high) = ouzel.ratio_bounds(better);
+        let (better, ratio, to_raw) = (&better.name, ouzel.ratio_to(better), ouzel.ratio_to(raw));
+        writeln!(rows, "| {depth} | {better} | {ratio:.2} | {low:.2}..{high:.2} | {to_raw:.2} |")?;
+    }
+    if !rows.is_empty() {
+        writeln!(
+            text,
+            "\nOuzel's time by that of the better of the two plain ways, the loop of system calls (raw) and chains by hand:\n\n\
+             | in flight | the better | Ouzel by it | 95 % bounds | Ouzel by raw |\n|---:|---|---:|---:|---:|\n{}",
+            rows.trim_end()
+        )?;
     }
     Ok(())
 }
