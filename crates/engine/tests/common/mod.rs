@@ -256,7 +256,7 @@ impl Rig<Scripted> {
     }
 
     pub fn with(backend: Scripted, entries: u64, completions: u64) -> Rig {
-        let limits = Limits { descriptors: 16, chain: u32::MAX, in_process: true };
+        let limits = Limits { descriptors: 16, chain: u32::MAX, in_process: true, ..Limits::default() };
         Rig::over(backend, entries, completions, u32::MAX - 2, limits)
     }
 

@@ -56,6 +56,7 @@ impl Driver {
             descriptors: 6,
             chain: if dense { 12 } else { 1 + random.below(12) as u32 },
             in_process: true,
+            ..Limits::default()
         };
         let mut rig = Rig::over(Chaos::new(seed), entries, completions, origin, limits);
         let mut descriptors = vec![0, 1 << 32];
