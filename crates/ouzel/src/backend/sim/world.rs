@@ -452,7 +452,18 @@ pub(super) fn subjects(operation: &Operation) -> [Option<u32>; 2] {
         | Operation::Stat { directory, .. }
         | Operation::Mkdir { directory, .. }
         | Operation::Remove { directory, .. }
-        | Operation::Symlink { directory, .. } => [directory, None],
+        | Operation::Symlink { directory, .. }
+        | Operation::Readlink { directory, .. }
+        | Operation::Chmod { directory, .. }
+        | Operation::Chown { directory, .. }
+        | Operation::Utimes { directory, .. }
+        | Operation::Mknod { directory, .. }
+        | Operation::Statfs { directory, .. }
+        | Operation::Access { directory, .. }
+        | Operation::GetXattr { directory, .. }
+        | Operation::SetXattr { directory, .. }
+        | Operation::ListXattr { directory, .. }
+        | Operation::RemoveXattr { directory, .. } => [directory, None],
         Operation::Rename { from, to, .. } | Operation::Link { from, to, .. } => [from, to],
         Operation::Copy { source, target, .. } => [Some(source), Some(target)],
         Operation::Bind { socket, .. }
