@@ -170,9 +170,7 @@ pub(crate) fn perform(operation: &Operation, at: BorrowedFd<'_>) -> Ended<u64> {
             let (at, name) = (attributed(directory, attribute, at, flags)?, name_of(&attribute));
             retry(|| match &at {
                 Holder::File(file) => fs::fremovexattr(file, name.as_slice()),
-                Holder::Named { path, follow: true, .. } => {
-                    fs::removexattr(path.as_slice(), name.as_slice())
-                }
+                Holder::Named { path, follow: true, .. } => fs::removexattr(path.as_slice(), name.as_slice()),
                 Holder::Named { path, .. } => fs::lremovexattr(path.as_slice(), name.as_slice()),
             })
             .map_err(|error| at.blame(error))?;

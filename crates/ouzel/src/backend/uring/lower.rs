@@ -9,13 +9,14 @@ use std::ffi::{c_char, c_void};
 use ouzel_engine::{Buffers, Directory, Edge, Operation, Path, Position};
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::{
-    AllocateFlags, LinkFlags, OpenFlags, RemoveFlags, RenameFlags, StatFlags, SyncMode, XattrFlags,
+    AllocateFlags, LinkFlags, OpenFlags, RemoveFlags, RenameFlags, StatFlags, SyncMode,
 };
 use ouzel_uring::abi::{AT_FDCWD, CURRENT_POSITION, FsyncFlags, Opcode, PollFlags};
 use ouzel_uring::{Slot, Sqe, Target};
 use rustix::fs::OFlags;
 
 use super::lengths::Lengths;
+use super::metadata::{self, Attributed};
 use super::packets::{Effect, Lowered};
 use super::setup::Features;
 use super::table::{Kind, NONE, Record, Table};
@@ -31,8 +32,6 @@ const AT_SYMLINK_FOLLOW: u32 = 0x400;
 const AT_REMOVEDIR: u32 = 0x200;
 const RENAME_NOREPLACE: u32 = 1;
 const RENAME_EXCHANGE: u32 = 2;
-const XATTR_CREATE: u32 = 1;
-const XATTR_REPLACE: u32 = 2;
 const FALLOC_FL_KEEP_SIZE: u32 = 1;
 const FALLOC_FL_PUNCH_HOLE: u32 = 2;
 /// All that `stat(2)` has, and the time of birth.
@@ -100,60 +99,17 @@ pub(super) fn route(operation: &Operation, features: &Features) -> Route {
         Operation::Shutdown { .. } => {
             call(Opcode::Shutdown, "this kernel's io_uring has no SHUTDOWN (Linux 5.11)")
         }
-        Operation::Readlink { .. } => Route::Helper("READLINK is not an io_uring operation"),
-        Operation::Chmod { .. } => Route::Helper("CHMOD is not an io_uring operation"),
-        Operation::Chown { .. } => Route::Helper("CHOWN is not an io_uring operation"),
-        Operation::Utimes { .. } => Route::Helper("UTIMES is not an io_uring operation"),
-        Operation::Mknod { .. } => Route::Helper("MKNOD is not an io_uring operation"),
-        Operation::Statfs { .. } => Route::Helper("STATFS is not an io_uring operation"),
-        Operation::Access { .. } => Route::Helper("ACCESS is not an io_uring operation"),
-        Operation::GetXattr { directory, attribute, flags, .. } => attribute_route(
-            attributed(*directory, attribute.path(), *flags),
-            [Opcode::Getxattr, Opcode::Fgetxattr],
-            features,
-        ),
-        Operation::SetXattr { directory, attribute, flags, .. } => attribute_route(
-            attributed(*directory, attribute.path(), *flags),
-            [Opcode::Setxattr, Opcode::Fsetxattr],
-            features,
-        ),
-        Operation::ListXattr { .. } => Route::Helper("LISTXATTR is not an io_uring operation"),
-        Operation::RemoveXattr { .. } => Route::Helper("REMOVEXATTR is not an io_uring operation"),
-    }
-}
-
-/// What the kernel's ring can name of a file with extended attributes.
-enum Attributed {
-    /// What this path names, from the working directory on. `None` is the directory itself.
-    Path(Option<Path>),
-    /// What is open.
-    File(u32),
-    /// A path from an open directory on, or a symbolic link itself.
-    Other,
-}
-
-#[inline]
-fn attributed(directory: Directory, path: Option<Path>, flags: XattrFlags) -> Attributed {
-    match (directory, path) {
-        (Some(file), None) => Attributed::File(file),
-        (None, path) if !flags.contains(XattrFlags::NOFOLLOW) => Attributed::Path(path),
-        _ => Attributed::Other,
-    }
-}
-
-/// Who does an operation on extended attributes that the ring has for paths and for files.
-fn attribute_route(attributed: Attributed, [path, file]: [Opcode; 2], features: &Features) -> Route {
-    let opcode = match attributed {
-        Attributed::Path(_) => path,
-        Attributed::File(_) => file,
-        Attributed::Other => {
-            return Route::Helper("io_uring takes no directory and no symbolic link for extended attributes");
-        }
-    };
-    if features.has(opcode) {
-        Route::Ring
-    } else {
-        Route::Helper("this kernel's io_uring has no extended attributes (Linux 5.19)")
+        Operation::Readlink { .. }
+        | Operation::Chmod { .. }
+        | Operation::Chown { .. }
+        | Operation::Utimes { .. }
+        | Operation::Mknod { .. }
+        | Operation::Statfs { .. }
+        | Operation::Access { .. }
+        | Operation::GetXattr { .. }
+        | Operation::SetXattr { .. }
+        | Operation::ListXattr { .. }
+        | Operation::RemoveXattr { .. } => metadata::route(operation, features),
     }
 }
 
@@ -502,31 +458,16 @@ impl Lowering<'_> {
             }
             Operation::Shutdown { socket, how } => Sqe::shutdown(self.target(socket)?, how as u64 as u32),
             Operation::GetXattr { directory, attribute, value, flags } => {
-                let (name, length) = (text(attribute.name()), value.length as u32);
-                let value = value.pointer.cast::<c_void>();
-                match attributed(directory, attribute.path(), flags) {
-                    Attributed::Path(path) => {
-                        Sqe::getxattr(path.map_or(c".".as_ptr(), text), name, value, length)
-                    }
-                    Attributed::File(file) => Sqe::fgetxattr(self.target(file)?, name, value, length),
+                match metadata::attributed(directory, attribute.path(), flags) {
+                    Attributed::Path(path) => metadata::get(path, attribute, value),
+                    Attributed::File(file) => metadata::get_of(self.target(file)?, attribute, value),
                     Attributed::Other => return Err(Errno::ENOSYS),
                 }
             }
             Operation::SetXattr { directory, attribute, value, flags } => {
-                let (name, length) = (text(attribute.name()), value.length as u32);
-                let value = value.pointer.cast::<c_void>().cast_const();
-                let mut bits = 0;
-                if flags.contains(XattrFlags::CREATE) {
-                    bits |= XATTR_CREATE;
-                }
-                if flags.contains(XattrFlags::REPLACE) {
-                    bits |= XATTR_REPLACE;
-                }
-                match attributed(directory, attribute.path(), flags) {
-                    Attributed::Path(path) => {
-                        Sqe::setxattr(path.map_or(c".".as_ptr(), text), name, value, length, bits)
-                    }
-                    Attributed::File(file) => Sqe::fsetxattr(self.target(file)?, name, value, length, bits),
+                match metadata::attributed(directory, attribute.path(), flags) {
+                    Attributed::Path(path) => metadata::set(path, attribute, value, flags),
+                    Attributed::File(file) => metadata::set_of(self.target(file)?, attribute, value, flags),
                     Attributed::Other => return Err(Errno::ENOSYS),
                 }
             }
@@ -569,7 +510,7 @@ impl Lowering<'_> {
     }
 }
 
-fn text(path: Path) -> *const c_char {
+pub(super) fn text(path: Path) -> *const c_char {
     path.pointer.cast::<c_char>()
 }
 
