@@ -69,7 +69,9 @@ impl Chain {
         let suffix = flags().skip_while(|flags| !flags.contains(EntryFlags::FINALLY));
         let broken_suffix = suffix.into_iter().any(|flags| !flags.contains(EntryFlags::FINALLY));
         broken_suffix
-            || flags().skip(1).any(|flags| flags.intersects(EntryFlags::LOCAL | EntryFlags::DRAIN))
+            || flags()
+                .skip(1)
+                .any(|flags| flags.intersects(EntryFlags::LOCAL | EntryFlags::DRAIN | EntryFlags::PROGRAM))
             || flags().any(|flags| {
                 flags.has_unknown()
                     || flags.contains(EntryFlags::CHAINED)
@@ -411,7 +413,13 @@ impl Oracle {
 /// Whether this argument of `verb` is a payload address, by the table of section 19.
 fn is_payload(verb: Verb, argument: usize) -> bool {
     match verb {
-        Verb::Stat => argument == 1 || argument == 3,
+        Verb::Stat
+        | Verb::Readlink
+        | Verb::Utimes
+        | Verb::Statfs
+        | Verb::GetXattr
+        | Verb::SetXattr
+        | Verb::ListXattr => argument == 1 || argument == 3,
         Verb::Read
         | Verb::Write
         | Verb::Open
@@ -425,7 +433,12 @@ fn is_payload(verb: Verb, argument: usize) -> bool {
         | Verb::Accept
         | Verb::Connect
         | Verb::Send
-        | Verb::Recv => argument == 1,
+        | Verb::Recv
+        | Verb::Chmod
+        | Verb::Chown
+        | Verb::Mknod
+        | Verb::Access
+        | Verb::RemoveXattr => argument == 1,
         _ => false,
     }
 }
