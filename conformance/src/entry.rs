@@ -256,3 +256,60 @@ pub fn get(value: u64) -> Entry {
 pub fn deadline(nanoseconds: u64) -> Entry {
     entry(Verb::Deadline, [0, 0, nanoseconds, TimeBase::Relative as u64, 0])
 }
+
+/// READLINK of a path.
+pub fn readlink(path: Memory, to: Memory) -> Entry {
+    entry(Verb::Readlink, [0, path.payload, path.length, to.payload, to.length])
+}
+
+/// CHMOD of a path.
+pub fn chmod(path: Memory, mode: u64) -> Entry {
+    entry(Verb::Chmod, [0, path.payload, path.length, 0, mode])
+}
+
+/// CHOWN of a path.
+pub fn chown(path: Memory, user: u32, group: u32) -> Entry {
+    let owner = u64::from(user) | u64::from(group) << 32;
+    entry(Verb::Chown, [0, path.payload, path.length, 0, owner])
+}
+
+/// UTIMES of a path.
+pub fn utimes(path: Memory, record: Memory) -> Entry {
+    entry(Verb::Utimes, [0, path.payload, path.length, record.payload, 0])
+}
+
+/// MKNOD, mode 0o644.
+pub fn mknod(path: Memory, kind: NodeKind, device: u64) -> Entry {
+    entry(Verb::Mknod, [0, path.payload, path.length, kind as u64 | 0o644, device])
+}
+
+/// STATFS of a path.
+pub fn statfs(path: Memory, record: Memory) -> Entry {
+    entry(Verb::Statfs, [0, path.payload, path.length, record.payload, 0])
+}
+
+/// ACCESS of a path.
+pub fn access(path: Memory, access: AccessFlags) -> Entry {
+    entry(Verb::Access, [0, path.payload, path.length, access.bits(), 0])
+}
+
+/// GETXATTR of what `names` (`path\0name\0`, or `name\0` with a descriptor as argument 0) says.
+pub fn getxattr(names: Memory, to: Memory) -> Entry {
+    entry(Verb::GetXattr, [0, names.payload, names.length, to.payload, to.length])
+}
+
+/// SETXATTR of what `names` says.
+pub fn setxattr(names: Memory, value: Memory, flags: XattrFlags) -> Entry {
+    let last = value.length | flags.bits();
+    entry(Verb::SetXattr, [0, names.payload, names.length, value.payload, last])
+}
+
+/// LISTXATTR of a path.
+pub fn listxattr(path: Memory, to: Memory) -> Entry {
+    entry(Verb::ListXattr, [0, path.payload, path.length, to.payload, to.length])
+}
+
+/// REMOVEXATTR of what `names` says.
+pub fn removexattr(names: Memory) -> Entry {
+    entry(Verb::RemoveXattr, [0, names.payload, names.length, 0, 0])
+}

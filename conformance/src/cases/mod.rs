@@ -1,5 +1,6 @@
 //! The programs, by topic.
 
+mod attributes;
 mod cancelling;
 mod capacity;
 mod common;
@@ -7,6 +8,7 @@ mod copying;
 mod exchange;
 mod flags;
 mod listing;
+mod metadata;
 mod names;
 mod opening;
 mod pipes;
@@ -26,6 +28,7 @@ use crate::Case;
 /// Every program.
 pub fn all() -> Vec<Case> {
     [
+        attributes::CASES,
         cancelling::CASES,
         capacity::CASES,
         common::CASES,
@@ -33,6 +36,7 @@ pub fn all() -> Vec<Case> {
         exchange::CASES,
         flags::CASES,
         listing::CASES,
+        metadata::CASES,
         names::CASES,
         opening::CASES,
         pipes::CASES,

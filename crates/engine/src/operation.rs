@@ -5,8 +5,8 @@
 //! input alike: it is never asked. This module only describes; it touches no memory.
 
 use ouzel_ring::modifiers::{
-    AllocateFlags, LinkFlags, MessageFlags, OpenFlags, PollEvents, RemoveFlags, RenameFlags, ShutdownHow,
-    StatFlags, SyncMode, Whence,
+    AccessFlags, AccessOptions, AllocateFlags, AtFlags, LinkFlags, MessageFlags, NodeKind, OpenFlags,
+    PollEvents, RemoveFlags, RenameFlags, ShutdownHow, StatFlags, SyncMode, Whence, XattrFlags,
 };
 
 /// Bytes of the submitter's that an operation reads or fills.
@@ -58,6 +58,46 @@ pub struct Path {
 
 // SAFETY: as for `Span`.
 unsafe impl Send for Path {}
+
+/// The name of an extended attribute, and the path in front of it if the file is named by one. The bytes stay valid
+/// until the operation is reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attribute {
+    pointer: *const u8,
+    path: u32,
+    name: u32,
+}
+
+// SAFETY: as for `Span`.
+unsafe impl Send for Attribute {}
+
+impl Attribute {
+    /// The attribute whose path (0 for none) and then whose name, each with its NUL, are so many bytes at `pointer`.
+    pub fn new(pointer: *const u8, path: u32, name: u32) -> Attribute {
+        Attribute { pointer, path, name }
+    }
+
+    /// The path, if there is one.
+    pub fn path(&self) -> Option<Path> {
+        (self.path > 0).then_some(Path { pointer: self.pointer, length: self.path as usize })
+    }
+
+    /// The name: 2 to [`MAX_XATTR_NAME`](ouzel_ring::modifiers::MAX_XATTR_NAME) + 1 bytes of which the last, and no
+    /// other, is NUL.
+    pub fn name(&self) -> Path {
+        Path { pointer: self.pointer.wrapping_add(self.path as usize), length: self.name as usize }
+    }
+}
+
+/// The times that UTIMES sets: of the last access, of the last change. Nanoseconds may be
+/// [`TIME_NOW`](ouzel_ring::modifiers::TIME_NOW) or [`TIME_OMIT`](ouzel_ring::modifiers::TIME_OMIT).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// Seconds since 1970.
+    pub seconds: [i64; 2],
+    /// Nanoseconds of that second.
+    pub nanoseconds: [u32; 2],
+}
 
 /// Where a relative path starts: an index of the descriptor table, or the working directory.
 pub type Directory = Option<u32>;
@@ -123,7 +163,35 @@ pub enum Operation {
     Recv { socket: u32, buffer: Span, flags: MessageFlags },
     /// SHUTDOWN.
     Shutdown { socket: u32, how: ShutdownHow },
+    /// READLINK of a path, or of `directory` itself if there is none. Result: bytes of the target; with an empty buffer
+    /// nothing is written.
+    Readlink { directory: Directory, path: Option<Path>, buffer: Span },
+    /// CHMOD of a path, or of `directory` itself if there is none.
+    Chmod { directory: Directory, path: Option<Path>, mode: u32 },
+    /// CHOWN of a path, or of `directory` itself if there is none.
+    Chown { directory: Directory, path: Option<Path>, user: Option<u32>, group: Option<u32>, flags: AtFlags },
+    /// UTIMES of a path, or of `directory` itself if there is none.
+    Utimes { directory: Directory, path: Option<Path>, times: Times, follow: bool },
+    /// MKNOD. `device` has the major number in its upper half, and is 0 where it has no meaning.
+    Mknod { directory: Directory, path: Path, kind: NodeKind, mode: u32, device: u64 },
+    /// STATFS of a path, or of `directory` itself if there is none. `record` is 96 bytes.
+    Statfs { directory: Directory, path: Option<Path>, record: Span },
+    /// ACCESS of a path, or of `directory` itself if there is none.
+    Access { directory: Directory, path: Option<Path>, access: AccessFlags, options: AccessOptions },
+    /// GETXATTR of a path, or of `directory` itself if there is none. Result: bytes of the value; with an empty buffer
+    /// nothing is written.
+    GetXattr { directory: Directory, attribute: Attribute, value: Span, flags: XattrFlags },
+    /// SETXATTR of a path, or of `directory` itself if there is none.
+    SetXattr { directory: Directory, attribute: Attribute, value: Span, flags: XattrFlags },
+    /// LISTXATTR of a path, or of `directory` itself if there is none. Result: bytes of the names; with an empty buffer
+    /// nothing is written.
+    ListXattr { directory: Directory, path: Option<Path>, buffer: Span, flags: XattrFlags },
+    /// REMOVEXATTR of a path, or of `directory` itself if there is none.
+    RemoveXattr { directory: Directory, attribute: Attribute, flags: XattrFlags },
 }
+
+// Steps are copied for every entry: one should not take more than a line of the cache.
+const _: () = assert!(size_of::<Operation>() <= 64);
 
 impl Operation {
     /// The indices this operation reserves, in the order of its results; empty for most.

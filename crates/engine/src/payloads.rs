@@ -2,13 +2,15 @@
 //! be loaded from registers. Tables only; nothing here looks at an entry.
 
 use ouzel_ring::Verb;
-use ouzel_ring::modifiers::STAT_RECORD;
+use ouzel_ring::modifiers::{STAT_RECORD, STATFS_RECORD, TIMES_RECORD};
 
 /// How long the bytes at a payload are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Length {
     /// As many bytes as this argument says.
     Argument(usize),
+    /// As many as the lower half of this argument says.
+    LowerHalf(usize),
     /// So many bytes, always.
     Fixed(u64),
 }
@@ -34,6 +36,15 @@ pub(crate) const fn payloads(verb: Verb) -> &'static [(usize, Length)] {
         | Verb::Recv
         | Verb::Call => &[(1, Length::Argument(2))],
         Verb::Stat => &[(1, Length::Argument(2)), (3, Length::Fixed(STAT_RECORD))],
+        Verb::Chmod | Verb::Chown | Verb::Mknod | Verb::Access | Verb::RemoveXattr => {
+            &[(1, Length::Argument(2))]
+        }
+        Verb::Readlink => &[(1, Length::Argument(2)), (3, Length::Argument(4))],
+        Verb::Utimes => &[(1, Length::Argument(2)), (3, Length::Fixed(TIMES_RECORD))],
+        Verb::Statfs => &[(1, Length::Argument(2)), (3, Length::Fixed(STATFS_RECORD))],
+        Verb::GetXattr | Verb::SetXattr | Verb::ListXattr => {
+            &[(1, Length::Argument(2)), (3, Length::LowerHalf(4))]
+        }
         Verb::Load => &[(1, Length::Argument(4))],
         _ => &[],
     }

@@ -8,10 +8,10 @@
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 
-use ouzel_ring::modifiers::{CALL_REGION, MAX_CALL_PIECES, MAX_PATH};
+use ouzel_ring::modifiers::{CALL_REGION, MAX_CALL_PIECES, MAX_PATH, MAX_XATTR_NAME};
 use ouzel_ring::{Errno, Payload, Piece, has_nul};
 
-use crate::{Path, Span};
+use crate::{Attribute, Path, Span};
 
 /// The most regions a ring may have, region 0 included. The numbers above stand for the pieces of a call.
 pub const MAX_REGIONS: usize = CALL_REGION as usize;
@@ -199,6 +199,31 @@ impl Regions {
         split_paths(self.text(payload, length, scratch)?)
     }
 
+    /// The name of an extended attribute, and the path in front of it if there is one, in `length` bytes at `payload`.
+    pub(crate) fn attribute(
+        &self,
+        payload: u64,
+        length: u64,
+        scratch: &mut Scratch,
+    ) -> Result<Attribute, Errno> {
+        if length > MAX_PATH + MAX_XATTR_NAME + 1 {
+            return Err(Errno::ENAMETOOLONG);
+        }
+        split_attribute(self.text(payload, length, scratch)?)
+    }
+
+    /// A small record at `payload`, read once.
+    pub(crate) fn record<const LENGTH: usize>(&self, payload: u64) -> Result<[u8; LENGTH], Errno> {
+        let span = self.span(payload, LENGTH as u64)?;
+        let mut record = [0; LENGTH];
+        for (at, byte) in record.iter_mut().enumerate() {
+            // SAFETY: in region 0 the pusher of the entry promised readable bytes; another region's are by the promise
+            // of `add`. Volatile as in `copy_out`.
+            *byte = unsafe { span.pointer.add(at).read_volatile() };
+        }
+        Ok(record)
+    }
+
     /// Bytes that will be parsed: in place in region 0, copied from any other.
     fn text<'a>(&self, payload: u64, length: u64, scratch: &'a mut Scratch) -> Result<&'a [u8], Errno> {
         let span = self.span(payload, length)?;
@@ -319,6 +344,28 @@ fn split_paths(bytes: &[u8]) -> Result<[Path; 2], Errno> {
     Ok(paths)
 }
 
+/// Splits `bytes` into a path, if there are two parts, and the name of an attribute.
+fn split_attribute(bytes: &[u8]) -> Result<Attribute, Errno> {
+    let name = match bytes.split_last() {
+        Some((0, rest)) => rest.iter().position(|byte| *byte == 0).map_or(0, |nul| nul + 1),
+        _ => return Err(Errno::EINVAL),
+    };
+    let (path, length) = (name as u64, (bytes.len() - name) as u64);
+    if has_nul(&bytes[name..bytes.len() - 1]) {
+        return Err(Errno::EINVAL);
+    }
+    if path == 1 {
+        return Err(Errno::ENOENT);
+    }
+    if path > MAX_PATH {
+        return Err(Errno::ENAMETOOLONG);
+    }
+    if length == 1 || length > MAX_XATTR_NAME + 1 {
+        return Err(Errno::ERANGE);
+    }
+    Ok(Attribute::new(bytes.as_ptr(), path as u32, length as u32))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -358,6 +405,30 @@ mod tests {
         assert_eq!(lengths(b"a\0\0"), Err(Errno::ENOENT));
         assert_eq!(lengths(b"\0a\0"), Err(Errno::ENOENT));
         assert_eq!(lengths(b"a\0b\0c\0"), Err(Errno::EINVAL));
+    }
+
+    #[test]
+    fn an_attribute_has_a_name_and_perhaps_a_path() {
+        let lengths = |bytes: &[u8]| {
+            split_attribute(bytes)
+                .map(|attribute| (attribute.path().map(|path| path.length), attribute.name().length))
+        };
+        assert_eq!(lengths(b"user.a\0"), Ok((None, 7)));
+        assert_eq!(lengths(b"a\0user.a\0"), Ok((Some(2), 7)));
+        for bytes in [&b""[..], b"a", b"a\0b", b"a\0b\0c\0", b"a\0\0b\0"] {
+            assert_eq!(lengths(bytes), Err(Errno::EINVAL), "{bytes:?}");
+        }
+        assert_eq!(lengths(b"\0a\0"), Err(Errno::ENOENT));
+        assert_eq!(lengths(b"\0"), Err(Errno::ERANGE));
+        assert_eq!(lengths(b"a\0\0"), Err(Errno::ERANGE));
+        for (path, name, expected) in [
+            (4095, 255, Ok((Some(4096), 256))),
+            (4096, 255, Err(Errno::ENAMETOOLONG)),
+            (4095, 256, Err(Errno::ERANGE)),
+        ] {
+            let bytes = [vec![b'p'; path], vec![0], vec![b'n'; name], vec![0]].concat();
+            assert_eq!(lengths(&bytes), expected);
+        }
     }
 
     #[test]

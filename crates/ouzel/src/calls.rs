@@ -18,7 +18,10 @@ use crate::ring::Ring;
 use crate::stat::FileStat;
 
 impl<M> Ring<M> {
-    fn call<T: Kind>(&mut self, build: impl FnOnce(&mut Chain) -> Reg<T>) -> Result<T::Value, Error> {
+    pub(crate) fn call<T: Kind>(
+        &mut self,
+        build: impl FnOnce(&mut Chain) -> Reg<T>,
+    ) -> Result<T::Value, Error> {
         let (value, done, _) = self.call_with(build)?;
         self.spare = Some(done.into_chain());
         Ok(value)
@@ -35,7 +38,7 @@ impl<M> Ring<M> {
         Ok((value, done, reg))
     }
 
-    fn fill(&mut self, build: impl FnOnce(&mut Chain) -> Reg<usize>) -> Result<Buffer, Error> {
+    pub(crate) fn fill(&mut self, build: impl FnOnce(&mut Chain) -> Reg<usize>) -> Result<Buffer, Error> {
         let (_, mut done, reg) = self.call_with(build)?;
         let buffer = done.take(reg).unwrap_or_default();
         self.spare = Some(done.into_chain());

@@ -3,10 +3,11 @@
 use ouzel_engine::{EventKind, Way};
 use ouzel_ring::{Completion, Descriptor, Errno, Verb};
 
-use crate::chain::{Chain, Fd, Reg, Stat, Unit};
+use crate::chain::{Chain, Fd, Reg, Stat, Statfs, Unit};
 use crate::directory::Entries;
 use crate::error::{Error, OperationError};
 use crate::stat::FileStat;
+use crate::statfs::FileSystemStat;
 use crate::{Buffer, BuildError};
 
 mod sealed {
@@ -14,6 +15,7 @@ mod sealed {
     impl Sealed for super::Fd {}
     impl Sealed for super::Unit {}
     impl Sealed for super::Stat {}
+    impl Sealed for super::Statfs {}
     impl Sealed for usize {}
     impl Sealed for u64 {}
 }
@@ -60,6 +62,13 @@ impl Kind for Stat {
     type Value = FileStat;
     fn value(_: &Completion, _: bool, buffer: Option<&Buffer>) -> Option<FileStat> {
         FileStat::from_record(buffer?)
+    }
+}
+
+impl Kind for Statfs {
+    type Value = FileSystemStat;
+    fn value(_: &Completion, _: bool, buffer: Option<&Buffer>) -> Option<FileSystemStat> {
+        FileSystemStat::from_record(buffer?)
     }
 }
 

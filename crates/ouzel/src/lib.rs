@@ -33,17 +33,19 @@ mod error;
 mod explain;
 mod fork;
 mod memory;
+mod metadata;
 mod raw;
 mod ring;
 mod select;
 mod stat;
+mod statfs;
 
 pub use address::SocketAddress;
 pub use buffer::Buffer;
 pub use builder::RingBuilder;
 pub use chain::{
-    Chain, Count, Data, Directory, Distance, Fd, File, MAX_STEPS, Offset, OpenOptions, Reg, Stat, Target,
-    Unit,
+    Chain, Count, Data, Directory, Distance, Fd, File, MAX_STEPS, Offset, OpenOptions, Reg, SetTime, Stat,
+    Statfs, Target, Times, Unit,
 };
 pub use directory::{DirectoryEntry, Entries};
 pub use done::{Done, Kind};
@@ -55,3 +57,4 @@ pub use raw::{Movable, Pinned, RawRing, TEARDOWN_BOUND, Teardown, leaked_operati
 pub use ring::{Rejected, Ring, Ticket};
 pub use select::{BackendKind, Choice};
 pub use stat::FileStat;
+pub use statfs::FileSystemStat;

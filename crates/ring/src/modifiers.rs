@@ -24,6 +24,33 @@ pub const MAX_ADDRESS: u64 = 128;
 /// Bytes of the record that STAT fills: the layout of Linux's `struct statx`.
 pub const STAT_RECORD: u64 = 256;
 
+/// Bytes of the record that UTIMES reads: `struct timespec`, for the last access and for the last change.
+pub const TIMES_RECORD: u64 = 32;
+
+/// Bytes of the record that STATFS fills.
+pub const STATFS_RECORD: u64 = 96;
+
+/// The nanoseconds in a record of UTIMES that mean "now" (`UTIME_NOW`).
+pub const TIME_NOW: u64 = 0x3fff_ffff;
+
+/// The nanoseconds in a record of UTIMES that mean "leave this time as it is" (`UTIME_OMIT`).
+pub const TIME_OMIT: u64 = 0x3fff_fffe;
+
+/// The user or group in argument 4 of CHOWN that means "leave it as it is".
+pub const OWNER_OMIT: u32 = u32::MAX;
+
+/// The most bytes of the name of an extended attribute, without its NUL (`XATTR_NAME_MAX`).
+pub const MAX_XATTR_NAME: u64 = 255;
+
+/// The most bytes of the value of an extended attribute, and of a list of names (`XATTR_SIZE_MAX`).
+pub const MAX_XATTR_VALUE: u64 = 65_536;
+
+/// The highest major number of a device in argument 4 of MKNOD.
+pub const MAX_DEVICE_MAJOR: u64 = 0xfff;
+
+/// The highest minor number of a device in argument 4 of MKNOD.
+pub const MAX_DEVICE_MINOR: u64 = 0xf_ffff;
+
 bitflags! {
     /// Argument 4 of READ and WRITE.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -128,6 +155,69 @@ bitflags! {
 }
 
 bitflags! {
+    /// Argument 3 of CHOWN and argument 4 of UTIMES.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub struct AtFlags: u64 {
+        /// A symbolic link in the last place is changed itself.
+        const NOFOLLOW = 1 << 0;
+    }
+
+    /// Argument 3 of ACCESS: what is asked. The values are those of `access(2)`; none asks whether the file exists.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub struct AccessFlags: u64 {
+        /// May it be executed, or a directory searched?
+        const EXECUTE = 1 << 0;
+        /// May it be written?
+        const WRITE = 1 << 1;
+        /// May it be read?
+        const READ = 1 << 2;
+    }
+
+    /// Argument 4 of ACCESS.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub struct AccessOptions: u64 {
+        /// A symbolic link in the last place is asked about itself.
+        const NOFOLLOW = 1 << 0;
+        /// With the effective user and group of the process, not the real ones.
+        const EFFECTIVE = 1 << 1;
+    }
+
+    /// The upper half of argument 4 of GETXATTR, SETXATTR, LISTXATTR and REMOVEXATTR.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub struct XattrFlags: u64 {
+        /// A symbolic link in the last place of the path is meant itself.
+        const NOFOLLOW = 1 << 32;
+        /// SETXATTR: an existing attribute is EEXIST.
+        const CREATE = 1 << 33;
+        /// SETXATTR: a missing attribute is ENODATA.
+        const REPLACE = 1 << 34;
+    }
+
+    /// How a file system is mounted, in the record of STATFS. The values are those of `statfs(2)`; other bits may be set.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub struct MountFlags: u32 {
+        /// Nothing can be changed.
+        const READ_ONLY = 0x1;
+        /// The bits that change the user or group of a program count for nothing.
+        const NO_SETUID = 0x2;
+        /// Devices cannot be opened.
+        const NO_DEVICES = 0x4;
+        /// Programs cannot be executed.
+        const NO_EXECUTE = 0x8;
+        /// Everything written is durable at once.
+        const SYNCHRONOUS = 0x10;
+        /// Times of last access are not kept.
+        const NO_ACCESS_TIMES = 0x400;
+        /// Times of last access are not kept for directories.
+        const NO_DIRECTORY_ACCESS_TIMES = 0x800;
+        /// Times of last access are kept now and then.
+        const RELATIVE_ACCESS_TIMES = 0x1000;
+        /// Symbolic links are not followed.
+        const NO_SYMLINK_FOLLOW = 0x2000;
+    }
+}
+
+bitflags! {
     /// Argument 3 of TEST: a [`Condition`] in the low byte, and whether it is turned round.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
     pub struct TestFlags: u64 {
@@ -205,6 +295,20 @@ modes! {
         Send = 1,
         /// Neither.
         Both = 2,
+    }
+
+    /// The kind of file in argument 3 of MKNOD, beside its permissions. The values are those of `mknod(2)`.
+    NodeKind {
+        /// A pipe with a name.
+        Fifo = 0o010_000,
+        /// A character device.
+        Character = 0o020_000,
+        /// A block device.
+        Block = 0o060_000,
+        /// An empty regular file.
+        Regular = 0o100_000,
+        /// The name of a unix socket that nobody is bound to.
+        Socket = 0o140_000,
     }
 
     /// Argument 3 of CANCEL.

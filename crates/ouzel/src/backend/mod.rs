@@ -2,6 +2,7 @@
 
 pub mod fault;
 mod memory;
+mod metadata;
 mod random;
 pub mod sim;
 mod sync_range;
@@ -18,7 +19,7 @@ use ouzel_ring::Errno;
 /// # Safety
 ///
 /// [`Ring`](crate::Ring) hands buffers out as filled to the length that was reported. An implementation reports a
-/// result for an operation that fills memory (READ, RECV, READDIR, STAT) only if it, or the kernel on its behalf, has
+/// result for an operation that fills memory (READ, RECV, READDIR, STAT, READLINK, STATFS, GETXATTR, LISTXATTR) only if it, or the kernel on its behalf, has
 /// written that many bytes from the start of the operation's buffer; and it touches an operation's memory only between
 /// its start and its last report.
 pub unsafe trait HostBackend: Backend + Send {

@@ -7,6 +7,7 @@
 
 mod arguments;
 mod layout;
+mod metadata;
 mod operations;
 mod step;
 mod text;
@@ -17,11 +18,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ouzel_engine::Event;
-use ouzel_ring::modifiers::STAT_RECORD;
+use ouzel_ring::modifiers::{STAT_RECORD, STATFS_RECORD};
 use ouzel_ring::{Completion, Payload, Verb};
 
 pub use arguments::{Count, Data, Directory, Distance, File, Offset, OpenOptions, Target};
 pub(crate) use layout::Layout;
+pub use metadata::{SetTime, Times};
 pub(crate) use step::{Marks, Memory, Need, Shape, Step};
 pub(crate) use text::Text;
 
@@ -39,9 +41,14 @@ pub enum Unit {}
 #[derive(Clone, Copy, Debug)]
 pub enum Stat {}
 
+/// What a step returns, at compile time: a description of a file system.
+#[derive(Clone, Copy, Debug)]
+pub enum Statfs {}
+
 /// The result of a step: known to the chain now, to us when the chain is done.
 ///
-/// `T` says what it is: [`Fd`], `usize` (a count of bytes), `u64` (a position or events), [`Unit`] or [`Stat`].
+/// `T` says what it is: [`Fd`], `usize` (a count of bytes), `u64` (a position or events), [`Unit`], [`Stat`] or
+/// [`Statfs`].
 pub struct Reg<T> {
     pub(crate) chain: u64,
     pub(crate) step: u16,
@@ -284,8 +291,7 @@ impl Body {
         self.failed |= failed;
         let filled = match step.payload {
             Memory::Room(buffer) => Some((buffer, completion.result as usize)),
-            // STAT has filled its whole record, or none of it.
-            _ if !failed => step.record.map(|record| (record, STAT_RECORD as usize)),
+            _ if !failed => step.record.zip(written(step.shape.verb(), &completion)),
             _ => None,
         };
         if let Some((buffer, length)) = filled
@@ -332,6 +338,17 @@ impl Body {
     #[inline(never)]
     fn fail(&mut self, error: BuildError) {
         self.error.get_or_insert(error);
+    }
+}
+
+/// How many bytes a step that succeeded has written where its argument 3 points; `None` if it only reads there.
+fn written(verb: Verb, completion: &Completion) -> Option<usize> {
+    match verb {
+        // They have filled their whole record.
+        Verb::Stat => Some(STAT_RECORD as usize),
+        Verb::Statfs => Some(STATFS_RECORD as usize),
+        Verb::Readlink | Verb::GetXattr | Verb::ListXattr => Some(completion.result as usize),
+        _ => None,
     }
 }
 

@@ -7,11 +7,13 @@
 //!
 //! Where it is not Linux, on purpose: permissions are ignored (as for root); directories are listed in the order in which
 //! names were made; a port is free when its last socket is closed (no TIME_WAIT); urgent data is EOPNOTSUPP; socket
-//! buffers count bytes of data only.
+//! buffers count bytes of data only; files have any number of extended attributes; pipes and sockets without a name have
+//! no mode, owner and times to be changed.
 
 mod address;
 mod files;
 mod message;
+mod metadata;
 mod names;
 mod network;
 mod options;

@@ -73,7 +73,9 @@ impl Tree {
             Kind::Directory(_) if flags.intersects(OpenFlags::WRITE | OpenFlags::TRUNCATE) => {
                 return Err(Errno::EISDIR);
             }
-            Kind::Socket(_) => return Err(Errno::ENXIO),
+            Kind::Socket(_) | Kind::Device { .. } => return Err(Errno::ENXIO),
+            // What has no length is not emptied.
+            Kind::Fifo(_) => return Ok(number),
             _ => {}
         }
         if flags.contains(OpenFlags::TRUNCATE) {
@@ -85,7 +87,7 @@ impl Tree {
 
     /// Sets the times that a change of a file's bytes sets.
     pub(super) fn modify(&mut self, number: u64) {
-        let now = self.now;
+        let now = self.instant();
         if let Ok(inode) = self.inode_mut(number) {
             inode.modified = now;
             inode.changed = now;

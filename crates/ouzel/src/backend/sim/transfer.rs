@@ -205,7 +205,7 @@ impl World {
                 };
                 Ok(pages.read(at, count))
             }
-            Object::Reader(pipe) => {
+            Object::Reader(pipe) | Object::Both(pipe) => {
                 let found = self.pipes.get(&pipe).ok_or(Errno::EBADF)?;
                 if found.is_empty() && found.writers > 0 {
                     return Err(Stop::Wait(vec![Key::Pipe(pipe)]));
@@ -221,7 +221,7 @@ impl World {
     fn take(&mut self, id: u64, object: Object, position: Position, count: u64) {
         match object {
             Object::Inode(number) => {
-                let now = self.tree.now;
+                let now = self.tree.instant();
                 if let Ok(inode) = self.tree.inode_mut(number) {
                     inode.accessed = now;
                 }
@@ -231,7 +231,7 @@ impl World {
                     opened.position += count;
                 }
             }
-            Object::Reader(pipe) => {
+            Object::Reader(pipe) | Object::Both(pipe) => {
                 if let Some(found) = self.pipes.get_mut(&pipe) {
                     found.consume(count as usize);
                     self.network.touched.push(Key::Pipe(pipe));
@@ -246,7 +246,7 @@ impl World {
     fn put(&mut self, id: u64, object: Object, position: Position, data: &[u8]) -> Result<u64, Stop> {
         match object {
             Object::Inode(number) => Ok(self.put_file(id, number, position, data)?),
-            Object::Writer(pipe) => {
+            Object::Writer(pipe) | Object::Both(pipe) => {
                 if data.is_empty() {
                     return Ok(0);
                 }

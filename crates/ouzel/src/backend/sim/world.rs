@@ -22,6 +22,8 @@ pub(super) enum Object {
     Inode(u64),
     Reader(u64),
     Writer(u64),
+    /// Both ends of a pipe that has a name.
+    Both(u64),
     Socket(u64),
 }
 
@@ -67,7 +69,7 @@ pub(super) struct World {
     pub(super) open: BTreeMap<u64, Opened>,
     table: BTreeMap<u32, u64>,
     descriptors: u32,
-    next: u64,
+    pub(super) next: u64,
     pub(super) largest_file: u64,
     pub(super) whole_writes: bool,
 }
@@ -123,8 +125,15 @@ impl World {
     pub(super) fn add(&mut self, object: Object, flags: OpenFlags) -> u64 {
         match object {
             Object::Inode(number) => self.tree.hold(number),
-            Object::Reader(pipe) => drop(self.pipes.get_mut(&pipe).map(|pipe| pipe.readers += 1)),
-            Object::Writer(pipe) => drop(self.pipes.get_mut(&pipe).map(|pipe| pipe.writers += 1)),
+            Object::Reader(pipe) | Object::Writer(pipe) | Object::Both(pipe) => {
+                if let Some(pipe) = self.pipes.get_mut(&pipe) {
+                    pipe.readers += u32::from(!matches!(object, Object::Writer(_)));
+                    pipe.writers += u32::from(!matches!(object, Object::Reader(_)));
+                    if let Some(inode) = pipe.inode {
+                        self.tree.hold(inode);
+                    }
+                }
+            }
             Object::Socket(_) => {}
         }
         self.next += 1;
@@ -149,17 +158,25 @@ impl World {
         self.open.remove(&id);
         match object {
             Object::Inode(number) => self.tree.drop_hold(number),
-            Object::Reader(id) | Object::Writer(id) => {
+            Object::Reader(id) | Object::Writer(id) | Object::Both(id) => {
                 if let Some(pipe) = self.pipes.get_mut(&id) {
-                    if matches!(object, Object::Reader(_)) {
+                    if !matches!(object, Object::Writer(_)) {
                         pipe.readers -= 1;
                         pipe.departures += 1;
-                    } else {
+                    }
+                    if !matches!(object, Object::Reader(_)) {
                         pipe.writers -= 1;
                         pipe.arrivals += 1;
                     }
-                    if pipe.readers + pipe.writers == 0 {
+                    let (inode, gone) = (pipe.inode, pipe.readers + pipe.writers == 0);
+                    if gone {
                         self.pipes.remove(&id);
+                    }
+                    if let Some(inode) = inode {
+                        if gone {
+                            self.tree.vacate_fifo(inode);
+                        }
+                        self.tree.drop_hold(inode);
                     }
                     self.network.touched.push(Key::Pipe(id));
                 }
@@ -234,7 +251,8 @@ impl World {
             Operation::Open { path, flags, mode, into, .. } => {
                 let start = self.start_of(first)?;
                 let number = self.tree.open(start, &memory::path(path), flags, mode)?;
-                let id = self.add(Object::Inode(number), flags);
+                let object = self.object_behind(number, flags)?;
+                let id = self.add(object, flags);
                 self.install(into, id);
                 Ok((0, 0))
             }
@@ -333,7 +351,7 @@ impl World {
                 let socket = self.socket_of(first)?;
                 self.network.shutdown(socket, how)?;
             }
-            _ => return Err(Errno::ENOSYS),
+            _ => result = self.metadata(operation, first)?,
         }
         Ok((result, 0))
     }
@@ -397,6 +415,13 @@ impl World {
                 events.set(PollEvents::HANGUP, pipe.writers == 0);
                 (events, (pipe.arrivals, 0), Some(Key::Pipe(id)))
             }
+            Object::Both(id) => {
+                let Some(pipe) = self.pipes.get(&id) else { return (PollEvents::ERROR, (0, 0), None) };
+                let mut events = PollEvents::empty();
+                events.set(PollEvents::IN, !pipe.is_empty());
+                events.set(PollEvents::OUT, !pipe.is_full());
+                (events, (pipe.arrivals, pipe.departures), Some(Key::Pipe(id)))
+            }
             Object::Writer(id) => {
                 let Some(pipe) = self.pipes.get(&id) else { return (PollEvents::ERROR, (0, 0), None) };
                 let mut events = PollEvents::empty();
@@ -452,7 +477,18 @@ pub(super) fn subjects(operation: &Operation) -> [Option<u32>; 2] {
         | Operation::Stat { directory, .. }
         | Operation::Mkdir { directory, .. }
         | Operation::Remove { directory, .. }
-        | Operation::Symlink { directory, .. } => [directory, None],
+        | Operation::Symlink { directory, .. }
+        | Operation::Readlink { directory, .. }
+        | Operation::Chmod { directory, .. }
+        | Operation::Chown { directory, .. }
+        | Operation::Utimes { directory, .. }
+        | Operation::Mknod { directory, .. }
+        | Operation::Statfs { directory, .. }
+        | Operation::Access { directory, .. }
+        | Operation::GetXattr { directory, .. }
+        | Operation::SetXattr { directory, .. }
+        | Operation::ListXattr { directory, .. }
+        | Operation::RemoveXattr { directory, .. } => [directory, None],
         Operation::Rename { from, to, .. } | Operation::Link { from, to, .. } => [from, to],
         Operation::Copy { source, target, .. } => [Some(source), Some(target)],
         Operation::Bind { socket, .. }

@@ -191,7 +191,18 @@ impl Threads {
             | Operation::Stat { directory, .. }
             | Operation::Mkdir { directory, .. }
             | Operation::Remove { directory, .. }
-            | Operation::Symlink { directory, .. } => (self.directory(directory)?, None),
+            | Operation::Symlink { directory, .. }
+            | Operation::Readlink { directory, .. }
+            | Operation::Chmod { directory, .. }
+            | Operation::Chown { directory, .. }
+            | Operation::Utimes { directory, .. }
+            | Operation::Mknod { directory, .. }
+            | Operation::Statfs { directory, .. }
+            | Operation::Access { directory, .. }
+            | Operation::GetXattr { directory, .. }
+            | Operation::SetXattr { directory, .. }
+            | Operation::ListXattr { directory, .. }
+            | Operation::RemoveXattr { directory, .. } => (self.directory(directory)?, None),
             Operation::Rename { from, to, .. } | Operation::Link { from, to, .. } => {
                 (self.directory(from)?, self.directory(to)?)
             }

@@ -17,6 +17,7 @@ use super::attempt::Attempt;
 use super::job::Body;
 use super::memory;
 use super::object::{Calls, Kind, Object, errno, kind_of, make_blocking, retry};
+use crate::backend::metadata;
 use crate::backend::sync_range::sync_range;
 
 /// READ or WRITE of something that has no events.
@@ -143,7 +144,7 @@ fn perform(calls: &Calls, body: &mut Body, operation: &Operation) -> Result<Atte
         Operation::Readdir { buffer, .. } => {
             Ok(Attempt::number(memory::directory_records(subject(body)?, &buffer)))
         }
-        _ => Err(Errno::ENOSYS),
+        _ => metadata::perform(operation, directory(&body.subject)).map(Attempt::success),
     }
 }
 

@@ -16,6 +16,7 @@ use ouzel_uring::{Slot, Sqe, Target};
 use rustix::fs::OFlags;
 
 use super::lengths::Lengths;
+use super::metadata::{self, Attributed};
 use super::packets::{Effect, Lowered};
 use super::setup::Features;
 use super::table::{Kind, NONE, Record, Table};
@@ -98,6 +99,17 @@ pub(super) fn route(operation: &Operation, features: &Features) -> Route {
         Operation::Shutdown { .. } => {
             call(Opcode::Shutdown, "this kernel's io_uring has no SHUTDOWN (Linux 5.11)")
         }
+        Operation::Readlink { .. }
+        | Operation::Chmod { .. }
+        | Operation::Chown { .. }
+        | Operation::Utimes { .. }
+        | Operation::Mknod { .. }
+        | Operation::Statfs { .. }
+        | Operation::Access { .. }
+        | Operation::GetXattr { .. }
+        | Operation::SetXattr { .. }
+        | Operation::ListXattr { .. }
+        | Operation::RemoveXattr { .. } => metadata::route(operation, features),
     }
 }
 
@@ -125,7 +137,16 @@ pub(super) fn wants_descriptors(operation: &Operation, route: Route) -> [u32; 2]
         | Operation::Stat { directory, .. }
         | Operation::Mkdir { directory, .. }
         | Operation::Remove { directory, .. }
-        | Operation::Symlink { directory, .. } => one(directory),
+        | Operation::Symlink { directory, .. }
+        | Operation::Readlink { directory, .. }
+        | Operation::Chmod { directory, .. }
+        | Operation::Chown { directory, .. }
+        | Operation::Utimes { directory, .. }
+        | Operation::Mknod { directory, .. }
+        | Operation::Statfs { directory, .. }
+        | Operation::Access { directory, .. }
+        | Operation::ListXattr { directory, .. }
+        | Operation::RemoveXattr { directory, .. } => one(directory),
         Operation::Rename { from, to, .. } | Operation::Link { from, to, .. } => {
             [from.unwrap_or(NONE), to.unwrap_or(NONE)]
         }
@@ -140,6 +161,7 @@ pub(super) fn wants_descriptors(operation: &Operation, route: Route) -> [u32; 2]
         | Operation::Listen { socket, .. }
         | Operation::Shutdown { socket, .. } => [socket, NONE],
         Operation::Copy { source, target, .. } => [source, target],
+        Operation::GetXattr { directory, .. } | Operation::SetXattr { directory, .. } => one(directory),
         _ => [NONE; 2],
     }
 }
@@ -435,6 +457,20 @@ impl Lowering<'_> {
                 Sqe::connect(target, address.pointer.cast::<c_void>(), address.length as u32)
             }
             Operation::Shutdown { socket, how } => Sqe::shutdown(self.target(socket)?, how as u64 as u32),
+            Operation::GetXattr { directory, attribute, value, flags } => {
+                match metadata::attributed(directory, attribute.path(), flags) {
+                    Attributed::Path(path) => metadata::get(path, attribute, value),
+                    Attributed::File(file) => metadata::get_of(self.target(file)?, attribute, value),
+                    Attributed::Other => return Err(Errno::ENOSYS),
+                }
+            }
+            Operation::SetXattr { directory, attribute, value, flags } => {
+                match metadata::attributed(directory, attribute.path(), flags) {
+                    Attributed::Path(path) => metadata::set(path, attribute, value, flags),
+                    Attributed::File(file) => metadata::set_of(self.target(file)?, attribute, value, flags),
+                    Attributed::Other => return Err(Errno::ENOSYS),
+                }
+            }
             Operation::Read { .. }
             | Operation::Write { .. }
             | Operation::Open { .. }
@@ -444,7 +480,16 @@ impl Lowering<'_> {
             | Operation::Seek { .. }
             | Operation::Readdir { .. }
             | Operation::Copy { .. }
-            | Operation::Pipe { .. } => {
+            | Operation::Pipe { .. }
+            | Operation::Readlink { .. }
+            | Operation::Chmod { .. }
+            | Operation::Chown { .. }
+            | Operation::Utimes { .. }
+            | Operation::Mknod { .. }
+            | Operation::Statfs { .. }
+            | Operation::Access { .. }
+            | Operation::ListXattr { .. }
+            | Operation::RemoveXattr { .. } => {
                 return Err(Errno::ENOSYS);
             }
         };
@@ -465,7 +510,7 @@ impl Lowering<'_> {
     }
 }
 
-fn text(path: Path) -> *const c_char {
+pub(super) fn text(path: Path) -> *const c_char {
     path.pointer.cast::<c_char>()
 }
 

@@ -14,6 +14,7 @@ mod helpers;
 mod lengths;
 mod lower;
 mod memory;
+mod metadata;
 mod objects;
 mod packets;
 mod reports;
