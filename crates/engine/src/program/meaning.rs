@@ -1,0 +1,116 @@
+//! Meaning: whether what is known of a step's arguments before it runs can be right.
+//!
+//! The rules are those of decoding, for arguments of which only some are known. A number that every call would refuse is
+//! refused once, when the program is stored. Descriptors and payloads are not looked at here.
+
+use ouzel_ring::modifiers::{
+    AllocateFlags, CancelBy, LinkFlags, MAX_ADDRESS, MAX_PATH, MAX_PIECES, MessageFlags, Overflow,
+    PollEvents, RemoveFlags, RenameFlags, ShiftDirection, ShutdownHow, StatFlags, SyncMode, TimeBase,
+    TransferFlags, Whence,
+};
+use ouzel_ring::{Entry, Verb};
+
+use super::rejection::Reason;
+use super::roles::known;
+use crate::decode::{mode, number, open_flags, position, range, socket_kind};
+
+/// Whether what is known of the arguments has a meaning for `verb`. TEST and REPEAT are not judged here.
+pub(super) fn check(verb: Verb, entry: &Entry) -> Result<(), Reason> {
+    // Of an argument that is loaded nothing is known, so it may be right.
+    let check = |argument: usize, is_right: &dyn Fn(u64) -> bool| match known(entry, argument) {
+        Some(value) if !is_right(value) => Err(Reason::NoMeaning { argument, value }),
+        _ => Ok(()),
+    };
+    match verb {
+        Verb::Read | Verb::Write => {
+            check(3, &|offset| position(offset).is_ok())?;
+            check(4, &|flags| TransferFlags::from_bits(flags).is_some())?;
+            if known(entry, 4) == Some(TransferFlags::VECTORED.bits()) {
+                check(2, &|count| count <= MAX_PIECES)?;
+            }
+        }
+        Verb::Poll => check(1, &|events| PollEvents::from_bits(events).is_some())?,
+        Verb::Cancel => check(3, &|by| CancelBy::from_number(by).is_some())?,
+        Verb::Open => {
+            check(2, &is_path_length)?;
+            check(3, &|flags| open_flags(flags).is_ok())?;
+            check(4, &|bits| mode(bits).is_ok())?;
+        }
+        Verb::Seek => check(4, &|whence| Whence::from_number(whence).is_some())?,
+        Verb::Stat => {
+            check(2, &|length| length == 0 || is_path_length(length))?;
+            check(4, &|flags| StatFlags::from_bits(flags).is_some())?;
+        }
+        Verb::Sync => {
+            check(4, &|mode| SyncMode::from_number(mode).is_some())?;
+            if known(entry, 4) == Some(SyncMode::Range as u64) {
+                let length = known(entry, 2).unwrap_or(0);
+                check(2, &|length| range(0, length).is_ok())?;
+                check(3, &|offset| range(offset, length).is_ok())?;
+            }
+        }
+        Verb::Truncate => check(2, &|length| range(0, length).is_ok())?,
+        Verb::Allocate => {
+            check(2, &|length| length != 0 && range(0, length).is_ok())?;
+            check(3, &|offset| range(0, offset).is_ok())?;
+            check(4, &|flags| {
+                AllocateFlags::from_bits(flags).is_some_and(|flags| flags != AllocateFlags::PUNCH_HOLE)
+            })?;
+        }
+        Verb::Mkdir => {
+            check(2, &is_path_length)?;
+            check(4, &|bits| mode(bits).is_ok())?;
+        }
+        Verb::Remove => {
+            check(2, &is_path_length)?;
+            check(3, &|flags| RemoveFlags::from_bits(flags).is_some())?;
+        }
+        Verb::Rename => {
+            check(2, &is_length_of_two_paths)?;
+            check(3, &|flags| {
+                RenameFlags::from_bits(flags).is_some_and(|flags| flags != RenameFlags::all())
+            })?;
+        }
+        Verb::Link => {
+            check(2, &is_length_of_two_paths)?;
+            check(3, &|flags| LinkFlags::from_bits(flags).is_some())?;
+        }
+        Verb::Symlink => check(2, &is_length_of_two_paths)?,
+        Verb::Copy => {
+            check(1, &|offset| position(offset).is_ok())?;
+            check(3, &|offset| position(offset).is_ok())?;
+        }
+        Verb::Socket => {
+            check(0, &|domain| number(domain).is_ok())?;
+            check(1, &|kind| socket_kind(kind).is_ok())?;
+            check(2, &|protocol| number(protocol).is_ok())?;
+        }
+        Verb::Bind | Verb::Connect => check(2, &|length| length <= MAX_ADDRESS)?,
+        Verb::Send => check(3, &|flags| is_of(flags, MessageFlags::OUT_OF_BAND | MessageFlags::MORE))?,
+        Verb::Recv => check(3, &|flags| {
+            is_of(flags, MessageFlags::OUT_OF_BAND | MessageFlags::PEEK | MessageFlags::WAIT_ALL)
+        })?,
+        Verb::Shutdown => check(3, &|how| ShutdownHow::from_number(how).is_some())?,
+        Verb::Sleep | Verb::Deadline => check(3, &|base| TimeBase::from_number(base).is_some())?,
+        Verb::Add | Verb::Sub => check(4, &|overflow| Overflow::from_number(overflow).is_some())?,
+        Verb::Shift => {
+            check(3, &|distance| distance < u64::from(u64::BITS))?;
+            check(4, &|direction| ShiftDirection::from_number(direction).is_some())?;
+        }
+        Verb::Load => check(2, &|width| matches!(width, 1 | 2 | 4 | 8))?,
+        _ => {}
+    }
+    Ok(())
+}
+
+fn is_of(bits: u64, allowed: MessageFlags) -> bool {
+    MessageFlags::from_bits(bits).is_some_and(|flags| allowed.contains(flags))
+}
+
+fn is_path_length(length: u64) -> bool {
+    (1..=MAX_PATH).contains(&length)
+}
+
+fn is_length_of_two_paths(length: u64) -> bool {
+    (2..=2 * MAX_PATH).contains(&length)
+}

@@ -1,0 +1,80 @@
+//! Stored programs: a list of entries that has been shown to be harmless before it is kept, and what its caller passes.
+//!
+//! A [`Program`] is proof: there is no other way to one than through the verifier, so whoever runs it may rely on what
+//! `docs/abi.md`, section 20, says of verified programs. This module holds the list and the proof. It must not run
+//! anything; that is the engine's business.
+
+mod control;
+mod flow;
+mod meaning;
+mod memory;
+mod rejection;
+mod roles;
+mod verify;
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use ouzel_ring::Entry;
+
+pub use rejection::{Kind, Reason, Rejection};
+
+/// What a stored program is called with, and what it results in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Interface {
+    /// How many registers the caller sets, r0 upwards: 0 to 7.
+    pub registers: u8,
+    /// Which of them hold descriptors, as a bit mask: bit 0 is r0.
+    pub descriptors: u8,
+    /// How many bytes each piece of memory that the caller passes must have at least; at most 16 pieces.
+    pub pieces: Vec<u64>,
+    /// The register that is the result of a call, if any.
+    pub result: Option<u8>,
+}
+
+/// A program that was verified, ready to be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    entries: Box<[Entry]>,
+    interface: Interface,
+}
+
+impl Program {
+    /// Verifies `entries` as a program that is called as `interface` says.
+    ///
+    /// Payloads may name pieces of the call and regions of the ring other than region 0. The user data of the entries
+    /// means nothing, but comes back in the completions that a call with DETAILS asks for.
+    ///
+    /// Errors: a [`Rejection`] that names the first step found to be wrong, and why. The time this takes is bounded
+    /// whatever the entries are.
+    pub fn new(entries: &[Entry], interface: Interface) -> Result<Program, Rejection> {
+        Program::verified(entries, interface, false)
+    }
+
+    /// As [`Program::new`], but payloads may name addresses in region 0, and vectored transfers are allowed (the
+    /// arrays of which may name such addresses).
+    ///
+    /// # Safety
+    ///
+    /// The memory that the program's payloads name in region 0 must stay valid, unmoved and untouched by others (for
+    /// what is only read: unwritten) for as long as the program can be called or a call of it runs; and no two calls
+    /// that write to it may run at the same time.
+    pub unsafe fn with_addresses(entries: &[Entry], interface: Interface) -> Result<Program, Rejection> {
+        Program::verified(entries, interface, true)
+    }
+
+    fn verified(entries: &[Entry], interface: Interface, addresses: bool) -> Result<Program, Rejection> {
+        verify::verify(entries, &interface, addresses)?;
+        Ok(Program { entries: entries.into(), interface })
+    }
+
+    /// The steps.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// What the program is called with, and what it results in.
+    pub fn interface(&self) -> &Interface {
+        &self.interface
+    }
+}
