@@ -14,8 +14,6 @@ pub(crate) enum Length {
     Argument(usize),
     /// Always as many.
     Fixed(u64),
-    /// A word in a buffer: it begins as many bytes in as the first of these arguments says, and is as wide as the second.
-    Word(usize, usize),
 }
 
 /// The arguments of `verb` that are payload addresses, with their lengths.
@@ -37,7 +35,7 @@ pub(crate) const fn payloads(verb: Verb) -> &'static [(usize, Length)] {
         | Verb::Recv
         | Verb::Call => &[(1, Length::Argument(2))],
         Verb::Stat => &[(1, Length::Argument(2)), (3, Length::Fixed(STAT_RECORD))],
-        Verb::Load => &[(1, Length::Word(3, 2))],
+        Verb::Load => &[(1, Length::Argument(4))],
         _ => &[],
     }
 }

@@ -114,3 +114,136 @@ fn is_path_length(length: u64) -> bool {
 fn is_length_of_two_paths(length: u64) -> bool {
     (2..=2 * MAX_PATH).contains(&length)
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+    use core::ptr::NonNull;
+
+    use ouzel_ring::{Errno, Payload};
+
+    use super::*;
+    use crate::decode::{Context, decode};
+    use crate::descriptors::{Descriptors, Look};
+    use crate::program::roles::{Role, roles};
+    use crate::regions::{Regions, Scratch};
+
+    /// Numbers at which some rule changes its mind.
+    const NUMBERS: [u64; 40] = [
+        0,
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+        8,
+        9,
+        10,
+        0x10,
+        0x11,
+        0x20,
+        0x41,
+        0x48,
+        0x80,
+        0x100,
+        0x101,
+        0x108,
+        0x400,
+        0x401,
+        0x7ff,
+        0x800,
+        128,
+        129,
+        1024,
+        1025,
+        0o7777,
+        0o10000,
+        4096,
+        4097,
+        8192,
+        8193,
+        0x8000,
+        i32::MAX as u64,
+        1 << 31,
+        i64::MAX as u64,
+        1 << 63,
+        u64::MAX,
+    ];
+
+    /// Whatever decoding refuses because of what it says, and only that, has no meaning here either.
+    #[test]
+    fn it_agrees_with_decoding() {
+        let mut descriptors = Descriptors::new(1);
+        let index = descriptors.reserve().unwrap();
+        descriptors.install(index);
+        let open = descriptors.descriptor(index);
+        let mut regions = Regions::new(false);
+        let mut bytes = vec![b'x'; 20_000];
+        let base = NonNull::new(bytes.as_mut_ptr()).unwrap();
+        // SAFETY: `bytes` outlives the table and is reached through `base` alone.
+        let region = unsafe { regions.add(base, 20_000) }.unwrap();
+        let at = |offset| Payload::new(region, offset).unwrap().number();
+        let mut seed = 7u64;
+        let mut random = |below: usize| {
+            seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+            (seed >> 33) as usize % below
+        };
+        let (mut refused, mut taken) = (0, 0);
+        for _ in 0..200_000 {
+            let verb = Verb::ALL[1 + random(27)];
+            if matches!(verb, Verb::Cancel | Verb::Pipe) {
+                // One is the engine's own, of the other there is nothing to say.
+                continue;
+            }
+            let mut entry = Entry::new(verb);
+            let Some(roles) = roles(verb, &entry) else { continue };
+            for (argument, role) in roles.into_iter().enumerate() {
+                entry.arguments[argument] = match role {
+                    Role::Descriptor | Role::Directory => open,
+                    Role::Payload => at(0),
+                    _ => NUMBERS[random(NUMBERS.len())],
+                };
+            }
+            let length = entry.arguments[2] as usize;
+            if roles[1] == Role::Payload {
+                let two = matches!(verb, Verb::Rename | Verb::Link | Verb::Symlink);
+                let is_transfer = matches!(verb, Verb::Read | Verb::Write);
+                let fill = if is_transfer { 0 } else { b'x' };
+                // SAFETY: all of `bytes`; nothing is being decoded, so nobody else looks at it.
+                let text = unsafe { core::slice::from_raw_parts_mut(base.as_ptr(), 20_000) };
+                text.fill(fill);
+                if (1..=20_000).contains(&length) && !is_transfer {
+                    text[length - 1] = 0;
+                    if two && length > 1 {
+                        text[(length - 1) / 2] = 0;
+                    }
+                }
+            }
+            let mut context = Context::new(&descriptors, &regions, Look::Now);
+            let decoded = decode(
+                verb,
+                ouzel_ring::EntryFlags::empty(),
+                &entry.arguments,
+                &mut context,
+                &mut Scratch::default(),
+            );
+            let checked = super::check(verb, &entry);
+            match decoded.map(drop) {
+                Err(Errno::EINVAL | Errno::ENAMETOOLONG) => {
+                    assert!(checked.is_err(), "{entry:?} is refused later");
+                    refused += 1;
+                }
+                // Something else is wrong with it that is looked at first.
+                Err(Errno::EFAULT | Errno::EFBIG | Errno::ENOENT) => {}
+                other => {
+                    assert_eq!(other, Ok(()), "{entry:?}");
+                    assert_eq!(checked, Ok(()), "{entry:?} is right");
+                    taken += 1;
+                }
+            }
+        }
+        assert!(refused > 10_000 && taken > 10_000, "{refused} refused and {taken} taken");
+    }
+}

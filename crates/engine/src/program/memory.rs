@@ -44,13 +44,10 @@ fn check_one(
     // What is loaded may be as little as nothing.
     let known = |argument| known(step.entry, argument);
     let length = match length {
+        // A LOAD touches one word of its buffer. An offset that is too large for the sum fits no piece.
+        _ if step.verb == Verb::Load => known(2).map(|width| known(3).unwrap_or(0).saturating_add(width)),
         Length::Argument(argument) => known(argument),
         Length::Fixed(length) => Some(length),
-        Length::Word(offset, width) => {
-            // The width is always written, and is 8 at most; an offset that is too large for the sum fits no piece.
-            let width = known(width).unwrap_or(0);
-            Some(known(offset).unwrap_or(0).saturating_add(width))
-        }
     };
     let Some(piece) = piece else {
         // What has no bytes is not touched.
