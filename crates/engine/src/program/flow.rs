@@ -168,12 +168,10 @@ pub(super) fn check(steps: &[Step<'_>], ordinary: usize, interface: &Interface) 
             continue;
         }
         check_ordinary(step, state).map_err(|reason| step.reject(at, reason))?;
-        // Broken or cancelled here.
-        over = over.join(state).join(state.failed(step));
+        // It is cancelled before it runs, or fails. What it leaves if it stops the program, it leaves to the next step too.
+        over = over.join(state.failed(step));
         if let Control::Test { target: None, .. } = step.control {
-            let stopped = state.succeeded(step);
-            check_result(stopped, interface).map_err(|reason| step.reject(at, reason))?;
-            over = over.join(stopped);
+            check_result(state.succeeded(step), interface).map_err(|reason| step.reject(at, reason))?;
         }
     }
     check_result(states[ordinary], interface).map_err(|reason| Rejection {

@@ -342,6 +342,7 @@ fn descriptors_that_are_written() {
         reject(&[rename(0, 7)], interface()).reason,
         Reason::NoSuchDescriptor { argument: 4, value: 7 }
     );
+    reject(&[rename(number - 1, 0)], interface());
     // CANCEL takes one only with Descriptor.
     let cancel = |by: CancelBy| step(Verb::Cancel, [7, 0, 0, by as u64, 0]);
     accept(&[cancel(CancelBy::Data), cancel(CancelBy::All)], interface());

@@ -7,10 +7,8 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use ouzel_engine::Interface;
-use ouzel_ring::modifiers::{Action, TestOf};
+use ouzel_ring::modifiers::{Action, CancelBy, TestOf};
 use ouzel_ring::{Entry, EntryFlags, REGISTERS, Verb};
-
-use crate::random::Random;
 
 /// What a register holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,11 +49,15 @@ fn flags(entry: &Entry) -> EntryFlags {
     EntryFlags::from_bits_retain(entry.flags)
 }
 
-/// Whether argument `argument` is a descriptor. Of the verbs that the random programs have.
-fn is_descriptor(verb: Verb, argument: usize) -> bool {
-    match verb {
-        Verb::Read | Verb::Close | Verb::Accept | Verb::Open => argument == 0,
-        Verb::Copy => argument == 0 || argument == 4,
+/// Whether argument `argument` is a descriptor.
+fn is_descriptor(entry: &Entry, argument: usize) -> bool {
+    let by_descriptor = entry.arguments[3] == CancelBy::Descriptor as u64;
+    match (verb(entry), argument) {
+        (Verb::Cancel, 0) => by_descriptor && flags(entry).loaded_from(3).is_none(),
+        (Verb::Copy | Verb::Rename | Verb::Link, 0 | 4) | (Verb::Symlink, 4) => true,
+        (Verb::Nop | Verb::Pipe | Verb::Socket | Verb::Symlink | Verb::Get, 0) => false,
+        // Those that only compute, decide or wait.
+        (verb, 0) => !matches!(verb as u32, 28..=30 | 53..=62),
         _ => false,
     }
 }
@@ -84,7 +86,7 @@ impl State {
         let of_last = verb(entry) == Verb::Test && entry.arguments[0] == TestOf::Last as u64;
         (self.ran || !of_last)
             && flags(entry).loads().all(|(argument, register)| {
-                let wanted = if is_descriptor(verb(entry), argument) { Value::Open } else { Value::Number };
+                let wanted = if is_descriptor(entry, argument) { Value::Open } else { Value::Number };
                 self.registers[register] == wanted
             })
     }
@@ -181,7 +183,7 @@ pub fn explore(entries: &[Entry], interface: &Interface) -> Found {
             for (argument, register) in flags(entry).loads() {
                 let value = state.registers[register];
                 runs &= value != Value::Undefined;
-                let descriptor = is_descriptor(verb(entry), argument);
+                let descriptor = is_descriptor(entry, argument);
                 suits &= value == Value::Undefined || descriptor != (value == Value::Number);
                 *useful.entry(argument).or_default() |= matches!(value, Value::Number | Value::Open);
             }
@@ -202,14 +204,20 @@ pub fn explore(entries: &[Entry], interface: &Interface) -> Found {
     found
 }
 
-/// One way through a program that was accepted, with turns counted. Returns how many steps ran.
-pub fn run(entries: &[Entry], interface: &Interface, random: &mut Random, holds_one_in: u64) -> u64 {
+/// One way through a program that was accepted, with turns counted. `one_in` is true once in so many times; a TEST holds
+/// once in `holds_one_in`. Returns how many steps ran.
+pub fn run(
+    entries: &[Entry],
+    interface: &Interface,
+    one_in: &mut dyn FnMut(u64) -> bool,
+    holds_one_in: u64,
+) -> u64 {
     let end = ordinary(entries);
     let mut state = State::at_start(interface);
     let mut turns = vec![0u64; end];
     let (mut at, mut steps, mut broken) = (0, 0u64, false);
     while at < end {
-        if random.one_in(300) {
+        if one_in(300) {
             // Cancelled.
             broken = true;
             break;
@@ -217,11 +225,11 @@ pub fn run(entries: &[Entry], interface: &Interface, random: &mut Random, holds_
         let entry = &entries[at];
         assert!(state.suits(entry), "step {} of {entries:?}", at + 1);
         steps += 1;
-        let succeeded = never_fails(entry) || !random.one_in(8);
+        let succeeded = never_fails(entry) || !one_in(8);
         let before = state;
         state = state.after(entry, succeeded);
         at = match verb(entry) {
-            Verb::Test if random.one_in(holds_one_in) => match target(at, entry) {
+            Verb::Test if one_in(holds_one_in) => match target(at, entry) {
                 Some(target) => target,
                 None => break,
             },
@@ -230,7 +238,7 @@ pub fn run(entries: &[Entry], interface: &Interface, random: &mut Random, holds_
                 let first = at - entry.arguments[3] as usize;
                 if turns[at] < entry.arguments[2] {
                     turns[first..at].fill(0);
-                    if random.one_in(2) {
+                    if one_in(2) {
                         state = before;
                     }
                     first
