@@ -1,22 +1,21 @@
-//! Payloads: which arguments of a verb are payload addresses, and how many bytes each names.
-//!
-//! One table for whoever must know before an operation is decoded: the verifier of stored programs, and a call that puts
-//! its pieces of memory in the place of regions. It only says; what it says is checked against regions when an entry is
-//! dispatched.
+//! Payloads: which arguments of a verb are payload addresses, how long what lies there is, and which arguments may not
+//! be loaded from registers. Tables only; nothing here looks at an entry.
 
 use ouzel_ring::Verb;
 use ouzel_ring::modifiers::STAT_RECORD;
 
-/// How many bytes a payload names.
+/// How long the bytes at a payload are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Length {
-    /// As many as this argument says. With VECTORED, READ and WRITE name an array of that many pieces instead.
+    /// As many bytes as this argument says.
     Argument(usize),
-    /// Always as many.
+    /// So many bytes, always.
     Fixed(u64),
 }
 
-/// The arguments of `verb` that are payload addresses, with their lengths.
+/// The arguments of `verb` that are payload addresses, each with the length of what lies there.
+///
+/// A VECTORED transfer is the exception to the lengths: its argument counts pieces.
 pub(crate) const fn payloads(verb: Verb) -> &'static [(usize, Length)] {
     match verb {
         Verb::Read
@@ -40,19 +39,40 @@ pub(crate) const fn payloads(verb: Verb) -> &'static [(usize, Length)] {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::decode::payload_arguments;
-
-    #[test]
-    fn what_may_not_be_loaded_has_a_length() {
-        for verb in Verb::ALL {
-            let mask = payloads(*verb).iter().fold(0, |mask, (argument, _)| mask | 1 << argument);
-            // Verbs that are not decoded are not in the other table.
-            if !matches!(verb, Verb::Load | Verb::Call) || payload_arguments(*verb) != 0 {
-                assert_eq!(mask, payload_arguments(*verb), "{}", verb.name());
-            }
-        }
+/// The arguments of `verb` other than payloads that may not be loaded either, as a bit mask: what decides over other
+/// members, and modifiers that must be known in advance.
+const fn constants(verb: Verb) -> u8 {
+    match verb {
+        Verb::Add | Verb::Sub | Verb::Shift => 0b10000,
+        Verb::Load => 0b00100,
+        Verb::Test => 0b01011,
+        Verb::Repeat => 0b11111,
+        Verb::Call => 0b00101,
+        _ => 0,
     }
+}
+
+/// For each verb, a bit mask of the arguments that may not be loaded from registers.
+const FIXED: [u8; Verb::ALL.len()] = {
+    let mut masks = [0; Verb::ALL.len()];
+    let mut number = 0;
+    while number < masks.len() {
+        let verb = Verb::ALL[number];
+        let addresses = payloads(verb);
+        let mut mask = constants(verb);
+        let mut place = 0;
+        while place < addresses.len() {
+            mask |= 1 << addresses[place].0;
+            place += 1;
+        }
+        masks[verb as usize] = mask;
+        number += 1;
+    }
+    masks
+};
+
+/// The arguments of `verb` that may not be loaded from registers, as a bit mask.
+#[inline]
+pub(crate) const fn fixed_arguments(verb: Verb) -> u8 {
+    FIXED[verb as usize]
 }

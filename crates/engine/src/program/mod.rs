@@ -1,15 +1,17 @@
 //! Stored programs: a list of entries that has been shown to be harmless before it is kept, and what its caller passes.
 //!
 //! A [`Program`] is proof: there is no other way to one than through the verifier, so whoever runs it may rely on what
-//! `docs/abi.md`, section 20, says of verified programs. This module holds the list and the proof. It must not run
-//! anything; that is the engine's business.
+//! `docs/abi.md`, section 20, says of verified programs. This module says what a program is; `verify` and the modules it
+//! uses prove it, `store` keeps it under a number, and `call` runs it.
 
+mod call;
 mod control;
 mod flow;
 mod meaning;
 mod memory;
 mod rejection;
 mod roles;
+mod store;
 mod verify;
 
 use alloc::boxed::Box;
@@ -17,6 +19,9 @@ use alloc::vec::Vec;
 
 use ouzel_ring::Entry;
 
+pub(crate) use self::call::Calls;
+pub(crate) use self::store::Programs;
+pub use self::store::StoreError;
 pub use rejection::{Kind, Reason, Rejection};
 
 /// What a stored program is called with, and what it results in.
@@ -43,7 +48,7 @@ impl Program {
     /// Verifies `entries` as a program that is called as `interface` says.
     ///
     /// Payloads may name pieces of the call and regions of the ring other than region 0. The user data of the entries
-    /// means nothing, but comes back in the completions that a call with DETAILS asks for.
+    /// means nothing: a step that runs has that of its call.
     ///
     /// Errors: a [`Rejection`] that names the first step found to be wrong, and why. The time this takes is bounded
     /// whatever the entries are.

@@ -116,15 +116,22 @@ pub(super) fn known(entry: &Entry, argument: usize) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payloads::payloads;
+    use crate::payloads::{fixed_arguments, payloads};
 
     #[test]
-    fn payloads_are_the_same_in_both_tables() {
+    fn it_agrees_with_what_is_loaded() {
         for verb in Verb::ALL.iter().copied() {
             let Some(roles) = table(verb) else { continue };
             for (argument, role) in roles.iter().enumerate() {
                 let is_payload = payloads(verb).iter().any(|(place, _)| *place == argument);
                 assert_eq!(*role == Payload, is_payload, "{}, argument {argument}", verb.name());
+                let is_fixed = fixed_arguments(verb) >> argument & 1 != 0;
+                assert_eq!(
+                    matches!(role, Payload | Written),
+                    is_fixed,
+                    "{}, argument {argument}",
+                    verb.name()
+                );
             }
         }
     }
