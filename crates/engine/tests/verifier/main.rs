@@ -5,12 +5,18 @@
 #![allow(clippy::unwrap_used)]
 
 mod accepted;
+mod calls;
+#[allow(dead_code)]
+#[path = "../random/chaos.rs"]
+mod chaos;
+#[path = "../common/mod.rs"]
+mod common;
 mod random;
 mod rejections;
 mod ways;
 
 use ouzel_engine::{Interface, Program, Rejection};
-use ouzel_ring::modifiers::{Action, CALL_REGION, Condition, OpenFlags, TestOf};
+use ouzel_ring::modifiers::{Action, CALL_REGION, CURRENT_POSITION, Condition, OpenFlags, TestOf};
 use ouzel_ring::{Entry, EntryFlags, Payload, Verb};
 
 /// An entry for `verb` with these arguments.
@@ -61,7 +67,7 @@ fn open() -> Entry {
 
 /// READ of up to 4096 bytes into piece 1, of the file in `register`.
 fn read(register: usize) -> Entry {
-    step(Verb::Read, [0, piece(1, 0), 4096, 0, 0]).load(0, register)
+    step(Verb::Read, [0, piece(1, 0), 4096, CURRENT_POSITION, 0]).load(0, register)
 }
 
 fn close(register: usize) -> Entry {

@@ -32,12 +32,12 @@ impl Random {
     }
 }
 
-fn seeds() -> u64 {
+pub fn seeds() -> u64 {
     std::env::var("OUZEL_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(20_000)
 }
 
 /// A program that is right in most things. What registers hold on the straight way is known, so that most loads suit.
-fn program(random: &mut Random) -> (Vec<Entry>, Interface) {
+pub fn program(random: &mut Random) -> (Vec<Entry>, Interface) {
     // Few registers, so that steps have to do with each other.
     let registers = 1 + random.below(3);
     let interface = Interface {
