@@ -47,6 +47,7 @@ fn check_one(
         // A LOAD touches one word of its buffer. An offset that is too large for the sum fits no piece.
         _ if step.verb == Verb::Load => known(2).map(|width| known(3).unwrap_or(0).saturating_add(width)),
         Length::Argument(argument) => known(argument),
+        Length::LowerHalf(argument) => known(argument).map(|value| value & u64::from(u32::MAX)),
         Length::Fixed(length) => Some(length),
     };
     let Some(piece) = piece else {

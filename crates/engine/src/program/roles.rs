@@ -10,7 +10,7 @@ use ouzel_ring::{Entry, EntryFlags, Verb};
 pub(super) enum Role {
     /// An open descriptor.
     Descriptor,
-    /// An open descriptor, or 0 for the working directory.
+    /// An open descriptor, or 0 for the working directory, or for none.
     Directory,
     /// A payload address, which is never loaded.
     Payload,
@@ -54,10 +54,22 @@ const fn table(verb: Verb) -> Option<[Role; 5]> {
         Verb::Readdir | Verb::Bind | Verb::Accept | Verb::Connect => {
             [Descriptor, Payload, Number, Unused, Unused]
         }
-        Verb::Copy => [Descriptor, Number, Number, Number, Descriptor],
+        Verb::Copy | Verb::Splice => [Descriptor, Number, Number, Number, Descriptor],
         Verb::Socket => [Number, Number, Number, Unused, Unused],
         Verb::Send | Verb::Recv => [Descriptor, Payload, Number, Number, Unused],
         Verb::Shutdown => [Descriptor, Unused, Unused, Number, Unused],
+        Verb::Readlink | Verb::Utimes | Verb::GetXattr | Verb::SetXattr | Verb::ListXattr => {
+            [Directory, Payload, Number, Payload, Number]
+        }
+        Verb::Statfs => [Directory, Payload, Number, Payload, Unused],
+        Verb::Chmod | Verb::RemoveXattr => [Directory, Payload, Number, Unused, Number],
+        Verb::Chown | Verb::Mknod | Verb::Access => [Directory, Payload, Number, Number, Number],
+        Verb::Lock => [Descriptor, Unused, Number, Number, Number],
+        Verb::GetSockopt | Verb::SetSockopt => [Descriptor, Payload, Number, Number, Number],
+        Verb::Sockname | Verb::Peername => [Descriptor, Payload, Number, Unused, Unused],
+        // The process is a descriptor, or a number in argument 2.
+        Verb::Wait => [Directory, Unused, Number, Unused, Unused],
+        Verb::Wake => [Descriptor, Unused, Number, Unused, Unused],
         Verb::Sleep | Verb::Deadline => [Unused, Unused, Number, Number, Unused],
         Verb::Get => [Number, Unused, Unused, Unused, Unused],
         Verb::Set => [Unused, Unused, Number, Unused, Unused],

@@ -216,7 +216,8 @@ impl Driver {
             self.rig.enter(u32::MAX, 1);
             self.read();
             rounds += 1;
-            assert!(rounds < 100_000, "seed {seed}: {} calls never end: {:?} {:?}", self.calls.len(), self.rig.engine.gauges(), self.rig.enter(u32::MAX,1));
+            let left = self.calls.len();
+            assert!(rounds < 100_000, "seed {seed}: {left} calls never end: {:?}", self.rig.engine.gauges());
         }
         self.rig.assert_empty();
         let gauges = self.rig.engine.gauges();

@@ -1,7 +1,7 @@
 //! Random programs: the verifier takes exactly those that the oracle finds nothing wrong with, whatever it is given it
 //! comes back soon, and what it took keeps its promises as it runs.
 //!
-//! `OUZEL_SEEDS` sets how many seeds are tried (default 20000); a failure names its seed.
+//! `OUZEL_SEEDS` sets how many seeds are tried (default 8000); a failure names its seed.
 
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ impl Random {
 }
 
 pub fn seeds() -> u64 {
-    std::env::var("OUZEL_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(20_000)
+    std::env::var("OUZEL_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(8000)
 }
 
 /// A program that is right in most things. What registers hold on the straight way is known, so that most loads suit.

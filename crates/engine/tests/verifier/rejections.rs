@@ -468,6 +468,21 @@ fn pieces() {
     let reason = Reason::PieceTooShort { argument: 3, piece: 1, needed: 256, declared: 255 };
     assert_eq!(reject(&[stat(piece(0, 0), 10, piece(1, 0))], pieces(&[10, 255])).reason, reason);
 
+    // Others with two.
+    let two = |verb, auxiliary| step(verb, [0, piece(0, 0), 10, piece(1, 0), auxiliary]);
+    for (entry, needed) in [
+        (two(Verb::Readlink, 100), 100),
+        (two(Verb::Utimes, 0), 32),
+        (two(Verb::Statfs, 0), 96),
+        (two(Verb::GetXattr, 1 << 32 | 100), 100),
+        (two(Verb::SetXattr, 1 << 33 | 100), 100),
+        (two(Verb::ListXattr, 100), 100),
+    ] {
+        accept(&[entry], pieces(&[10, needed]));
+        let reason = Reason::PieceTooShort { argument: 3, piece: 1, needed, declared: needed - 1 };
+        assert_eq!(reject(&[entry], pieces(&[10, needed - 1])).reason, reason);
+    }
+
     // LOAD touches one word.
     let load = |offset, length| step(Verb::Load, [0, piece(0, 4), 8, offset, length]);
     accept(&[load(4, u64::MAX)], pieces(&[16]));
