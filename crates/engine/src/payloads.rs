@@ -9,7 +9,7 @@ use ouzel_ring::modifiers::{STAT_RECORD, STATFS_RECORD, TIMES_RECORD};
 pub(crate) enum Length {
     /// As many bytes as this argument says.
     Argument(usize),
-    /// As many as the lower half of this argument says.
+    /// As many bytes as the lower half of this argument says.
     LowerHalf(usize),
     /// So many bytes, always.
     Fixed(u64),
@@ -34,11 +34,17 @@ pub(crate) const fn payloads(verb: Verb) -> &'static [(usize, Length)] {
         | Verb::Connect
         | Verb::Send
         | Verb::Recv
+        | Verb::Chmod
+        | Verb::Chown
+        | Verb::Mknod
+        | Verb::Access
+        | Verb::RemoveXattr
+        | Verb::GetSockopt
+        | Verb::SetSockopt
+        | Verb::Sockname
+        | Verb::Peername
         | Verb::Call => &[(1, Length::Argument(2))],
         Verb::Stat => &[(1, Length::Argument(2)), (3, Length::Fixed(STAT_RECORD))],
-        Verb::Chmod | Verb::Chown | Verb::Mknod | Verb::Access | Verb::RemoveXattr => {
-            &[(1, Length::Argument(2))]
-        }
         Verb::Readlink => &[(1, Length::Argument(2)), (3, Length::Argument(4))],
         Verb::Utimes => &[(1, Length::Argument(2)), (3, Length::Fixed(TIMES_RECORD))],
         Verb::Statfs => &[(1, Length::Argument(2)), (3, Length::Fixed(STATFS_RECORD))],
