@@ -13,7 +13,7 @@ use crate::error::Error;
 
 /// Gives `file`, which is held, these permission bits. The result is its new descriptor, held in place of the old one.
 ///
-/// Errors: EOPNOTSUPP on the simulator, which has no umask: there a file that is made has the bits it is made with.
+/// Errors: EOPNOTSUPP on the simulator, whose files cannot leave it; there a file keeps the bits it was made with.
 pub(super) fn set_permissions<M>(
     held: &mut Held<'_, M>,
     file: Descriptor,
