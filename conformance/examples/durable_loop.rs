@@ -12,7 +12,7 @@
 use std::error::Error;
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, ExitCode, Stdio};
@@ -98,11 +98,11 @@ fn child(backend: &str, home: &Path, careful: bool) -> Outcome<()> {
             std::process::exit(REFUSED);
         }
     };
-    let mut told = std::io::stdout();
+    // The standard library's own would write in lines.
+    let mut told = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
     let mut tell = |kind: u8, number: u64| -> Outcome<()> {
         // One write for each, so that a kill does not cut it.
-        told.write_all(&[&[kind], &number.to_le_bytes()[..]].concat())?;
-        Ok(told.flush()?)
+        Ok(told.write_all(&[&[kind], &number.to_le_bytes()[..]].concat())?)
     };
     let (state, log_path) = (home.join("state"), home.join("log"));
     if !careful {
