@@ -27,6 +27,7 @@ mod buffer;
 mod builder;
 mod calls;
 mod chain;
+pub mod compounds;
 mod directory;
 mod done;
 mod error;

@@ -248,6 +248,28 @@ impl<M> Ring<M> {
         }
     }
 
+    /// Waits until one of the chains of `tickets` is over and returns the one that was over first; `None` if none of them is in
+    /// flight. Results of other chains stay here.
+    pub fn wait_any_of(&mut self, tickets: &[Ticket]) -> Result<Option<(Ticket, Done)>, Error> {
+        loop {
+            let asked = |slot: u32, generation: u32| tickets.contains(&Ticket { slot, generation });
+            let over = self.ended.iter().position(|slot| asked(*slot, self.slots[*slot as usize].generation));
+            if let Some(slot) = over.and_then(|at| self.ended.remove(at)) {
+                let generation = self.slots[slot as usize].generation;
+                return Ok(Some((Ticket { slot, generation }, self.take(slot)?)));
+            }
+            // None of them can be over before this many completions have come.
+            let remaining = tickets
+                .iter()
+                .filter_map(|ticket| self.slots.get(ticket.slot as usize).map(|slot| (ticket, slot)))
+                .filter(|(ticket, slot)| slot.generation == ticket.generation && slot.chain.is_some())
+                .map(|(_, slot)| slot.remaining)
+                .min();
+            let Some(remaining) = remaining else { return Ok(None) };
+            self.enter(remaining)?;
+        }
+    }
+
     /// Takes the chain that was over first among those that are over already, without entering the ring.
     pub fn next_ended(&mut self) -> Option<(Ticket, Done)> {
         let slot = self.ended.pop_front()?;
