@@ -1,4 +1,5 @@
 //! Files come out as they are: whole, in parts, on one connection or many.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! What is not served: malformed requests, ways out of the root, what is no file, and clients that dawdle or vanish.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

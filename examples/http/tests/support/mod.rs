@@ -1,4 +1,6 @@
 //! A server in a process of its own, a client that writes bytes and reads answers, and folders of files.
+#![allow(clippy::unwrap_used)]
+#![allow(dead_code)] // Each test file uses its part.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
