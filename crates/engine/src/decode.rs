@@ -411,7 +411,8 @@ pub(crate) fn open_flags(bits: u64) -> Result<OpenFlags, Errno> {
     let flags = OpenFlags::from_bits(bits).ok_or(Errno::EINVAL)?;
     if flags.contains(OpenFlags::PATH) {
         // As for `O_PATH`: what would do something to the file counts for nothing.
-        return Ok(flags & (OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NOFOLLOW));
+        let heeded = OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NOFOLLOW | OpenFlags::BENEATH;
+        return Ok(flags & heeded);
     }
     let accesses = OpenFlags::READ | OpenFlags::WRITE;
     let needs_write =

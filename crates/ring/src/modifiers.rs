@@ -82,6 +82,8 @@ bitflags! {
         const PATH = 1 << 8;
         /// Transfers go past the page cache (`O_DIRECT`).
         const DIRECT = 1 << 9;
+        /// A path that leaves the directory it starts from is EXDEV (`RESOLVE_BENEATH`).
+        const BENEATH = 1 << 10;
     }
 
     /// Argument 4 of STAT.

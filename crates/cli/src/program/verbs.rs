@@ -269,6 +269,7 @@ fn open(c: &mut Cursor<'_>) -> Parsed<Operation<Written>> {
         ("nofollow", OpenFlags::NOFOLLOW),
         ("path", OpenFlags::PATH),
         ("direct", OpenFlags::DIRECT),
+        ("beneath", OpenFlags::BENEATH),
     ];
     let mut flags = words_of(c, &words)?;
     let mode_span = c.here();
@@ -294,7 +295,7 @@ fn open(c: &mut Cursor<'_>) -> Parsed<Operation<Written>> {
     }
     let opens = OpenFlags::READ | OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::DIRECT;
     if has(OpenFlags::PATH) && flags.intersects(opens) {
-        return refuse("`path` opens nothing: it goes with `directory` and `nofollow` only");
+        return refuse("`path` opens nothing: it goes with `directory`, `nofollow` and `beneath` only");
     }
     if has(OpenFlags::DIRECTORY) && flags.intersects(OpenFlags::WRITE | OpenFlags::CREATE) {
         return refuse("a `directory` is opened to `read` or as a `path`");

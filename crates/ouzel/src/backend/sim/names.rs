@@ -21,7 +21,7 @@ impl Tree {
     ) -> Result<u64, Errno> {
         // As for `O_PATH`, the flags that would do something to the file count for nothing.
         let flags = if flags.contains(OpenFlags::PATH) {
-            flags & (OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NOFOLLOW)
+            flags & (OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NOFOLLOW | OpenFlags::BENEATH)
         } else {
             flags
         };
@@ -31,7 +31,7 @@ impl Tree {
         }
         let exclusive = create && flags.contains(OpenFlags::EXCLUSIVE);
         let follow = !exclusive && !flags.contains(OpenFlags::NOFOLLOW);
-        let mut walked = self.walk(start, path)?;
+        let mut walked = self.walk_bounded(start, path, flags.contains(OpenFlags::BENEATH))?;
         let number = loop {
             if create && walked.slashes && matches!(walked.last, Last::Name(_)) {
                 return Err(Errno::EISDIR);
@@ -45,7 +45,7 @@ impl Tree {
                     Err(found) => found,
                 }
             } else {
-                self.step(walked.parent, &walked.last)?
+                self.last_of(&walked)?
             };
             match (found, &walked.last) {
                 (Some(number), _) => break number,

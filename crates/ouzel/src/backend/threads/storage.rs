@@ -10,7 +10,7 @@ use ouzel_ring::Errno;
 use ouzel_ring::modifiers::{
     AllocateFlags, LinkFlags, OpenFlags, RemoveFlags, RenameFlags, StatFlags, SyncMode, Whence,
 };
-use rustix::fs::{self, AtFlags, CWD, FallocateFlags, Mode, OFlags, SeekFrom, StatxFlags};
+use rustix::fs::{self, AtFlags, CWD, FallocateFlags, Mode, OFlags, ResolveFlags, SeekFrom, StatxFlags};
 use rustix::io;
 
 use super::attempt::Attempt;
@@ -183,7 +183,13 @@ fn open(calls: &Calls, body: &Body, path: &Path, flags: OpenFlags, mode: u32) ->
         how.set(theirs, flags.contains(ours));
     }
     let mode = if flags.contains(OpenFlags::CREATE) { Mode::from_raw_mode(mode) } else { Mode::empty() };
-    let descriptor = retry(|| fs::openat(directory(&body.subject), name, how, mode)).map_err(errno)?;
+    let start = directory(&body.subject);
+    let descriptor = if flags.contains(OpenFlags::BENEATH) {
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        retry(|| fs::openat2(start, name, how, mode, resolve)).map_err(errno)?
+    } else {
+        retry(|| fs::openat(start, name, how, mode)).map_err(errno)?
+    };
     if names_only {
         return Ok(Attempt::opened(Object::new(descriptor, Kind::Storage, false), 0));
     }

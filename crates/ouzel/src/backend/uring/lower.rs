@@ -15,6 +15,7 @@ use ouzel_uring::abi::{AT_FDCWD, CURRENT_POSITION, FsyncFlags, Opcode, PollFlags
 use ouzel_uring::{Slot, Sqe, Target};
 use rustix::fs::OFlags;
 
+use super::hows::Hows;
 use super::lengths::Lengths;
 use super::metadata::{self, Attributed};
 use super::packets::{Effect, Lowered};
@@ -229,6 +230,7 @@ pub(super) struct Lowering<'a> {
     pub(super) table: &'a mut Table,
     pub(super) features: &'a Features,
     pub(super) lengths: &'a mut Lengths,
+    pub(super) hows: &'a mut Hows,
     /// The packet's slot.
     pub(super) packet: u32,
     pub(super) may_wait: bool,
@@ -317,11 +319,12 @@ impl Lowering<'_> {
                 if opens_descriptor(flags, self.features) {
                     let names = flags.intersects(OpenFlags::DIRECTORY.union(OpenFlags::PATH));
                     self.lowered.effect = Effect::Opens(into, if names { Kind::File } else { Kind::Unknown });
-                    *self.entry = Sqe::openat(number, text(path), bits | OFlags::CLOEXEC.bits(), mode);
+                    let bits = bits | OFlags::CLOEXEC.bits();
+                    *self.entry = self.open(number, path, flags, bits, mode);
                 } else {
                     self.lowered.effect = Effect::Fills(into);
                     self.table.put_opened(into, into, None, Kind::Unknown);
-                    *self.entry = Sqe::openat_direct(number, text(path), bits, mode, Slot(into));
+                    *self.entry = self.open(number, path, flags, bits, mode).into_slot(Slot(into));
                 }
             }
             Operation::Close { file } => {
@@ -341,6 +344,15 @@ impl Lowering<'_> {
             _ => return self.lower_rare(operation),
         }
         Ok(())
+    }
+
+    #[inline]
+    fn open(&mut self, directory: i32, path: Path, flags: OpenFlags, bits: u32, mode: u32) -> Sqe {
+        if flags.contains(OpenFlags::BENEATH) {
+            Sqe::openat2(directory, text(path), self.hows.beneath(self.packet, bits, mode))
+        } else {
+            Sqe::openat(directory, text(path), bits, mode)
+        }
     }
 
     /// The same for the operations that are not done a million times a second.

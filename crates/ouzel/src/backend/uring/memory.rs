@@ -26,7 +26,7 @@ use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
 pub(super) fn push(ring: &mut Ring, entry: &Sqe) -> Result<(), Full> {
     // SAFETY: the memory an entry names is its operation's, valid until the report, and the report is made from the
     // entry's last completion; or it is a word of `super::lengths`, which are leaked if a completion is missing; or it
-    // is constant. Of the descriptors it names, those of the table are kept open until the report (`super::table`).
+    // is a record of `super::hows`, which the kernel reads while it takes the entry; or it is constant. Of the descriptors it names, those of the table are kept open until the report (`super::table`).
     // None has CQE_SKIP_SUCCESS but cancels, which name no memory.
     unsafe { ring.push(entry) }
 }

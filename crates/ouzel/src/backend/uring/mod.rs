@@ -11,6 +11,7 @@
 mod calls;
 mod copy;
 mod helpers;
+mod hows;
 mod lengths;
 mod lower;
 mod memory;
@@ -36,6 +37,7 @@ use ouzel_uring::{EnterError, Ring, Slot, SlotUpdate, Sqe, Timeout};
 use rustix::time::{ClockId, clock_gettime};
 
 use self::helpers::Helpers;
+use self::hows::Hows;
 use self::lengths::Lengths;
 use self::lower::Route;
 use self::packets::{CANCEL, CANCEL_POLL, Effect, OWN, POLL, Packets, SLOTS, Standing};
@@ -61,6 +63,7 @@ pub struct Uring {
     table: Table,
     packets: Packets,
     lengths: Lengths,
+    hows: Hows,
     helpers: Option<Helpers>,
     /// The helpers' bell is being polled.
     listening: bool,
@@ -104,6 +107,7 @@ impl Uring {
             table: Table::new(options.descriptors),
             packets: Packets::default(),
             lengths: Lengths::default(),
+            hows: Hows::default(),
             helpers: None,
             listening: false,
             held: VecDeque::with_capacity(64),

@@ -155,12 +155,13 @@ const ONE_THREAD: [Step; 6] = telling(Step::ONE_THREAD);
 const MOVABLE: [Step; 4] = telling(Step::MOVABLE);
 
 /// Opcodes without which nothing works: as old as the features asked for.
-const NEEDED: [Opcode; 11] = [
+const NEEDED: [Opcode; 12] = [
     Opcode::Readv,
     Opcode::Writev,
     Opcode::Read,
     Opcode::Write,
     Opcode::Openat,
+    Opcode::Openat2,
     Opcode::Close,
     Opcode::Statx,
     Opcode::PollAdd,
