@@ -111,6 +111,11 @@ impl Done {
         self.owns(reg) && matches!(self.completion(reg.step()), Err(Error::Skipped { .. }))
     }
 
+    /// Whether a step was skipped, counted in the order steps were added.
+    pub fn skipped(&self, step: usize) -> bool {
+        matches!(self.completion(step), Err(Error::Skipped { .. }))
+    }
+
     /// The entries that a READDIR step has read.
     ///
     /// Errors: as for [`get`](Done::get).

@@ -117,6 +117,12 @@ impl From<Reg<u64>> for Distance {
     }
 }
 
+impl From<Variable> for Distance {
+    fn from(variable: Variable) -> Distance {
+        Distance(variable.into())
+    }
+}
+
 /// Where in a file a transfer starts.
 #[derive(Clone, Copy, Debug)]
 pub struct Offset(pub(super) Count);

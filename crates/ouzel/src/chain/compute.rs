@@ -5,7 +5,7 @@
 use ouzel_ring::Verb;
 use ouzel_ring::modifiers::{Overflow, ShiftDirection};
 
-use super::{Chain, Count, Draft, Memory, Need, Reg, Room, Unit};
+use super::{Chain, Count, Draft, Marks, Memory, Need, Reg, Room, Unit};
 use crate::BuildError;
 
 /// How many bytes a [`Chain::load`] takes, as a little-endian number.
@@ -204,8 +204,10 @@ impl Chain {
     /// Makes a variable and sets it: a number that [`assign`](Chain::assign) changes, and that keeps its value from one turn
     /// of a loop to the next. It is used as any result. [`Done`](crate::Done) does not have its last value; a
     /// [`get`](Chain::get) of it at the end does.
-    pub fn variable(&mut self, value: impl Into<Count>) -> Variable {
-        Variable(self.set(value))
+    pub fn variable(&mut self, value: impl Into<Compute>) -> Variable {
+        let variable = Variable(self.compute(value));
+        self.mark_last(Marks::VARIABLE);
+        variable
     }
 
     /// Sets a variable to a value, or to something to [compute](Compute).

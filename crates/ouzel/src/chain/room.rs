@@ -6,7 +6,7 @@
 
 use ouzel_ring::{Payload, Verb};
 
-use super::{Chain, Count, Draft, MAX_STEPS, Memory, Reg, Unit};
+use super::{Chain, Count, Draft, MAX_STEPS, Marks, Memory, Reg, Unit};
 use crate::{Buffer, BuildError};
 
 /// The number of a room that is no buffer of the chain but memory that a program is called with.
@@ -134,7 +134,9 @@ impl Chain {
         let Some(step) = self.body.steps.get(source).filter(|_| chain == self.body.number) else {
             return false;
         };
+        // A variable may have been assigned something else.
         match (step.shape.verb(), step.payload) {
+            _ if step.shape.has(Marks::VARIABLE) => false,
             (Verb::Read | Verb::Recv | Verb::Readdir, Memory::Room(_)) => step.arguments[1] == room.address,
             (Verb::Min, _) => {
                 let needs = step.shape.needs();

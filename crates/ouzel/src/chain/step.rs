@@ -40,6 +40,8 @@ bitflags! {
         const SILENT = 1 << 2;
         /// It is no step but a register that the caller of a program sets.
         const PARAMETER = 1 << 3;
+        /// Its result is a variable.
+        const VARIABLE = 1 << 4;
         /// It is not one of the ordinary steps.
         const APART = Marks::FINALLY.bits() | Marks::PARAMETER.bits();
     }
