@@ -6,7 +6,8 @@
 use ouzel_ring::modifiers::CancelBy;
 use ouzel_ring::{Descriptor, Entry, EntryFlags, Errno, Verb};
 
-use crate::packet::{Ended, GivenUp, Registers, Stage};
+use crate::control::is_engine_s_own;
+use crate::packet::{Ended, GivenUp, Registers, Stage, marks};
 use crate::slab::NONE;
 use crate::trace::EventKind;
 use crate::{Backend, Engine, Outcome, Token};
@@ -52,19 +53,9 @@ impl Target {
             None => Some(entry.arguments[0]),
             Some(register) => registers.and_then(|registers| registers.load(register)),
         };
-        let engine_s_own = matches!(
-            Verb::from_number(entry.op),
-            None | Some(
-                Verb::Nop
-                    | Verb::Sleep
-                    | Verb::Get
-                    | Verb::Deadline
-                    | Verb::Cancel
-                    | Verb::Socket
-                    | Verb::Pipe
-            )
-        );
-        !engine_s_own && subject == Some(descriptor.number())
+        let names_none = Verb::from_number(entry.op)
+            .is_none_or(|verb| is_engine_s_own(verb) || matches!(verb, Verb::Socket | Verb::Pipe));
+        !names_none && subject == Some(descriptor.number())
     }
 }
 
@@ -82,9 +73,10 @@ impl<B: Backend> Engine<B> {
                 continue;
             }
             unseen -= 1;
-            if self.reaches(slot, target, own) {
+            // The steps of a program are reached through its CALL.
+            let chain = self.packets[slot].chain;
+            if self.chains[chain].marks & marks::CALLED == 0 && self.reaches(slot, target, own) {
                 // Its other members are counted now: once the chain has ended none is reached any more.
-                let chain = self.packets[slot].chain;
                 reached += self.reached_of(chain, target, own);
                 self.give_up(chain, GivenUp::Cancelled);
             }
@@ -95,7 +87,9 @@ impl<B: Backend> Engine<B> {
     /// How many members of `chain` a cancel reaches.
     fn reached_of(&self, chain: u32, target: Target, own: Option<u32>) -> u32 {
         let mut reached = 0;
-        let mut slot = self.chains[chain].current;
+        let members = &self.chains[chain];
+        let in_program = members.marks & marks::PROGRAM != 0;
+        let mut slot = if in_program { members.first } else { members.current };
         while slot != NONE {
             reached += u32::from(self.reaches(slot, target, own));
             slot = self.packets[slot].next;
@@ -105,15 +99,26 @@ impl<B: Backend> Engine<B> {
 
     fn reaches(&self, slot: u32, target: Target, own: Option<u32>) -> bool {
         let packet = &self.packets[slot];
-        let over = matches!(packet.stage, Stage::Stored | Stage::Reported(Outcome::Done { .. }));
-        if over
-            || packet.is_finally()
-            || Some(packet.chain) == own
-            || self.chains[packet.chain].ended.is_some()
-        {
+        let members = &self.chains[packet.chain];
+        if packet.is_finally() || Some(packet.chain) == own || members.ended.is_some() {
             return false;
         }
-        target.names(&packet.entry, Some(&self.chains[packet.chain].registers))
+        match packet.stage {
+            Stage::Stored | Stage::Reported(Outcome::Done { .. }) => return false,
+            // It has not completed, and may run again, until the last ordinary member is over.
+            Stage::Kept if members.current == NONE || self.packets[members.current].is_finally() => {
+                return false;
+            }
+            _ => {}
+        }
+        if target.names(&packet.entry, Some(&members.registers)) {
+            return true;
+        }
+        match (packet.stage, target) {
+            // What its program works on, it works on.
+            (Stage::Calling(program), Target::Descriptor(_)) => self.reached_of(program, target, None) > 0,
+            _ => false,
+        }
     }
 
     /// Ends the ordinary part of `chain`: its running members are asked to stop, those behind them will not run.
@@ -141,7 +146,11 @@ impl<B: Backend> Engine<B> {
             }
             let next = packet.next;
             match packet.stage {
-                Stage::Stored => {}
+                Stage::Stored | Stage::Kept => {}
+                Stage::Calling(program) => {
+                    self.give_up_call(slot, program, why);
+                    why = GivenUp::Cancelled;
+                }
                 Stage::Reported(outcome) if outcome != Outcome::NotRun => {
                     if !outcome.is_success() && packet.flags().contains(EntryFlags::LINK) {
                         // The chain breaks here; nothing behind it would have run.

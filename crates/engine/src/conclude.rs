@@ -4,7 +4,8 @@ use ouzel_ring::{Completion, CompletionFlags, Entry, EntryFlags, Errno, REGISTER
 
 use core::mem;
 
-use crate::packet::{Effect, Ended, GivenUp, Stage};
+use crate::control::is_passed_over;
+use crate::packet::{Effect, Ended, GivenUp, Stage, marks};
 use crate::slab::NONE;
 use crate::trace::EventKind;
 use crate::{Backend, Engine, Outcome, Report};
@@ -57,7 +58,7 @@ impl<B: Backend> Engine<B> {
 
     /// Whether nothing more can be taken from the backend before the submitter reads completions.
     pub(crate) fn is_store_full(&self) -> bool {
-        self.stored.len() >= self.packets.capacity() as usize
+        self.stored.len() >= self.slots as usize
     }
 
     #[inline]
@@ -236,6 +237,9 @@ impl<B: Backend> Engine<B> {
     /// the next.
     #[inline]
     pub(crate) fn conclude(&mut self, chain: u32, slot: u32, ending: Ending) {
+        if self.chains[chain].marks & marks::PROGRAM != 0 {
+            return self.keep(chain, slot, ending);
+        }
         let Ending { error, result, extra, skipped } = ending;
         self.timers.clear(slot);
         let packet = self.packets.free(slot);
@@ -243,36 +247,48 @@ impl<B: Backend> Engine<B> {
         let (op, data) = (packet.entry.op, packet.entry.data);
         let members = &mut self.chains[chain];
         members.current = packet.next;
+        if packet.next != NONE && !skipped && !is_passed_over(op) {
+            members.note(error, result, packet.entry.arguments[2]);
+        }
         if error.is_ok() {
-            if let Some(register) = flags.saved_into() {
-                members.registers.save(register, result);
-                let pair = second != 0 && register + 1 < REGISTERS;
-                if pair {
-                    members.registers.save(register + 1, second);
-                }
-                if !members.local {
-                    self.queues.save_register(register, result);
-                    if pair {
-                        self.queues.save_register(register + 1, second);
-                    }
-                }
+            if let Some(register) = flags.saved_into()
+                && !skipped
+            {
+                self.save(chain, register, result, second);
             }
-        } else if !skipped
-            && !flags.contains(EntryFlags::FINALLY)
-            && flags.contains(EntryFlags::LINK)
-            && members.ended.is_none()
-        {
+        } else if !skipped && breaks(flags) && members.ended.is_none() {
             members.ended = Some(Ended::Broken);
         }
         self.record(data, EventKind::Completed { error, result, skipped });
         if !(error.is_ok() && flags.contains(EntryFlags::SILENT)) {
-            self.post(Completion { op, error: error.raw(), data, result, flags: 0, extra });
+            let flags = if skipped && error.is_ok() { CompletionFlags::SKIPPED.bits() } else { 0 };
+            self.post(Completion { op, error: error.raw(), data, result, flags, extra });
+        }
+    }
+
+    /// Saves the result of a member that succeeded, and the second one of a PIPE into the next register.
+    #[inline]
+    pub(crate) fn save(&mut self, chain: u32, register: usize, result: u64, second: u64) {
+        let members = &mut self.chains[chain];
+        members.registers.save(register, result);
+        let pair = second != 0 && register + 1 < REGISTERS;
+        if pair {
+            members.registers.save(register + 1, second);
+        }
+        if !members.local {
+            self.queues.save_register(register, result);
+            if pair {
+                self.queues.save_register(register + 1, second);
+            }
         }
     }
 
     #[inline]
     pub(crate) fn finish_chain(&mut self, chain: u32) {
-        self.timers.clear(self.packets.capacity() + chain);
+        self.timers.clear(self.deadline_owner(chain));
+        if self.chains[chain].marks & marks::PROGRAM != 0 {
+            self.finish_program(chain);
+        }
         if self.chains[chain].drain {
             self.draining = false;
         }
@@ -286,8 +302,8 @@ impl<B: Backend> Engine<B> {
         }
         let now = self.backend.now();
         while let Some(owner) = self.timers.fire(now) {
-            if owner >= self.packets.capacity() {
-                self.give_up(owner - self.packets.capacity(), GivenUp::TimedOut);
+            if owner >= self.packet_limit {
+                self.give_up(owner - self.packet_limit, GivenUp::TimedOut);
                 continue;
             }
             let packet = &mut self.packets[owner];
@@ -298,11 +314,21 @@ impl<B: Backend> Engine<B> {
                     self.give_up_packet(owner, GivenUp::TimedOut);
                     continue;
                 }
-                Stage::Waiting | Stage::Stored | Stage::Reported(_) => continue,
+                Stage::Calling(program) => {
+                    self.give_up_call(owner, program, GivenUp::TimedOut);
+                    continue;
+                }
+                Stage::Waiting | Stage::Stored | Stage::Reported(_) | Stage::Kept => continue,
             };
             packet.stage = Stage::Reported(outcome);
             let chain = packet.chain;
             self.queue(chain);
         }
     }
+}
+
+/// Whether a failure of an entry with these flags breaks its chain.
+#[inline]
+pub(crate) fn breaks(flags: EntryFlags) -> bool {
+    !flags.contains(EntryFlags::FINALLY) && flags.contains(EntryFlags::LINK)
 }

@@ -15,28 +15,6 @@ use crate::regions::{Regions, Scratch};
 use crate::slab::NONE;
 use crate::{Buffers, Directory, Operation, Position};
 
-/// The arguments of `verb` that are payload addresses and so may not be loaded from registers, as a bit mask.
-pub(crate) const fn payload_arguments(verb: Verb) -> u8 {
-    match verb {
-        Verb::Read
-        | Verb::Write
-        | Verb::Open
-        | Verb::Mkdir
-        | Verb::Remove
-        | Verb::Rename
-        | Verb::Link
-        | Verb::Symlink
-        | Verb::Readdir
-        | Verb::Bind
-        | Verb::Accept
-        | Verb::Connect
-        | Verb::Send
-        | Verb::Recv => 0b00010,
-        Verb::Stat => 0b01010,
-        _ => 0,
-    }
-}
-
 /// What decoding looks things up in, and the indices it found.
 pub(crate) struct Context<'a> {
     descriptors: &'a Descriptors,

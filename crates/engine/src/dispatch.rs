@@ -6,19 +6,24 @@
 
 use core::mem;
 
-use ouzel_ring::modifiers::TimeBase;
+use ouzel_ring::modifiers::{MAX_PROGRAM_STEPS, TimeBase};
 use ouzel_ring::{Entry, EntryFlags, Errno, REGISTERS, Verb};
 
 use crate::cancel::Target;
 use crate::conclude::Ending;
-use crate::decode::{Context, decode, payload_arguments};
+use crate::control::is_engine_s_own;
+use crate::decode::{Context, decode};
 use crate::descriptors::{Descriptors, Look};
-use crate::packet::{Effect, GivenUp, Packet, Registers, Stage};
+use crate::packet::{Effect, Ended, GivenUp, Packet, Registers, Stage, marks};
+use crate::payloads::fixed_arguments;
 use crate::slab::NONE;
 use crate::trace::EventKind;
 use crate::{Backend, Edge, Engine, Operation, Outcome, Place, Started, Step, Token, Way};
 
 const IN_ENGINE: Way = Way { place: Place::Engine, reason: "" };
+
+/// How many members of a chain move on before others get their turn.
+const MEMBERS_AT_ONCE: u32 = 1024;
 
 /// Why a member cannot be dispatched.
 enum Refusal {
@@ -30,6 +35,7 @@ enum Refusal {
 impl<B: Backend> Engine<B> {
     /// Moves `chain` on until it waits for somebody or is over.
     pub(crate) fn advance(&mut self, chain: u32) {
+        let mut turns = MEMBERS_AT_ONCE;
         loop {
             let slot = self.chains[chain].current;
             if slot == NONE {
@@ -47,17 +53,33 @@ impl<B: Backend> Engine<B> {
                 }
                 Stage::Waiting | Stage::Stalled => self.dispatch(chain, slot),
                 Stage::Parked => packet.given_up.map(|why| Ending::of(why.errno())),
-                Stage::Started | Stage::Stored => None,
+                Stage::Started | Stage::Stored | Stage::Calling(_) | Stage::Kept => None,
             };
             match ending {
                 Some(ending) => self.conclude(chain, slot, ending),
                 None => return,
+            }
+            turns -= 1;
+            if turns == 0 {
+                // Others want their turn too, and so does the clock.
+                self.chains[chain].queued = true;
+                self.paused.push_back(chain);
+                return;
             }
         }
     }
 
     /// Gives the member in `slot` its turn. Returns how it ended, if it is over already.
     fn dispatch(&mut self, chain: u32, slot: u32) -> Option<Ending> {
+        if self.chains[chain].marks & marks::SPECIAL != 0 {
+            return self.dispatch_special(chain, slot);
+        }
+        self.dispatch_plain(chain, slot)
+    }
+
+    /// The same for a chain about which nothing is special, or once that has been looked at.
+    #[inline(always)]
+    pub(crate) fn dispatch_plain(&mut self, chain: u32, slot: u32) -> Option<Ending> {
         let packet = &mut self.packets[slot];
         let members = &self.chains[chain];
         let finally = packet.is_finally();
@@ -65,12 +87,13 @@ impl<B: Backend> Engine<B> {
             if let Some(why) = packet.given_up {
                 return Some(Ending::skipped(why.errno()));
             }
-            if members.ended.is_some() {
-                return Some(Ending::skipped(Errno::ECANCELED));
+            if let Some(ended) = members.ended {
+                let stopped = ended == Ended::Stopped;
+                return Some(Ending::skipped(if stopped { Errno::OK } else { Errno::ECANCELED }));
             }
         }
         match load(packet, &members.registers) {
-            Ok(verb @ (Verb::Nop | Verb::Sleep | Verb::Get | Verb::Cancel | Verb::Deadline)) => {
+            Ok(verb) if is_engine_s_own(verb) => {
                 if packet.flags().contains(EntryFlags::MULTISHOT) {
                     return Some(Ending::of(Errno::EINVAL));
                 }
@@ -86,6 +109,12 @@ impl<B: Backend> Engine<B> {
 
     /// Executes one of the engine's own verbs. Returns how it ended, unless it waits.
     fn execute(&mut self, chain: u32, slot: u32, verb: Verb) -> Option<Ending> {
+        if verb == Verb::Call {
+            return self.call(chain, slot);
+        }
+        if verb >= Verb::Set {
+            return Some(self.control(chain, slot, verb));
+        }
         let Entry { data, timeout, arguments, .. } = self.packets[slot].entry;
         self.record(data, EventKind::Started { verb, way: IN_ENGINE, step: 0, run: 1 });
         let ending = match verb {
@@ -107,7 +136,8 @@ impl<B: Backend> Engine<B> {
             Verb::Cancel => match Target::from_arguments(&arguments) {
                 Err(error) => Ending::of(error),
                 Ok(target) => {
-                    let reached = target.map_or(0, |target| self.cancel_but(target, Some(chain)));
+                    let own = self.outermost(chain);
+                    let reached = target.map_or(0, |target| self.cancel_but(target, Some(own)));
                     Ending::success(reached as u64)
                 }
             },
@@ -124,7 +154,7 @@ impl<B: Backend> Engine<B> {
         let now = self.backend.now();
         let at = instant(arguments, now)?;
         let packet = &self.packets[slot];
-        let owner = self.packets.capacity() + chain;
+        let owner = self.deadline_owner(chain);
         match at {
             _ if packet.is_finally() => {}
             Some(at) if at <= now => {
@@ -190,9 +220,10 @@ impl<B: Backend> Engine<B> {
                 if let Operation::Close { file } = taken[0].operation {
                     self.descriptors.kill(file);
                 }
-                // Somebody waits behind the last member of the run.
+                // Somebody waits behind the last member of the run: the next one, or completions that were held back.
                 let last = &mut self.packets[taken[taken.len() - 1].token.slot];
-                if last.next != NONE && !last.eager {
+                let is_awaited = last.next != NONE || self.chains[chain].marks & marks::PROGRAM != 0;
+                if is_awaited && !last.eager {
                     last.eager = true;
                     self.eager += 1;
                 }
@@ -225,10 +256,17 @@ impl<B: Backend> Engine<B> {
     /// Adds to `run`, which begins with the member in `slot`, the members behind it that can travel along. Returns how
     /// many there are then.
     fn extend_run(&mut self, chain: u32, slot: u32, run: &mut [Step]) -> usize {
-        let mut registers = self.chains[chain].registers;
+        let members = &self.chains[chain];
+        let mut registers = members.registers;
+        let most = if members.marks & marks::PROGRAM == 0 {
+            run.len()
+        } else {
+            // Those beyond the limit of a program do not run.
+            run.len().min((MAX_PROGRAM_STEPS as u32).saturating_sub(members.ran) as usize)
+        };
         let mut slot = slot;
         let mut count = 1;
-        while count < run.len() {
+        while count < most {
             let packet = &self.packets[slot];
             let next = packet.next;
             if next == NONE {
@@ -359,7 +397,7 @@ fn load(packet: &mut Packet, registers: &Registers) -> Result<Verb, Refusal> {
     let verb = Verb::from_number(packet.entry.op).ok_or(Refusal::Bad(Errno::EINVAL))?;
     let flags = packet.flags();
     for (place, register) in flags.loads() {
-        if payload_arguments(verb) & (1 << place) != 0 {
+        if fixed_arguments(verb) & (1 << place) != 0 {
             return Err(Refusal::Bad(Errno::EINVAL));
         }
         packet.entry.arguments[place] = registers.load(register).ok_or(Refusal::Undefined)?;

@@ -16,6 +16,7 @@ use crate::cancel::Target;
 use crate::conclude::Stored;
 use crate::descriptors::{Descriptors, Look};
 use crate::packet::{Chain, Packet, Stage};
+use crate::program::{Calls, Programs};
 use crate::regions::Regions;
 use crate::slab::{NONE, Slab};
 use crate::timers::Timers;
@@ -28,7 +29,7 @@ pub const MAX_RUN: usize = 64;
 /// How many nanoseconds pass before a backend is asked again that had no room though it had nothing started.
 const BUSY_PAUSE: u64 = 1_000_000;
 
-/// Limits of one engine. All memory for them is taken when the engine is made.
+/// Limits of one engine. All memory for them is taken when the engine is made, that for programs when the first is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Descriptors open at once, 1 to 2^20. The backend's table must be as large.
@@ -37,11 +38,15 @@ pub struct Limits {
     pub chain: u32,
     /// Payloads may name region 0, the submitter's own address space.
     pub in_process: bool,
+    /// Programs stored at once.
+    pub programs: u32,
+    /// Steps of programs that run at once, at most 2^20. A program that has more cannot be called.
+    pub program_steps: u32,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { descriptors: 1024, chain: 1024, in_process: false }
+        Limits { descriptors: 1024, chain: 1024, in_process: false, programs: 64, program_steps: 1024 }
     }
 }
 
@@ -104,6 +109,12 @@ pub struct Gauges {
     pub descriptors: u32,
     /// Results of multishots that wait for a completion slot.
     pub stored: u32,
+    /// Calls of programs that run.
+    pub calls: u32,
+    /// The steps of those programs that have a packet.
+    pub steps: u32,
+    /// Programs stored.
+    pub programs: u32,
 }
 
 /// An entry copied out of shared memory whose chain is not admitted yet.
@@ -130,7 +141,7 @@ pub struct Engine<B> {
     pub(crate) chains: Slab<Chain>,
     pub(crate) descriptors: Descriptors,
     pub(crate) regions: Regions,
-    /// Owners `0..packets` are packets, those above are chains.
+    /// Owners below `packet_limit` are packets, those above are chains.
     pub(crate) timers: Timers,
     pub(crate) staged: VecDeque<Staged>,
     /// How many of them are withdrawn and not taken.
@@ -143,6 +154,8 @@ pub struct Engine<B> {
     pub(crate) draining: bool,
     /// Chains that can move on.
     pub(crate) work: VecDeque<u32>,
+    /// Chains that could move on, but have had their turn for now.
+    pub(crate) paused: VecDeque<u32>,
     /// Chains whose turn found the backend full.
     pub(crate) stalled: VecDeque<u32>,
     /// Results of multishots without a completion slot.
@@ -156,6 +169,18 @@ pub struct Engine<B> {
     /// Something was started since the backend last submitted.
     pub(crate) unsubmitted: bool,
     pub(crate) chain_limit: u32,
+    /// Completion slots, and so the most entries in flight.
+    pub(crate) slots: u32,
+    /// The most packets there will ever be: those of entries, and those of steps.
+    pub(crate) packet_limit: u32,
+    /// The most of them that are steps of programs.
+    pub(crate) program_steps: u32,
+    /// How many are: they hold no credit.
+    pub(crate) internal: u32,
+    pub(crate) programs: Programs,
+    pub(crate) calls: Calls,
+    /// The mark of chains admitted now, if only programs may be called.
+    pub(crate) restricted: u8,
     pub(crate) closing: bool,
     pub(crate) trace: Trace,
 }
@@ -167,6 +192,8 @@ impl<B: Backend> Engine<B> {
         let slots = geometry.completions();
         let chain_limit = limits.chain.clamp(1, geometry.entries().min(slots - 1));
         let longest_run = backend.longest_run().clamp(1, MAX_RUN);
+        let program_steps = limits.program_steps.min(1 << 20);
+        let packet_limit = slots + program_steps;
         Engine {
             queues,
             backend,
@@ -174,13 +201,14 @@ impl<B: Backend> Engine<B> {
             chains: Slab::new(slots, Chain::new),
             descriptors: Descriptors::new(limits.descriptors.clamp(1, 1 << 20)),
             regions: Regions::new(limits.in_process),
-            timers: Timers::new(2 * slots),
+            timers: Timers::new(packet_limit + slots + slots.min(program_steps)),
             staged: VecDeque::with_capacity(geometry.entries() as usize),
             withdrawn: 0,
             refusing: false,
             starved: false,
             draining: false,
             work: VecDeque::with_capacity(slots as usize),
+            paused: VecDeque::new(),
             stalled: VecDeque::with_capacity(slots as usize),
             stored: VecDeque::with_capacity(slots as usize),
             run: core::iter::repeat_n(Step::NONE, longest_run).collect(),
@@ -188,6 +216,13 @@ impl<B: Backend> Engine<B> {
             eager: 0,
             unsubmitted: false,
             chain_limit,
+            slots,
+            packet_limit,
+            program_steps,
+            internal: 0,
+            programs: Programs::new(limits.programs),
+            calls: Calls::default(),
+            restricted: 0,
             closing: false,
             trace: Trace::default(),
         }
@@ -213,11 +248,21 @@ impl<B: Backend> Engine<B> {
                 self.deliver_withdrawn();
                 self.work_off();
                 entered.taken += self.take_in(submit.saturating_sub(entered.taken))?;
+                self.wake_callers();
                 if self.work.is_empty() {
                     break;
                 }
             }
             entered.readable = self.readable()?;
+            if !self.paused.is_empty() {
+                let now = if deadline.is_some() { self.backend.now() } else { 0 };
+                let is_time_up = deadline.is_some_and(|deadline| now >= deadline);
+                if wait > 0 && (entered.readable >= wait || is_time_up) {
+                    break;
+                }
+                self.let_others()?;
+                continue;
+            }
             let timers = self.timers.next();
             // What has no room though nothing is started is busy with something the engine does not know of, and no
             // report will tell when that is over.
@@ -298,6 +343,17 @@ impl<B: Backend> Engine<B> {
         }
     }
 
+    /// Some chain has moved on for long: others get their turn, the backend and the clock too, before it goes on.
+    #[cold]
+    fn let_others(&mut self) -> Result<(), EnterError> {
+        self.sleep(0, None)?;
+        self.collect();
+        self.retry_stalled();
+        self.fire_timers();
+        self.work.append(&mut self.paused);
+        Ok(())
+    }
+
     /// Gives the chains for which the backend had no room another try.
     fn retry_stalled(&mut self) {
         while let Some(chain) = self.stalled.pop_front() {
@@ -365,12 +421,26 @@ impl<B: Backend> Engine<B> {
     /// What is alive now.
     pub fn gauges(&self) -> Gauges {
         Gauges {
-            packets: self.packets.live(),
-            chains: self.chains.live(),
+            packets: self.packets.live() - self.internal,
+            chains: self.chains.live() - self.calls.running(),
             started: self.started,
             descriptors: self.descriptors.in_use(),
             stored: self.stored.len() as u32,
+            calls: self.calls.running(),
+            steps: self.internal,
+            programs: self.programs.count(),
         }
+    }
+
+    /// The most packets there can be, those of the steps of programs included. The slot of every token is below that.
+    pub fn packet_slots(&self) -> u32 {
+        self.packet_limit
+    }
+
+    /// The owner of the timer for the deadline of `chain`.
+    #[inline]
+    pub(crate) fn deadline_owner(&self, chain: u32) -> u32 {
+        self.packet_limit + chain
     }
 
     /// The limits in force: the chain limit is the one that the queues leave.
@@ -379,6 +449,8 @@ impl<B: Backend> Engine<B> {
             descriptors: self.descriptors.capacity(),
             chain: self.chain_limit,
             in_process: self.regions.in_process,
+            programs: self.programs.limit(),
+            program_steps: self.program_steps,
         }
     }
 

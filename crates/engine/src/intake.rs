@@ -7,6 +7,7 @@
 use ouzel_ring::{Completion, Entry, EntryFlags, Errno, Verb};
 
 use crate::engine::{EnterError, Staged};
+use crate::packet::marks;
 use crate::slab::NONE;
 use crate::{Backend, Engine};
 
@@ -17,6 +18,8 @@ struct Shape {
     begun: bool,
     /// A FINALLY member has been seen.
     finally: bool,
+    /// The first member has PROGRAM.
+    program: bool,
 }
 
 /// Flags that only the first member may have.
@@ -35,10 +38,13 @@ impl Shape {
     #[inline]
     fn allows(&mut self, flags: EntryFlags) -> bool {
         let is_finally = flags.contains(EntryFlags::FINALLY);
+        // On another than the first it is wrong anyway.
+        self.program |= flags.contains(EntryFlags::PROGRAM);
         let wrong = flags.contains(EntryFlags::CHAINED)
             || (self.finally && !is_finally)
             || (self.begun && flags.intersects(LEADER_ONLY))
-            || (flags.intersects(UNCOMMON) && (flags.has_unknown() || flags.intersects(NOT_MULTISHOT)));
+            || (flags.intersects(UNCOMMON)
+                && (flags.has_unknown() || flags.intersects(NOT_MULTISHOT) || self.program));
         self.begun = true;
         self.finally |= is_finally;
         !wrong
@@ -114,13 +120,16 @@ impl<B: Backend> Engine<B> {
     /// Completion slots that are promised to nobody.
     #[inline]
     pub(crate) fn free_credits(&self) -> u32 {
-        self.queues.room_seen().saturating_sub(self.packets.live())
+        self.queues.room_seen().saturating_sub(self.packets.live() - self.internal)
     }
 
     /// Completes a NOP that asks for nothing, without a packet. False if it has to take the long way.
     #[inline]
     fn answer(&mut self, entry: &Entry) -> bool {
-        if self.draining || self.closing || self.refusing || self.trace.is_on() || self.free_credits() < 2 {
+        if self.draining || self.closing || self.refusing || self.restricted != 0 || self.trace.is_on() {
+            return false;
+        }
+        if self.free_credits() < 2 {
             return false;
         }
         self.queues.release(1);
@@ -144,7 +153,7 @@ impl<B: Backend> Engine<B> {
         let chain = self.begin_chain(flags);
         let mut shape = Shape::default();
         let mut packet = self.begin_packet(first, chain);
-        self.chains[chain].current = packet;
+        self.chains[chain].lead(packet);
         let mut length = 1;
         let mut flags = flags;
         loop {
@@ -253,7 +262,7 @@ impl<B: Backend> Engine<B> {
             if let Some(staged) = self.staged.pop_front() {
                 let packet = self.begin_packet(staged.entry, chain);
                 if last == NONE {
-                    self.chains[chain].current = packet;
+                    self.chains[chain].lead(packet);
                 } else {
                     self.packets[last].next = packet;
                 }
@@ -304,40 +313,44 @@ impl<B: Backend> Engine<B> {
         }
         let mut behind_link = false;
         for place in 0..self.staged.len().min(budget as usize) {
-            let staged = &mut self.staged[place];
+            let staged = &self.staged[place];
             let starts_chain = !behind_link;
             behind_link = is_chained(&staged.entry);
             let gone = staged.taken || staged.withdrawn;
             if !starts_chain || gone || !is_lone_cancel(&staged.entry) || self.refusing && place == 0 {
                 continue;
             }
-            if self.queues.room_seen() <= self.packets.live() {
+            if self.free_credits() == 0 {
                 break;
             }
-            staged.taken = true;
             let entry = staged.entry;
+            self.staged[place].taken = true;
             let chain = self.begin_chain(EntryFlags::from_bits_retain(entry.flags));
             let packet = self.begin_packet(entry, chain);
-            self.chains[chain].current = packet;
+            self.chains[chain].lead(packet);
             self.queue(chain);
         }
     }
 
     #[inline]
     fn begin_chain(&mut self, flags: EntryFlags) -> u32 {
-        // There are as many chain slots as completion slots, and a chain holds one at least.
+        // There are as many chain slots as completion slots beside those for calls, and a chain holds one at least.
         let Some(slot) = self.chains.take() else { unreachable!("more chains than completion credits") };
         let local = flags.contains(EntryFlags::LOCAL);
         let registers = if local { None } else { Some(self.queues.registers()) };
         let drain = flags.contains(EntryFlags::DRAIN);
         self.draining |= drain;
-        self.chains[slot].begin(registers, local, drain);
+        let mut special = self.restricted;
+        if flags.contains(EntryFlags::PROGRAM) {
+            special |= marks::PROGRAM;
+        }
+        self.chains[slot].begin(registers, local, drain, special);
         slot
     }
 
     #[inline]
     fn begin_packet(&mut self, entry: Entry, chain: u32) -> u32 {
-        // There are as many packet slots as completion slots, and each was checked to have one.
+        // There are as many packet slots as completion slots beside those for calls, and each was checked to have one.
         let Some(slot) = self.packets.take() else { unreachable!("more packets than completion credits") };
         self.packets[slot].begin(entry, chain);
         slot

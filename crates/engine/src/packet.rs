@@ -4,6 +4,7 @@
 use ouzel_ring::{Entry, EntryFlags, Errno, REGISTERS};
 
 use crate::Outcome;
+use crate::conclude::Ending;
 use crate::regions::Scratch;
 use crate::slab::NONE;
 
@@ -18,10 +19,14 @@ pub(crate) enum Stage {
     Stalled,
     /// The backend has it.
     Started,
+    /// A CALL whose program runs, as this chain.
+    Calling(u32),
     /// A multishot that is over; its end is in the store, behind its results.
     Stored,
     /// The backend has reported; its turn has not come.
     Reported(Outcome),
+    /// A member of a chain with PROGRAM that ran or was skipped. It may run again.
+    Kept,
 }
 
 /// Why the backend was asked to give a packet up.
@@ -59,6 +64,26 @@ pub(crate) enum Effect {
     Accepts,
 }
 
+/// What a member of a chain with PROGRAM keeps until the chain is over. As `new` makes it whenever the packet is free.
+pub(crate) struct Kept {
+    /// How it ended the last time it ran, or would have.
+    pub(crate) ending: Ending,
+    /// It has run.
+    pub(crate) ran: bool,
+    /// A REPEAT: how often its body has run since the loop began.
+    pub(crate) turns: u32,
+    /// A REPEAT: the first member of its body, or [`NONE`] if nobody has looked.
+    pub(crate) body: u32,
+    /// The member to go back to, or [`NONE`].
+    pub(crate) back: u32,
+}
+
+impl Kept {
+    pub(crate) const fn new() -> Kept {
+        Kept { ending: Ending::of(Errno::OK), ran: false, turns: 0, body: NONE, back: NONE }
+    }
+}
+
 /// One entry in flight.
 pub(crate) struct Packet {
     pub(crate) entry: Entry,
@@ -79,6 +104,7 @@ pub(crate) struct Packet {
     pub(crate) wakes: bool,
     /// How many results of a multishot have gone into the store: what follows must queue behind them.
     pub(crate) stored: u32,
+    pub(crate) kept: Kept,
     pub(crate) scratch: Scratch,
 }
 
@@ -96,6 +122,7 @@ impl Packet {
             eager: false,
             wakes: false,
             stored: 0,
+            kept: Kept::new(),
             scratch: Scratch::default(),
         }
     }
@@ -132,6 +159,8 @@ impl Packet {
 pub(crate) enum Ended {
     /// A member failed and the next hung on its success.
     Broken,
+    /// A TEST has stopped it successfully.
+    Stopped,
     /// It was cancelled, or its deadline has passed.
     GivenUp,
 }
@@ -172,38 +201,117 @@ impl Registers {
     }
 }
 
+/// What is special about a chain, as bits of [`Chain::marks`].
+pub(crate) mod marks {
+    /// Its members are kept until it is over.
+    pub(crate) const PROGRAM: u8 = 1 << 0;
+    /// It was admitted when the ring could only call programs.
+    pub(crate) const RESTRICTED: u8 = 1 << 1;
+    /// It runs a stored program for a CALL.
+    pub(crate) const CALLED: u8 = 1 << 2;
+    /// A TEST has skipped members.
+    pub(crate) const SKIPS: u8 = 1 << 3;
+    /// A member has run that another could ask about.
+    pub(crate) const RAN: u8 = 1 << 4;
+    /// Those that a member's turn must look at.
+    pub(crate) const SPECIAL: u8 = PROGRAM | RESTRICTED | CALLED | SKIPS;
+}
+
+/// How a member ended, for the TESTs behind it.
+#[derive(Clone, Copy)]
+pub(crate) struct Last {
+    pub(crate) error: Errno,
+    pub(crate) result: u64,
+    /// How much it was asked for.
+    pub(crate) magnitude: u64,
+}
+
 /// Entries joined by LINK or HARDLINK, or one alone.
 pub(crate) struct Chain {
     /// The member whose turn it is.
     pub(crate) current: u32,
+    /// The first member; its packet is free already unless the chain has PROGRAM.
+    pub(crate) first: u32,
     pub(crate) registers: Registers,
     pub(crate) local: bool,
     pub(crate) drain: bool,
     pub(crate) ended: Option<Ended>,
     /// It is in the work list.
     pub(crate) queued: bool,
+    /// What is special about it: bits of [`marks`].
+    pub(crate) marks: u8,
+    /// How many of the next members are skipped.
+    pub(crate) skip: u32,
+    /// The last ordinary member that ran, other than a TEST or REPEAT; if [`marks::RAN`].
+    pub(crate) last: Last,
+    /// With PROGRAM: how many ordinary members have run, those that did so more than once counted as often.
+    pub(crate) ran: u32,
+    /// With PROGRAM: some member's end says that the chain was given up.
+    pub(crate) told: bool,
+    /// With [`marks::CALLED`]: the place of the call.
+    pub(crate) call: u32,
 }
 
 impl Chain {
     pub(crate) fn new() -> Chain {
         Chain {
             current: NONE,
+            first: NONE,
             registers: Registers::UNDEFINED,
             local: true,
             drain: false,
             ended: None,
             queued: false,
+            marks: 0,
+            skip: 0,
+            last: Last { error: Errno::OK, result: 0, magnitude: 0 },
+            ran: 0,
+            told: false,
+            call: NONE,
         }
     }
 
     /// Begins a new life, with a snapshot of the ring's registers unless it is LOCAL.
     #[inline]
-    pub(crate) fn begin(&mut self, registers: Option<[u64; REGISTERS]>, local: bool, drain: bool) {
+    pub(crate) fn begin(&mut self, registers: Option<[u64; REGISTERS]>, local: bool, drain: bool, marks: u8) {
         self.current = NONE;
         self.registers.begin(registers);
         self.local = local;
         self.drain = drain;
         self.ended = None;
         self.queued = false;
+        self.marks = marks;
+        self.skip = 0;
+        if marks & marks::PROGRAM != 0 {
+            self.ran = 0;
+            self.told = false;
+        }
+    }
+
+    /// Its first member is in `slot`.
+    #[inline]
+    pub(crate) fn lead(&mut self, slot: u32) {
+        self.current = slot;
+        self.first = slot;
+    }
+
+    /// Notes how an ordinary member ended that ran, for the TESTs behind it.
+    #[inline]
+    pub(crate) fn note(&mut self, error: Errno, result: u64, magnitude: u64) {
+        self.marks |= marks::RAN;
+        self.last = Last { error, result, magnitude };
+    }
+
+    /// Its ordinary members run no more, and that is a success.
+    pub(crate) fn stop(&mut self) {
+        if self.ended.is_none() {
+            self.ended = Some(Ended::Stopped);
+        }
+    }
+
+    /// Its next `count` members do not run, and that is a success.
+    pub(crate) fn skip(&mut self, count: u32) {
+        self.skip = count;
+        self.marks |= marks::SKIPS;
     }
 }

@@ -8,7 +8,7 @@
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 
-use ouzel_ring::modifiers::{CALL_REGION, MAX_PATH};
+use ouzel_ring::modifiers::{CALL_REGION, MAX_CALL_PIECES, MAX_PATH};
 use ouzel_ring::{Errno, Payload, Piece, has_nul};
 
 use crate::{Path, Span};
@@ -20,6 +20,29 @@ pub const MAX_REGIONS: usize = CALL_REGION as usize;
 struct Region {
     base: NonNull<u8>,
     length: usize,
+}
+
+/// The pieces of memory that a call gives to its program.
+#[derive(Clone, Copy)]
+pub(crate) struct Pieces {
+    pieces: [Piece; MAX_CALL_PIECES],
+    count: usize,
+}
+
+impl Default for Pieces {
+    fn default() -> Pieces {
+        Pieces { pieces: [Piece { payload: 0, length: 0 }; MAX_CALL_PIECES], count: 0 }
+    }
+}
+
+impl Pieces {
+    /// Adds one; there are at most [`MAX_CALL_PIECES`].
+    pub(crate) fn add(&mut self, piece: Piece) {
+        if let Some(place) = self.pieces.get_mut(self.count) {
+            *place = piece;
+            self.count += 1;
+        }
+    }
 }
 
 /// What a packet keeps alive beside its operation: copied paths and resolved piece lists.
@@ -34,6 +57,10 @@ pub(crate) struct Regions {
     /// Region 0 may be named.
     pub(crate) in_process: bool,
     regions: Vec<Option<Region>>,
+    /// The pieces of each call, by the call's place.
+    calls: Vec<Pieces>,
+    /// The call whose pieces payloads may name now.
+    call: Option<u32>,
 }
 
 // SAFETY: the table holds addresses; the memory behind them is promised by whoever adds a region.
@@ -41,7 +68,7 @@ unsafe impl Send for Regions {}
 
 impl Regions {
     pub(crate) fn new(in_process: bool) -> Regions {
-        Regions { in_process, regions: Vec::new() }
+        Regions { in_process, regions: Vec::new(), calls: Vec::new(), call: None }
     }
 
     /// Adds `length` bytes at `base` as a new region.
@@ -74,9 +101,52 @@ impl Regions {
         }
     }
 
-    /// `length` bytes at `payload`. EFAULT if they do not lie in one region.
+    /// The pieces of the call at `place`.
+    pub(crate) fn set_pieces(&mut self, place: u32, pieces: Pieces) {
+        let place = place as usize;
+        if place >= self.calls.len() {
+            self.calls.resize(place + 1, Pieces::default());
+        }
+        self.calls[place] = pieces;
+    }
+
+    /// A step of the call at `place` is looked at: its payloads may name the call's pieces.
+    pub(crate) fn enter_call(&mut self, place: u32) {
+        self.call = Some(place);
+    }
+
+    /// No step is looked at any more.
+    pub(crate) fn leave_call(&mut self) {
+        self.call = None;
+    }
+
+    /// `length` bytes at `payload`. EFAULT if they do not lie in one region, or in one piece of the call that is entered.
     #[inline]
     pub(crate) fn span(&self, payload: u64, length: u64) -> Result<Span, Errno> {
+        if (payload >> 48) >= u64::from(CALL_REGION) {
+            return self.plain_span(self.in_piece(payload, length)?, length);
+        }
+        self.plain_span(payload, length)
+    }
+
+    /// The payload that `length` bytes at `payload`, which names a piece of the call that is entered, are the caller's
+    /// name for.
+    #[cold]
+    fn in_piece(&self, payload: u64, length: u64) -> Result<u64, Errno> {
+        let payload = Payload::from_number(payload);
+        let pieces = self.call.and_then(|place| self.calls.get(place as usize)).ok_or(Errno::EFAULT)?;
+        let place = usize::from(payload.region() - CALL_REGION);
+        let piece = pieces.pieces[..pieces.count].get(place).ok_or(Errno::EFAULT)?;
+        match payload.offset().checked_add(length) {
+            // The piece lay in its region when the call began, so this is still an offset.
+            Some(end) if end <= piece.length => Ok(piece.payload + payload.offset()),
+            _ => Err(Errno::EFAULT),
+        }
+    }
+
+    /// `length` bytes at `payload`, which names no piece of a call.
+    #[inline]
+    fn plain_span(&self, payload: u64, length: u64) -> Result<Span, Errno> {
         let payload = Payload::from_number(payload);
         let offset = payload.offset();
         let end = offset.checked_add(length).ok_or(Errno::EFAULT)?;
@@ -162,12 +232,56 @@ impl Regions {
             let payload = u64::from_ne_bytes(payload.try_into().map_err(|_| Errno::EFAULT)?);
             let length = u64::from_ne_bytes(length.try_into().map_err(|_| Errno::EFAULT)?);
             total = total.checked_add(length).ok_or(Errno::EINVAL)?;
-            scratch.spans.push(self.span(payload, length)?);
+            scratch.spans.push(self.plain_span(payload, length)?);
         }
         if total > i64::MAX as u64 {
             return Err(Errno::EINVAL);
         }
         Ok((scratch.spans.as_ptr(), scratch.spans.len()))
+    }
+}
+
+impl Regions {
+    /// The little-endian word of `width` bytes, at most 8, that lies `offset` bytes behind `payload`.
+    pub(crate) fn word(&self, payload: u64, offset: u64, width: usize) -> Result<u64, Errno> {
+        let start = Payload::from_number(payload);
+        let offset = start.offset().checked_add(offset).ok_or(Errno::EFAULT)?;
+        let at = Payload::new(start.region(), offset).ok_or(Errno::EFAULT)?;
+        let span = self.span(at.number(), width as u64)?;
+        let mut bytes = [0; 8];
+        for (at, byte) in bytes.iter_mut().take(width).enumerate() {
+            // SAFETY: `span` is as long as that, and its bytes are readable: the pusher of the entry or the owner of the
+            // region promised it. Volatile, as in `copy_out`.
+            *byte = unsafe { span.pointer.add(at).read_volatile() };
+        }
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// Copies words out of the memory at `payload`, which need not be aligned, reading each byte once.
+    pub(crate) fn read_words(&self, payload: u64, words: &mut [u64]) -> Result<(), Errno> {
+        let span = self.span(payload, size_of_val(words) as u64)?;
+        for (place, word) in words.iter_mut().enumerate() {
+            let mut bytes = [0; 8];
+            for (at, byte) in bytes.iter_mut().enumerate() {
+                // SAFETY: as in `word`.
+                *byte = unsafe { span.pointer.add(8 * place + at).read_volatile() };
+            }
+            *word = u64::from_ne_bytes(bytes);
+        }
+        Ok(())
+    }
+
+    /// Copies words into the memory at `payload`, which need not be aligned.
+    pub(crate) fn write_words(&self, payload: u64, words: &[u64]) -> Result<(), Errno> {
+        let span = self.span(payload, size_of_val(words) as u64)?;
+        for (place, word) in words.iter().enumerate() {
+            for (at, byte) in word.to_ne_bytes().into_iter().enumerate() {
+                // SAFETY: `span` is as long as that, and its bytes are writable until the entry that names them has
+                // completed: its pusher or the owner of the region promised it. Volatile, since another side may look.
+                unsafe { span.pointer.add(8 * place + at).write_volatile(byte) };
+            }
+        }
+        Ok(())
     }
 }
 

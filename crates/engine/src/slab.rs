@@ -1,9 +1,9 @@
 //! A fixed slab of slots with generations: where packets and chains live.
 //!
-//! All memory is taken at creation; taking and freeing a slot are a few loads and stores. A slot's generation changes
+//! All memory is taken at creation, or when the slab is extended; taking and freeing a slot are a few loads and stores. A slot's generation changes
 //! each time it is freed, so that a name from an earlier life finds nothing.
 
-use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 /// No slot.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -19,7 +19,7 @@ const LIVE: u32 = u32::MAX - 1;
 
 /// `capacity` slots of `T`. Values are reused, not dropped, when a slot is freed.
 pub(crate) struct Slab<T> {
-    slots: Box<[Slot<T>]>,
+    slots: Vec<Slot<T>>,
     free: u32,
     live: u32,
 }
@@ -34,6 +34,16 @@ impl<T> Slab<T> {
             })
             .collect();
         Slab { slots, free: if capacity > 0 { 0 } else { NONE }, live: 0 }
+    }
+
+    /// Adds slots until there are `capacity`. Those there were keep their numbers.
+    pub(crate) fn extend(&mut self, capacity: u32, mut make: impl FnMut() -> T) {
+        self.slots.reserve_exact(capacity.saturating_sub(self.capacity()) as usize);
+        while self.capacity() < capacity {
+            let slot = self.capacity();
+            self.slots.push(Slot { generation: 1, next_free: self.free, value: make() });
+            self.free = slot;
+        }
     }
 
     /// Takes a free slot; its value is what the last user left in it.

@@ -12,7 +12,7 @@ pub const MAX_EVENTS: usize = 1 << 16;
 /// One thing that happened to one entry.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Event {
-    /// The entry's user data.
+    /// The entry's user data; for a step of a program that of its CALL.
     pub data: u64,
     /// The engine's clock, in nanoseconds.
     pub at: u64,
@@ -41,6 +41,16 @@ pub enum EventKind {
     NotRun,
     /// The backend was asked to give it up.
     GivenUp,
+    /// It ended one of the times that it ran: a member of a chain with PROGRAM, whose completion is posted when the chain is
+    /// over, or a step of a program, which has none.
+    Ended {
+        /// The error, or success.
+        error: Errno,
+        /// The result.
+        result: u64,
+        /// It was not run at all.
+        skipped: bool,
+    },
     /// Its completion was posted, or, being a silent success, was not.
     Completed {
         /// The error, or success.

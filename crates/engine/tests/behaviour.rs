@@ -477,7 +477,7 @@ fn a_backend_that_fails_is_reported() {
 #[test]
 fn a_chain_of_ten_thousand_needs_no_stack() {
     let run = std::thread::Builder::new().stack_size(256 * 1024).spawn(|| {
-        let limits = Limits { descriptors: 4, chain: u32::MAX, in_process: true };
+        let limits = Limits { descriptors: 4, chain: u32::MAX, in_process: true, ..Limits::default() };
         for failing in [false, true] {
             let mut rig = Rig::over(Scripted::with_runs(64), 1 << 14, 1 << 15, u32::MAX - 99, limits);
             let file = rig.descriptor();
@@ -546,7 +546,7 @@ fn impossible_indices_break_the_ring_and_nothing_else() {
 
 #[test]
 fn payloads_outside_of_memory_are_refused() {
-    let limits = Limits { descriptors: 4, chain: u32::MAX, in_process: false };
+    let limits = Limits { descriptors: 4, chain: u32::MAX, in_process: false, ..Limits::default() };
     let mut rig = Rig::over(Scripted::new(), 8, 8, 0, limits);
     let file = rig.descriptor();
     let region = |number, offset| Payload::new(number, offset).unwrap().number();

@@ -107,7 +107,7 @@ fn cost(runs: usize, entries: impl Fn(u64) -> Vec<Entry>) -> Cost {
     const ROUNDS: u64 = 100;
     let backend =
         Echo { runs, ready: VecDeque::with_capacity(64), starts: 0, waits: 0, follows: Cell::new(0) };
-    let limits = Limits { descriptors: 16, chain: u32::MAX, in_process: true };
+    let limits = Limits { descriptors: 16, chain: u32::MAX, in_process: true, ..Limits::default() };
     let mut rig = Rig::over(backend, 32, 64, u32::MAX - 1_000, limits);
     let file = rig.descriptor();
     let entries = entries(file);

@@ -25,6 +25,8 @@ pub struct RingBuilder {
     pub(crate) entries: u64,
     pub(crate) completions: Option<u64>,
     pub(crate) descriptors: u32,
+    programs: u32,
+    program_steps: u32,
     pub(crate) backend: Option<BackendKind>,
     pub(crate) seed: u64,
     bound: Duration,
@@ -43,6 +45,8 @@ impl RingBuilder {
             entries: 256,
             completions: None,
             descriptors: 1024,
+            programs: Limits::default().programs,
+            program_steps: Limits::default().program_steps,
             backend: None,
             seed: 0,
             bound: TEARDOWN_BOUND,
@@ -65,6 +69,19 @@ impl RingBuilder {
     /// Descriptors that can be open at once: 1 to 2^20.
     pub fn descriptors(mut self, descriptors: u32) -> RingBuilder {
         self.descriptors = descriptors.clamp(1, 1 << 20);
+        self
+    }
+
+    /// Programs that can be stored at once; 64 by default. See [`Ring::store`].
+    pub fn programs(mut self, programs: u32) -> RingBuilder {
+        self.programs = programs;
+        self
+    }
+
+    /// Steps of stored programs that can be in flight at once, at most 2^20; 1,024 by default. A program with more cannot be
+    /// called, and calls for which there is no room wait until others end.
+    pub fn program_steps(mut self, steps: u32) -> RingBuilder {
+        self.program_steps = steps;
         self
     }
 
@@ -148,6 +165,12 @@ impl RingBuilder {
     }
 
     fn limits(&self) -> Limits {
-        Limits { descriptors: self.descriptors, chain: u32::MAX, in_process: true }
+        Limits {
+            descriptors: self.descriptors,
+            chain: u32::MAX,
+            in_process: true,
+            programs: self.programs,
+            program_steps: self.program_steps,
+        }
     }
 }

@@ -128,8 +128,10 @@ impl Done {
 
     /// Where a step ran and why there; `None` if it did not run, or the ring was not [tracing](crate::Ring::trace).
     pub fn way_of(&self, step: usize) -> Option<Way> {
+        let own = self.chain.verbs().nth(step)?;
         self.chain.body.events.iter().rev().find_map(|(number, event)| match event.kind {
-            EventKind::Started { way, .. } if *number as usize == step => Some(way),
+            // Beside those of a CALL are those of the steps of its program.
+            EventKind::Started { way, verb, .. } if *number as usize == step && verb == own => Some(way),
             _ => None,
         })
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ouzel_engine::EnterError;
+use ouzel_engine::{EnterError, StoreError};
 use ouzel_ring::{Errno, GeometryError, Verb};
 
 /// Everything that Ouzel's calls can fail with.
@@ -33,7 +33,9 @@ pub enum Error {
     Enter(EnterError),
     /// The ring was made before a `fork` and this is the child: make a new ring here.
     ForkedChild,
-    /// A call on a descriptor or ticket that the ring refused.
+    /// A program was not stored.
+    Store(StoreError),
+    /// A call on a descriptor, ticket or program that the ring refused.
     Refused {
         /// What was asked.
         call: &'static str,
@@ -47,6 +49,7 @@ impl Error {
     pub fn errno(&self) -> Option<Errno> {
         match self {
             Error::Operation(error) => Some(error.errno),
+            Error::Store(error) => Some(error.errno()),
             Error::Refused { errno, .. } | Error::Enter(EnterError::Backend(errno)) => Some(*errno),
             _ => None,
         }
@@ -70,6 +73,7 @@ impl fmt::Display for Error {
             Error::Enter(error) => error.fmt(formatter),
             Error::ForkedChild => formatter
                 .write_str("this ring belongs to the parent of this forked process: make a new ring here"),
+            Error::Store(error) => write!(formatter, "store: {error}"),
             Error::Refused { call, errno } => write!(formatter, "{call}: {errno}"),
         }
     }
@@ -82,8 +86,15 @@ impl std::error::Error for Error {
             Error::Build(error) => Some(error),
             Error::Operation(error) => Some(error),
             Error::Enter(error) => Some(error),
+            Error::Store(error) => Some(error),
             _ => None,
         }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Error {
+        Error::Store(error)
     }
 }
 

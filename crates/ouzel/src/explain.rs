@@ -60,7 +60,8 @@ impl Explanation {
         for (step, event) in &done.chain.body.events {
             let Some(explained) = steps.get_mut(*step as usize) else { continue };
             match event.kind {
-                EventKind::Started { way, step: place, run, .. } => {
+                // Beside those of a CALL are those of the steps of its program.
+                EventKind::Started { verb, way, step: place, run } if verb == explained.verb => {
                     explained.way = Some(way);
                     explained.run = Some((place, run));
                 }

@@ -11,7 +11,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use ouzel_engine::{Counters, Engine, Entered, Event, Gauges, Limits, Target};
+use ouzel_engine::{Counters, Engine, Entered, Event, Gauges, Limits, Program, Target};
 use ouzel_ring::{Completion, Descriptor, EngineEnd, Entry, Errno, Geometry, PushError, SubmitterEnd};
 
 use crate::backend::HostBackend;
@@ -219,6 +219,33 @@ impl<M> RawRing<M> {
             .engine
             .remove_region(region)
             .map_err(|errno| Error::Refused { call: "remove_region", errno })
+    }
+
+    /// Stores a program and returns its number, by which the verb CALL runs it. No number is given out twice.
+    ///
+    /// A program made with [`Program::with_addresses`] names memory by itself; that promise lasts until it is forgotten and no
+    /// call of it runs.
+    ///
+    /// Errors: [`Error::ForkedChild`]; [`Error::Store`] if there are too many.
+    pub fn store(&mut self, program: Program) -> Result<u32, Error> {
+        self.at_home()?;
+        Ok(self.inner.engine.store(program)?)
+    }
+
+    /// Forgets a stored program. Calls of it that have begun, or wait for room to begin, run alone.
+    ///
+    /// Errors: ENOENT if no program has this number.
+    pub fn forget(&mut self, program: u32) -> Result<(), Error> {
+        self.at_home()?;
+        self.inner.engine.forget(program).map_err(|errno| Error::Refused { call: "forget", errno })
+    }
+
+    /// Restricts the ring to these programs: of what is taken from now on, every entry other than CANCEL and a CALL of one of
+    /// them completes with EPERM. `None` lifts that.
+    pub fn restrict(&mut self, programs: Option<&[u32]>) -> Result<(), Error> {
+        self.at_home()?;
+        self.inner.engine.restrict(programs);
+        Ok(())
     }
 
     /// Which backend it runs on, and why.

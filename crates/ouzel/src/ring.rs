@@ -5,7 +5,7 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use ouzel_engine::{Counters, EnterError, Gauges, Limits, Target};
+use ouzel_engine::{Counters, EnterError, Gauges, Limits, Program, Target};
 use ouzel_ring::{Completion, Descriptor, Errno, PushError};
 
 use crate::builder::RingBuilder;
@@ -295,6 +295,25 @@ impl<M> Ring<M> {
     /// Takes an object out of the ring as an ordinary one. See [`RawRing::release`].
     pub fn release(&mut self, descriptor: Descriptor) -> Result<OwnedFd, Error> {
         self.raw.release(descriptor)
+    }
+
+    /// Stores a program and returns its number. See [`RawRing::store`].
+    ///
+    /// Errors: [`Error::Store`] if there are too many.
+    pub fn store(&mut self, program: Program) -> Result<u32, Error> {
+        self.raw.store(program)
+    }
+
+    /// Forgets a stored program. See [`RawRing::forget`].
+    ///
+    /// Errors: ENOENT if no program has this number.
+    pub fn forget(&mut self, program: u32) -> Result<(), Error> {
+        self.raw.forget(program)
+    }
+
+    /// Restricts the ring to these programs. See [`RawRing::restrict`].
+    pub fn restrict(&mut self, programs: Option<&[u32]>) -> Result<(), Error> {
+        self.raw.restrict(programs)
     }
 
     /// Which backend it runs on, and why.

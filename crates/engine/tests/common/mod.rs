@@ -13,6 +13,7 @@ use ouzel_engine::{
     Backend, Counters, Edge, Engine, Entered, Limits, Operation, Outcome, Place, Report, Started, Step,
     Token, Way,
 };
+use ouzel_ring::modifiers::{Action, TestOf};
 use ouzel_ring::{Completion, EngineEnd, Entry, EntryFlags, Errno, Geometry, Memory, SubmitterEnd, Verb};
 
 /// What the backend answers to a call of `start`.
@@ -256,7 +257,7 @@ impl Rig<Scripted> {
     }
 
     pub fn with(backend: Scripted, entries: u64, completions: u64) -> Rig {
-        let limits = Limits { descriptors: 16, chain: u32::MAX, in_process: true };
+        let limits = Limits { descriptors: 16, chain: u32::MAX, in_process: true, ..Limits::default() };
         Rig::over(backend, entries, completions, u32::MAX - 2, limits)
     }
 
@@ -328,6 +329,38 @@ pub fn accept(data: u64, socket: u64) -> Entry {
 /// A CANCEL of everything with user data `target`.
 pub fn cancel(data: u64, target: u64) -> Entry {
     Entry::new(Verb::Cancel).data(data).arguments([0, target, 0, 0, 0])
+}
+
+pub fn set(data: u64, value: u64) -> Entry {
+    Entry::new(Verb::Set).data(data).arguments([0, 0, value, 0, 0])
+}
+
+/// A TEST; the condition may have NOT.
+pub fn test(
+    data: u64,
+    of: TestOf,
+    value: u64,
+    condition: u64,
+    comparand: u64,
+    action: Action,
+    distance: u64,
+) -> Entry {
+    let action = action as u64 | distance << 32;
+    Entry::new(Verb::Test).data(data).arguments([of as u64, action, value, condition, comparand])
+}
+
+/// A REPEAT of the `distance` members before it, which run `bound` times in all.
+pub fn repeat(data: u64, bound: u64, distance: u64) -> Entry {
+    Entry::new(Verb::Repeat).data(data).arguments([0, 0, bound, distance, 0])
+}
+
+/// A CALL of a program that needs no record.
+pub fn call(data: u64, program: u32, r0: u64, r1: u64) -> Entry {
+    Entry::new(Verb::Call).data(data).arguments([u64::from(program), 0, 0, r0, r1])
+}
+
+pub fn program(entry: Entry) -> Entry {
+    with(entry, EntryFlags::PROGRAM)
 }
 
 /// Adds flags to an entry.

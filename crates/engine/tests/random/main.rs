@@ -42,6 +42,9 @@ struct Driver {
 
 const PATH: &[u8; 4] = b"a\0b\0";
 
+/// The first number that no verb has.
+const UNKNOWN_VERB: u32 = Verb::ALL.len() as u32;
+
 impl Driver {
     fn new(seed: u64) -> Driver {
         let mut random = Random(seed);
@@ -53,6 +56,7 @@ impl Driver {
             descriptors: 6,
             chain: if dense { 12 } else { 1 + random.below(12) as u32 },
             in_process: true,
+            ..Limits::default()
         };
         let mut rig = Rig::over(Chaos::new(seed), entries, completions, origin, limits);
         let mut descriptors = vec![0, 1 << 32];
@@ -89,7 +93,11 @@ impl Driver {
         words.fill_with(|| random.next());
         let mut entry = Entry::from_words(words);
         entry.data = self.data;
-        entry.op = random.below(33) as u32;
+        // Now and then a number that no verb has.
+        entry.op = match random.below(32) as u32 {
+            31 => UNKNOWN_VERB,
+            number => number,
+        };
         // Registers are read often, or it would not show what is in them.
         let reads_register = exact && random.one_in(4);
         if closes {
@@ -405,7 +413,7 @@ fn shaped(mut flags: EntryFlags, tail: Option<EntryFlags>) -> EntryFlags {
         flags -= EntryFlags::LINK;
     }
     if tail.is_some() {
-        flags -= EntryFlags::LOCAL | EntryFlags::DRAIN;
+        flags -= EntryFlags::LOCAL | EntryFlags::DRAIN | EntryFlags::PROGRAM;
     }
     if tail.is_some_and(|tail| tail.contains(EntryFlags::FINALLY)) {
         flags = (flags - EntryFlags::MULTISHOT) | EntryFlags::FINALLY;

@@ -66,10 +66,11 @@ impl Chain {
     fn is_malformed(&self) -> bool {
         let flags = || self.members.iter().map(Member::flags);
         let alone = EntryFlags::CHAINED | EntryFlags::FINALLY | EntryFlags::SILENT | EntryFlags::SAVE;
+        let leader_only = EntryFlags::LOCAL | EntryFlags::DRAIN | EntryFlags::PROGRAM;
         let suffix = flags().skip_while(|flags| !flags.contains(EntryFlags::FINALLY));
         let broken_suffix = suffix.into_iter().any(|flags| !flags.contains(EntryFlags::FINALLY));
         broken_suffix
-            || flags().skip(1).any(|flags| flags.intersects(EntryFlags::LOCAL | EntryFlags::DRAIN))
+            || flags().skip(1).any(|flags| flags.intersects(leader_only))
             || flags().any(|flags| {
                 flags.has_unknown()
                     || flags.contains(EntryFlags::CHAINED)

@@ -1,0 +1,101 @@
+//! Keep: the members of a chain with PROGRAM, which stay until the chain is over.
+//!
+//! A member of such a chain may run more than once, so its completion waits: what would be posted is kept in its packet,
+//! and the packet keeps its credit. When the chain is over the completions are posted in the order of the chain, or, if a
+//! CALL runs it, make up that entry's end. Nothing here dispatches.
+
+use ouzel_ring::{Completion, CompletionFlags, EntryFlags};
+
+use crate::conclude::{Ending, breaks};
+use crate::control::is_passed_over;
+use crate::packet::{Effect, Ended, Kept, Stage, marks};
+use crate::slab::NONE;
+use crate::trace::EventKind;
+use crate::{Backend, Engine};
+
+impl<B: Backend> Engine<B> {
+    /// The member in `slot` of a chain with PROGRAM, whose turn it was, is over for this time.
+    pub(crate) fn keep(&mut self, chain: u32, slot: u32, ending: Ending) {
+        self.timers.clear(slot);
+        let Ending { error, result, skipped, .. } = ending;
+        let packet = &mut self.packets[slot];
+        let (flags, second, data) = (packet.flags(), packet.second, packet.entry.data);
+        let finally = flags.contains(EntryFlags::FINALLY);
+        let members = &mut self.chains[chain];
+        packet.stage = Stage::Kept;
+        packet.second = 0;
+        packet.effect = Effect::None;
+        packet.wakes = false;
+        let back = core::mem::replace(&mut packet.kept.back, NONE);
+        members.current = if back == NONE { packet.next } else { back };
+        // Whoever gave the chain up learns it from one member at least, even if all have run before.
+        let given_up = members.ended == Some(Ended::GivenUp) && !finally;
+        let tells = given_up && !error.is_ok() && !members.told;
+        members.told |= tells;
+        if !skipped || !packet.kept.ran || tells {
+            packet.kept.ending = ending;
+        }
+        if !skipped {
+            packet.kept.ran = true;
+            if !finally {
+                members.ran += 1;
+                if !is_passed_over(packet.entry.op) {
+                    members.note(error, result, packet.entry.arguments[2]);
+                }
+            }
+        }
+        if error.is_ok() {
+            if let Some(register) = flags.saved_into()
+                && !skipped
+            {
+                self.save(chain, register, result, second);
+            }
+        } else if !skipped && breaks(flags) && members.ended.is_none() {
+            members.ended = Some(Ended::Broken);
+        }
+        if self.chains[chain].marks & marks::CALLED != 0 && !error.is_ok() {
+            let failed = !finally && (given_up || (!skipped && breaks(flags)));
+            if failed {
+                self.note_failure(chain, slot, error);
+            }
+        }
+        self.record(data, EventKind::Ended { error, result, skipped });
+    }
+
+    /// A chain with PROGRAM is over: its completions are posted, or become the end of the CALL that runs it.
+    #[inline(never)]
+    pub(crate) fn finish_program(&mut self, chain: u32) {
+        if self.chains[chain].marks & marks::CALLED != 0 {
+            return self.finish_call(chain);
+        }
+        let mut slot = self.chains[chain].first;
+        while slot != NONE {
+            let packet = &self.packets[slot];
+            let Ending { error, result, skipped, .. } = packet.kept.ending;
+            let silent = packet.flags().contains(EntryFlags::SILENT);
+            let data = packet.entry.data;
+            self.record(data, EventKind::Completed { error, result, skipped });
+            let completion = self.kept_completion(slot);
+            let next = self.let_go(slot);
+            if !(error.is_ok() && silent) {
+                self.post(completion);
+            }
+            slot = next;
+        }
+    }
+
+    /// What the member in `slot` completes with.
+    pub(crate) fn kept_completion(&self, slot: u32) -> Completion {
+        let packet = &self.packets[slot];
+        let Ending { error, result, extra, skipped } = packet.kept.ending;
+        let flags = if skipped && error.is_ok() { CompletionFlags::SKIPPED.bits() } else { 0 };
+        Completion { op: packet.entry.op, error: error.raw(), data: packet.entry.data, result, flags, extra }
+    }
+
+    /// Frees the packet in `slot` with what it has kept. Returns the next member.
+    pub(crate) fn let_go(&mut self, slot: u32) -> u32 {
+        let packet = &mut self.packets[slot];
+        packet.kept = Kept::new();
+        self.packets.free(slot).next
+    }
+}
