@@ -177,8 +177,7 @@ pub(crate) fn decode(
         Verb::Socket => Operation::Socket {
             domain: number(subject)?,
             // The bits that `socket(2)` takes beside the type (close-on-exec, non-blocking) are not the caller's.
-            kind: number(payload)
-                .and_then(|kind| if kind & !0xf == 0 { Ok(kind) } else { Err(Errno::EINVAL) })?,
+            kind: socket_kind(payload)?,
             protocol: number(magnitude)?,
             into: NONE,
         },
@@ -236,7 +235,7 @@ pub(crate) fn decode(
     })
 }
 
-fn position(offset: u64) -> Result<Position, Errno> {
+pub(crate) fn position(offset: u64) -> Result<Position, Errno> {
     match offset {
         CURRENT_POSITION => Ok(None),
         offset if offset > i64::MAX as u64 => Err(Errno::EINVAL),
@@ -244,7 +243,7 @@ fn position(offset: u64) -> Result<Position, Errno> {
     }
 }
 
-fn range(offset: u64, length: u64) -> Result<(), Errno> {
+pub(crate) fn range(offset: u64, length: u64) -> Result<(), Errno> {
     match offset.checked_add(length) {
         Some(end) if end <= i64::MAX as u64 => Ok(()),
         _ => Err(Errno::EINVAL),
@@ -273,7 +272,7 @@ fn shorten(span: crate::Span) -> crate::Span {
     crate::Span { length: span.length.min(MAX_TRANSFER as usize), ..span }
 }
 
-fn open_flags(bits: u64) -> Result<OpenFlags, Errno> {
+pub(crate) fn open_flags(bits: u64) -> Result<OpenFlags, Errno> {
     let flags = OpenFlags::from_bits(bits).ok_or(Errno::EINVAL)?;
     if flags.contains(OpenFlags::PATH) {
         // As for `O_PATH`: what would do something to the file counts for nothing.
@@ -290,10 +289,14 @@ fn open_flags(bits: u64) -> Result<OpenFlags, Errno> {
     Ok(flags)
 }
 
-fn mode(bits: u64) -> Result<u32, Errno> {
+pub(crate) fn mode(bits: u64) -> Result<u32, Errno> {
     if bits <= 0o7777 { Ok(bits as u32) } else { Err(Errno::EINVAL) }
 }
 
-fn number(argument: u64) -> Result<i32, Errno> {
+pub(crate) fn number(argument: u64) -> Result<i32, Errno> {
     i32::try_from(argument).map_err(|_| Errno::EINVAL)
+}
+
+pub(crate) fn socket_kind(argument: u64) -> Result<i32, Errno> {
+    number(argument).and_then(|kind| if kind & !0xf == 0 { Ok(kind) } else { Err(Errno::EINVAL) })
 }

@@ -17,17 +17,20 @@ impl<B: Backend> Engine<B> {
     /// The member in `slot` of a chain with PROGRAM, whose turn it was, is over for this time.
     pub(crate) fn keep(&mut self, chain: u32, slot: u32, ending: Ending) {
         self.timers.clear(slot);
+        // If it runs again it is another operation: a cancel still on its way must not find it.
+        self.packets.renew(slot);
         let Ending { error, result, skipped, .. } = ending;
         let packet = &mut self.packets[slot];
         let (flags, second, data) = (packet.flags(), packet.second, packet.entry.data);
         let finally = flags.contains(EntryFlags::FINALLY);
         let members = &mut self.chains[chain];
-        packet.stage = Stage::Kept;
         packet.second = 0;
         packet.effect = Effect::None;
         packet.wakes = false;
         let back = core::mem::replace(&mut packet.kept.back, NONE);
-        members.current = if back == NONE { packet.next } else { back };
+        // A REPEAT that goes back is reached once more.
+        (members.current, packet.stage) =
+            if back == NONE { (packet.next, Stage::Kept) } else { (back, Stage::Waiting) };
         // Whoever gave the chain up learns it from one member at least, even if all have run before.
         let given_up = members.ended == Some(Ended::GivenUp) && !finally;
         let tells = given_up && !error.is_ok() && !members.told;

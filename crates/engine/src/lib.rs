@@ -29,6 +29,6 @@ pub use cancel::Target;
 pub use claim::{Claim, Claimant};
 pub use engine::{Engine, EnterError, Entered, Gauges, Limits, MAX_RUN};
 pub use operation::{Buffers, Directory, Operation, Path, Position, Span};
-pub use program::{Interface, Program, Reason, Rejection, StoreError};
+pub use program::{Interface, Kind, Program, Reason, Rejection, StoreError};
 pub use regions::MAX_REGIONS;
 pub use trace::{Event, EventKind, MAX_EVENTS};

@@ -9,6 +9,8 @@ use ouzel_ring::modifiers::STAT_RECORD;
 pub(crate) enum Length {
     /// As many bytes as this argument says.
     Argument(usize),
+    /// As many bytes as the lower half of this argument says.
+    LowerHalf(usize),
     /// So many bytes, always.
     Fixed(u64),
 }
@@ -32,8 +34,24 @@ pub(crate) const fn payloads(verb: Verb) -> &'static [(usize, Length)] {
         | Verb::Connect
         | Verb::Send
         | Verb::Recv
+        | Verb::Chmod
+        | Verb::Chown
+        | Verb::Mknod
+        | Verb::Access
+        | Verb::RemoveXattr
+        | Verb::GetSockopt
+        | Verb::SetSockopt
+        | Verb::Sockname
+        | Verb::Peername
         | Verb::Call => &[(1, Length::Argument(2))],
         Verb::Stat => &[(1, Length::Argument(2)), (3, Length::Fixed(STAT_RECORD))],
+        Verb::Readlink => &[(1, Length::Argument(2)), (3, Length::Argument(4))],
+        // Two times, of 16 bytes each.
+        Verb::Utimes => &[(1, Length::Argument(2)), (3, Length::Fixed(32))],
+        Verb::Statfs => &[(1, Length::Argument(2)), (3, Length::Fixed(96))],
+        Verb::GetXattr | Verb::SetXattr | Verb::ListXattr => {
+            &[(1, Length::Argument(2)), (3, Length::LowerHalf(4))]
+        }
         Verb::Load => &[(1, Length::Argument(4))],
         _ => &[],
     }

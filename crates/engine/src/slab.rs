@@ -69,6 +69,12 @@ impl<T> Slab<T> {
         &place.value
     }
 
+    /// Changes the generation of a slot that stays taken: a name from before finds nothing.
+    pub(crate) fn renew(&mut self, slot: u32) {
+        let place = &mut self.slots[slot as usize];
+        place.generation = place.generation.wrapping_add(1);
+    }
+
     /// The value in `slot`, and the slot's generation.
     #[inline]
     pub(crate) fn with_generation(&mut self, slot: u32) -> (&mut T, u32) {

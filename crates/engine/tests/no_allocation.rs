@@ -11,9 +11,10 @@ use std::collections::VecDeque;
 
 use common::*;
 use ouzel_engine::{
-    Backend, Counters, Edge, Limits, Operation, Outcome, Place, Report, Started, Step, Token, Way,
+    Backend, Counters, Edge, Interface, Limits, Operation, Outcome, Place, Program, Report, Started, Step,
+    Token, Way,
 };
-use ouzel_ring::{Entry, Errno};
+use ouzel_ring::{Entry, Errno, Verb};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -104,11 +105,17 @@ struct Cost {
 
 /// What one of many rounds of `entries` costs, once everything has been warmed up.
 fn cost(runs: usize, entries: impl Fn(u64) -> Vec<Entry>) -> Cost {
+    cost_with(runs, |_| (), entries)
+}
+
+/// The same on a ring that `prepare` has changed.
+fn cost_with(runs: usize, prepare: impl Fn(&mut Rig<Echo>), entries: impl Fn(u64) -> Vec<Entry>) -> Cost {
     const ROUNDS: u64 = 100;
     let backend =
         Echo { runs, ready: VecDeque::with_capacity(64), starts: 0, waits: 0, follows: Cell::new(0) };
-    let limits = Limits { descriptors: 16, chain: u32::MAX, in_process: true, ..Limits::default() };
+    let limits = Limits { descriptors: 16, chain: u32::MAX, in_process: true, programs: 1, program_steps: 4 };
     let mut rig = Rig::over(backend, 32, 64, u32::MAX - 1_000, limits);
+    prepare(&mut rig);
     let file = rig.descriptor();
     let entries = entries(file);
     let round = |rig: &mut Rig<Echo>| {
@@ -169,4 +176,27 @@ fn operations_allocate_nothing() {
     assert_eq!(cost(8, chain), one, "a chain of three as one run");
     let stepwise = Cost { allocations: 0, starts: 3, waits: 3 };
     assert_eq!(cost(1, chain), stepwise, "a chain of three, step by step");
+
+    // Loops and calls; the record of the latter lies beside the ring.
+    let looping = |file| vec![program(local(linked(read(1, file)))), repeat(2, 10, 1)];
+    let ten = Cost { allocations: 0, starts: 10, waits: 10 };
+    assert_eq!(cost(1, looping), ten, "a loop of ten turns");
+    let store = |rig: &mut Rig<Echo>| {
+        let piece = ouzel_ring::Payload::new(0xff00, 0).unwrap().number();
+        let read = load(Entry::new(Verb::Read).arguments([0, piece, 8, 0, 0]), 0, 0);
+        let word = save(Entry::new(Verb::Load).arguments([0, piece, 8, 0, 8]), 1);
+        let interface = Interface { registers: 1, descriptors: 1, pieces: vec![8], result: Some(1) };
+        let program = Program::new(&[read, word], interface).unwrap();
+        assert_eq!(rig.engine.store(program), Ok(1));
+    };
+    let buffer = [0u64; 1];
+    let record = [0, 0, 0, 0, 0, ouzel_ring::Payload::of(buffer.as_ptr()).number(), 8];
+    let record_at = ouzel_ring::Payload::of(record.as_ptr()).number();
+    // Four at once, of which two wait for packets of the others.
+    let calls = |file| {
+        let one = |data| Entry { arguments: [1, record_at, 56, file, 0], ..call(data, 1, 0, 0) };
+        (0..4).map(one).collect()
+    };
+    let four = Cost { allocations: 0, starts: 4, waits: 2 };
+    assert_eq!(cost_with(1, store, calls), four, "calls of a program");
 }

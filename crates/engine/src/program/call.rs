@@ -12,7 +12,7 @@ use ouzel_ring::modifiers::{CallFlags, MAX_CALL_PIECES};
 use ouzel_ring::{Completion, Entry, EntryFlags, Errno, Piece, Verb};
 
 use crate::conclude::Ending;
-use crate::packet::{GivenUp, Stage, marks};
+use crate::packet::{Ended, GivenUp, Stage, marks};
 use crate::regions::Pieces;
 use crate::slab::NONE;
 use crate::trace::EventKind;
@@ -274,7 +274,11 @@ impl<B: Backend> Engine<B> {
     pub(crate) fn finish_call(&mut self, chain: u32) {
         let members = &self.chains[chain];
         let (place, mut step) = (members.call, members.first);
-        let Call { packet, result, error, step: failed, details } = self.calls.calls[place as usize];
+        let Call { packet, result, mut error, step: failed, details } = self.calls.calls[place as usize];
+        if error == Errno::ECANCELED && members.ended == Some(Ended::GivenUp) {
+            // If the running step won, the one behind it was cancelled; why is what the CALL was given up for.
+            error = self.packets[packet].given_up.map_or(error, GivenUp::errno);
+        }
         let result = match result {
             Some(register) if error.is_ok() => members.registers.load(register as usize).unwrap_or(0),
             _ => 0,

@@ -1,104 +1,85 @@
-//! Programs: lists of entries that are proved once, stored, and run by one entry, CALL.
+//! Stored programs: a list of entries that has been shown to be harmless before it is kept, and what its caller passes.
 //!
-//! This module says what a program is; `verify` proves it, `store` keeps it under a number, and `call` runs it.
+//! A [`Program`] is proof: there is no other way to one than through the verifier, so whoever runs it may rely on what
+//! `docs/abi.md`, section 20, says of verified programs. This module says what a program is; `verify` and the modules it
+//! uses prove it, `store` keeps it under a number, and `call` runs it.
 
 mod call;
+mod control;
+mod flow;
+mod meaning;
+mod memory;
+mod rejection;
+mod roles;
 mod store;
 mod verify;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::fmt;
 
 use ouzel_ring::Entry;
-use ouzel_ring::modifiers::MAX_PROGRAM_LENGTH;
 
 pub(crate) use self::call::Calls;
 pub(crate) use self::store::Programs;
 pub use self::store::StoreError;
+pub use rejection::{Kind, Reason, Rejection};
 
-/// What a program and its callers agree on.
+/// What a stored program is called with, and what it results in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interface {
-    /// How many registers the caller sets, from r0 upwards: 0 to 7.
+    /// How many registers the caller sets, r0 upwards: 0 to 7.
     pub registers: u8,
-    /// Those of them that hold descriptors, as a bit mask.
+    /// Which of them hold descriptors, as a bit mask: bit 0 is r0.
     pub descriptors: u8,
-    /// For each piece of memory that it is called with, the least length in bytes. At most 16.
+    /// How many bytes each piece of memory that the caller passes must have at least; at most 16 pieces.
     pub pieces: Vec<u64>,
-    /// The register that is its result, 0 to 6, if it has one.
+    /// The register that is the result of a call, if any.
     pub result: Option<u8>,
 }
 
-/// A list of entries that may be stored.
-#[derive(Clone, Debug)]
+/// A program that was verified, ready to be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
     entries: Box<[Entry]>,
     interface: Interface,
 }
 
 impl Program {
-    /// Verifies a program whose payloads name pieces of the call, or regions of the ring it is stored in. Payloads in
-    /// region 0, which are addresses of this process, are refused.
+    /// Verifies `entries` as a program that is called as `interface` says.
     ///
-    /// Errors: what could not be shown, and of which step.
+    /// Payloads may name pieces of the call and regions of the ring other than region 0. The user data of the entries
+    /// means nothing: a step that runs has that of its call.
+    ///
+    /// Errors: a [`Rejection`] that names the first step found to be wrong, and why. The time this takes is bounded
+    /// whatever the entries are.
     pub fn new(entries: &[Entry], interface: Interface) -> Result<Program, Rejection> {
-        verify::verify(entries, &interface, false)?;
-        Ok(Program { entries: entries.into(), interface })
+        Program::verified(entries, interface, false)
     }
 
-    /// Verifies a program whose payloads may also be addresses of this process.
-    ///
-    /// Errors: as for [`new`](Program::new).
+    /// As [`Program::new`], but payloads may name addresses in region 0, and vectored transfers are allowed (the
+    /// arrays of which may name such addresses).
     ///
     /// # Safety
     ///
-    /// What the entries name in region 0 must stay valid as long as the program is stored and calls of it run; what it
-    /// writes to must be touched by nobody else while one does, another call of it included.
+    /// The memory that the program's payloads name in region 0 must stay valid, unmoved and untouched by others (for
+    /// what is only read: unwritten) for as long as the program can be called or a call of it runs; and no two calls
+    /// that write to it may run at the same time.
     pub unsafe fn with_addresses(entries: &[Entry], interface: Interface) -> Result<Program, Rejection> {
-        verify::verify(entries, &interface, true)?;
+        Program::verified(entries, interface, true)
+    }
+
+    fn verified(entries: &[Entry], interface: Interface, addresses: bool) -> Result<Program, Rejection> {
+        verify::verify(entries, &interface, addresses)?;
         Ok(Program { entries: entries.into(), interface })
     }
 
-    /// Its steps.
+    /// The steps.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// What it and its callers agree on.
+    /// What the program is called with, and what it results in.
     pub fn interface(&self) -> &Interface {
         &self.interface
     }
 }
-
-/// Why a list of entries is no program.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rejection {
-    /// The step, counted from 0; `None` if it is about the whole.
-    pub step: Option<usize>,
-    /// What could not be shown.
-    pub reason: Reason,
-}
-
-/// What could not be shown of a program.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Reason {
-    /// It has this many steps: none, or too many.
-    Length(usize),
-}
-
-impl fmt::Display for Rejection {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(step) = self.step {
-            write!(formatter, "step {}: ", step + 1)?;
-        }
-        match self.reason {
-            Reason::Length(length) => {
-                write!(formatter, "a program of {length} steps: it has 1 to {MAX_PROGRAM_LENGTH}")
-            }
-        }
-    }
-}
-
-impl core::error::Error for Rejection {}
