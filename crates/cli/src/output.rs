@@ -13,7 +13,7 @@ use crate::summary::Output;
 pub fn render(input: Option<&str>, name: &str, kind: Kind, result: u64, buffer: Option<&[u8]>) -> Output {
     let filled = buffer.map(|bytes| &bytes[..bytes.len().min(usize::try_from(result).unwrap_or(usize::MAX))]);
     let (value, bytes) = match (kind, filled, buffer) {
-        (Kind::Data, Some(bytes), _) => (json_bytes(bytes), bytes.to_vec()),
+        (Kind::Data | Kind::Buffer, Some(bytes), _) => (json_bytes(bytes), bytes.to_vec()),
         (Kind::Entries, Some(records), _) => {
             let names = names(records);
             let lines =

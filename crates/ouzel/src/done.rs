@@ -3,7 +3,7 @@
 use ouzel_engine::{EventKind, Way};
 use ouzel_ring::{Completion, Descriptor, Errno, Verb};
 
-use crate::chain::{Chain, Fd, Reg, Stat, Statfs, Unit};
+use crate::chain::{Chain, Fd, Reg, Room, Stat, Statfs, Unit};
 use crate::directory::Entries;
 use crate::error::{Error, OperationError};
 use crate::stat::FileStat;
@@ -81,7 +81,8 @@ pub struct Done {
 impl Done {
     /// The value of `reg`.
     ///
-    /// Errors: [`Error::Operation`] if its step failed or was not run; [`Error::Build`] if it is another chain's.
+    /// Errors: [`Error::Operation`] if its step failed or was not run; [`Error::Skipped`] if a condition of the chain kept it
+    /// from running; [`Error::Build`] if it is another chain's. Of a step in a loop it is the value of the last turn.
     pub fn get<T: Kind>(&self, reg: Reg<T>) -> Result<T::Value, Error> {
         let step = self.own(reg)?;
         let completion = self.completion(step)?;
@@ -102,6 +103,26 @@ impl Done {
     /// registers. For a STAT step it is the record; a step that writes what another has read shares that one's buffer.
     pub fn take_of(&mut self, step: usize) -> Option<Buffer> {
         self.chain.body.take_buffer_of(step)
+    }
+
+    /// Takes back a room. What is filled of it is what the last of the steps that read into it says, or, if none did, what
+    /// the buffer held before. `None` if it was taken, or is another chain's.
+    pub fn take_room(&mut self, room: Room) -> Option<Buffer> {
+        let body = &mut *self.chain.body;
+        if !room.is_of(body.number) {
+            return None;
+        }
+        body.take_room(room)
+    }
+
+    /// Whether a step was skipped: a condition of the chain kept it from running.
+    pub fn was_skipped<T>(&self, reg: Reg<T>) -> bool {
+        self.owns(reg) && matches!(self.completion(reg.step()), Err(Error::Skipped { .. }))
+    }
+
+    /// Whether a step was skipped, counted in the order steps were added.
+    pub fn skipped(&self, step: usize) -> bool {
+        matches!(self.completion(step), Err(Error::Skipped { .. }))
     }
 
     /// The entries that a READDIR step has read.
@@ -150,7 +171,7 @@ impl Done {
             (0..self.len()).find(|step| {
                 self.completion_of(*step).is_some_and(|completion| {
                     completion.error != 0 && (completion.errno() == Errno::ECANCELED) == cancelled
-                })
+                }) && !self.chain.body.was_spared(*step)
             })
         };
         let step = failed(false).or_else(|| failed(true))?;
@@ -185,6 +206,9 @@ impl Done {
 
     fn completion(&self, step: usize) -> Result<&Completion, Error> {
         match self.chain.body.steps.get(step).and_then(|step| step.completion.as_ref()) {
+            Some(completion) if completion.was_skipped() || self.chain.body.was_spared(step) => {
+                Err(Error::Skipped { step, verb: self.verb(step) })
+            }
             Some(completion) if completion.error == 0 => Ok(completion),
             Some(completion) => Err(self.error_of(step, completion.errno()).into()),
             None => Err(BuildError::Silent { step, verb: self.verb(step) }.into()),

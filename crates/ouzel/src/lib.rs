@@ -45,8 +45,9 @@ pub use address::SocketAddress;
 pub use buffer::Buffer;
 pub use builder::RingBuilder;
 pub use chain::{
-    Chain, Count, Data, Directory, Distance, Fd, File, MAX_STEPS, Offset, OpenOptions, Reg, SetTime, Stat,
-    Statfs, Target, Times, Unit,
+    Bytes, Chain, Compute, Condition, Count, Data, Directory, Distance, Fd, File, MAX_STEPS, Offset,
+    OpenOptions, Part, Reg, Room, SetTime, Stat, Statfs, Target, Times, Unit, Variable, When, WhenLast,
+    Width,
 };
 pub use directory::{DirectoryEntry, Entries};
 pub use done::{Done, Kind};

@@ -8,7 +8,7 @@ use ouzel_ring::Descriptor;
 use ouzel_ring::modifiers::{AccessFlags, AccessOptions, AtFlags, MAX_PATH, NodeKind, XattrFlags};
 
 use crate::Buffer;
-use crate::chain::{Directory, Target, Times};
+use crate::chain::{Directory, Times};
 use crate::error::Error;
 use crate::ring::Ring;
 use crate::statfs::FileSystemStat;
@@ -120,7 +120,7 @@ impl<M> Ring<M> {
         directory: impl Into<Directory>,
         path: impl AsRef<Path>,
         name: impl AsRef<OsStr>,
-        buffer: impl Into<Target>,
+        buffer: impl Into<Buffer>,
         flags: XattrFlags,
     ) -> Result<Buffer, Error> {
         self.fill(|chain| chain.getxattr(directory, path, name, buffer, flags))
@@ -131,7 +131,7 @@ impl<M> Ring<M> {
         &mut self,
         file: Descriptor,
         name: impl AsRef<OsStr>,
-        buffer: impl Into<Target>,
+        buffer: impl Into<Buffer>,
     ) -> Result<Buffer, Error> {
         self.fill(|chain| chain.getxattr_file(file, name, buffer))
     }

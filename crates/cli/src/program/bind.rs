@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use ouzel_ring::modifiers::MAX_TRANSFER;
+use ouzel_ring::modifiers::{MAX_REPEAT, MAX_TRANSFER};
 use thiserror::Error;
 
 use super::check::{Checked, FileRef, Program, Slot};
@@ -61,6 +61,10 @@ pub(super) enum ValueError {
     Offset(u64),
     #[error("a backlog is at most {}", i32::MAX)]
     Backlog,
+    #[error("a number has 64 bits: it is shifted by 63 at the most")]
+    Shift,
+    #[error("a loop runs 1 to {MAX_REPEAT} times")]
+    Turns,
     #[error("the duration is too long: it would mean never")]
     Never,
     #[error(transparent)]
@@ -213,6 +217,8 @@ pub(super) fn check_number(value: u64, role: NumberRole) -> Result<(), ValueErro
         NumberRole::Nonzero if value == 0 => Err(ValueError::Zero),
         NumberRole::Offset | NumberRole::Nonzero if value > LAST => Err(ValueError::Offset(value)),
         NumberRole::Length if value > MAX_TRANSFER => Err(ValueError::Transfer(value)),
+        NumberRole::Shift if value > 63 => Err(ValueError::Shift),
+        NumberRole::Turns if value == 0 || value > MAX_REPEAT => Err(ValueError::Turns),
         NumberRole::Backlog if value > i32::MAX as u64 => Err(ValueError::Backlog),
         _ => Ok(()),
     }

@@ -5,6 +5,7 @@ use ouzel_ring::modifiers::{
     StatFlags, SyncMode, Whence,
 };
 
+use super::control;
 use super::lexer::Kind;
 use super::parser::{Cursor, Parsed};
 use super::problem::Problem;
@@ -46,6 +47,24 @@ pub(super) const VERBS: &[(&str, &str)] = &[
     ("get", "[NAME =] get NAME"),
     ("deadline", "deadline DURATION"),
     ("print", "print NAME"),
+    ("buffer", "NAME = buffer SIZE"),
+    ("set", "NAME = set NUMBER"),
+    ("add", "NAME = add NUMBER NUMBER [wrap|saturate]"),
+    ("sub", "NAME = sub NUMBER NUMBER [wrap|saturate]"),
+    ("min", "NAME = min NUMBER NUMBER"),
+    ("and", "NAME = and NUMBER NUMBER"),
+    ("shift", "NAME = shift NUMBER left|right BITS"),
+    ("load", "NAME = load NAME u8|u16|u32|u64 [at OFFSET]"),
+    (
+        "if",
+        "if [not] NUMBER zero|positive|equals NUMBER|less NUMBER [stop|break|next], or if [not] last full|short|failed [stop|break|next]",
+    ),
+    ("else", "else"),
+    ("repeat", "repeat TIMES"),
+    ("end", "end"),
+    ("stop", "stop"),
+    ("break", "break"),
+    ("next", "next"),
 ];
 
 type Number = Located<Amount<Name>>;
@@ -55,7 +74,13 @@ type Place = (Located<Template>, Option<Name>);
 pub(super) fn operation(verb: &str, c: &mut Cursor<'_>) -> Parsed<Operation<Written>> {
     Ok(match verb {
         "nop" => Operation::Nop,
-        "read" => Operation::Read { file: c.name("a file")?, size: c.number("a size")?, offset: offset(c)? },
+        "read" => {
+            let file = c.name("a file")?;
+            match control::room(c)? {
+                Some((buffer, first)) => Operation::ReadInto { file, buffer, first, offset: offset(c)? },
+                None => Operation::Read { file, size: c.number("a size")?, offset: offset(c)? },
+            }
+        }
         "write" => Operation::Write { file: c.name("a file")?, data: c.data()?, offset: offset(c)? },
         "poll" => poll(c)?,
         "open" => open(c)?,
@@ -123,13 +148,20 @@ pub(super) fn operation(verb: &str, c: &mut Cursor<'_>) -> Parsed<Operation<Writ
             Operation::Send { socket, data, flags: words_of(c, &words)? }
         }
         "recv" => {
-            let (socket, size) = (c.name("a socket")?, c.number("a size")?);
+            let socket = c.name("a socket")?;
+            let room = control::room(c)?;
+            let size = if room.is_none() { Some(c.number("a size")?) } else { None };
             let words = [
                 ("peek", MessageFlags::PEEK),
                 ("all", MessageFlags::WAIT_ALL),
                 ("urgent", MessageFlags::OUT_OF_BAND),
             ];
-            Operation::Recv { socket, size, flags: words_of(c, &words)? }
+            let flags = words_of(c, &words)?;
+            match (room, size) {
+                (Some((buffer, first)), _) => Operation::RecvInto { socket, buffer, first, flags },
+                (None, Some(size)) => Operation::Recv { socket, size, flags },
+                (None, None) => return Err(c.expected("a size")),
+            }
         }
         "shutdown" => {
             let socket = c.name("a socket")?;
@@ -146,11 +178,11 @@ pub(super) fn operation(verb: &str, c: &mut Cursor<'_>) -> Parsed<Operation<Writ
         "sleep" => Operation::Sleep { duration: c.duration()? },
         "get" => Operation::Get { value: c.name("a name")? },
         "deadline" => Operation::Deadline { duration: c.duration()? },
-        _ => return Err(c.expected("a verb")),
+        other => control::operation(other, c)?,
     })
 }
 
-fn offset(c: &mut Cursor<'_>) -> Parsed<Option<Number>> {
+pub(super) fn offset(c: &mut Cursor<'_>) -> Parsed<Option<Number>> {
     if c.accept("at") { c.number("an offset").map(Some) } else { Ok(None) }
 }
 

@@ -12,7 +12,7 @@ use ouzel_ring::modifiers::{
 };
 
 use super::operations::Draft;
-use super::{Chain, Directory, File, Memory, Reg, Statfs, Target, Unit};
+use super::{Chain, Directory, File, Memory, Reg, Statfs, Unit};
 use crate::Buffer;
 
 /// What becomes of one of a file's times.
@@ -100,9 +100,9 @@ impl Chain {
         &mut self,
         directory: impl Into<Directory>,
         path: impl AsRef<Path>,
-        buffer: impl Into<Target>,
+        buffer: impl Into<Buffer>,
     ) -> Reg<usize> {
-        let Target(buffer) = buffer.into();
+        let buffer = buffer.into();
         let draft = Draft::new(Verb::Readlink).directory(self, 0, directory);
         let reg = draft.value(4, buffer.capacity() as u64).add_path(self, path.as_ref());
         self.attach_room(buffer);
@@ -111,8 +111,8 @@ impl Chain {
 
     /// READLINK of a symbolic link that was opened with [`OpenFlags::PATH`](ouzel_ring::modifiers::OpenFlags::PATH) and
     /// [`OpenFlags::NOFOLLOW`](ouzel_ring::modifiers::OpenFlags::NOFOLLOW).
-    pub fn readlink_file(&mut self, file: impl Into<File>, buffer: impl Into<Target>) -> Reg<usize> {
-        let Target(buffer) = buffer.into();
+    pub fn readlink_file(&mut self, file: impl Into<File>, buffer: impl Into<Buffer>) -> Reg<usize> {
+        let buffer = buffer.into();
         let draft = Draft::new(Verb::Readlink).file(self, 0, file);
         let reg = draft.value(4, buffer.capacity() as u64).add(self);
         self.attach_room(buffer);
@@ -248,10 +248,10 @@ impl Chain {
         directory: impl Into<Directory>,
         path: impl AsRef<Path>,
         name: impl AsRef<OsStr>,
-        buffer: impl Into<Target>,
+        buffer: impl Into<Buffer>,
         flags: XattrFlags,
     ) -> Reg<usize> {
-        let Target(buffer) = buffer.into();
+        let buffer = buffer.into();
         let draft = Draft::new(Verb::GetXattr).directory(self, 0, directory);
         let draft = draft.value(4, length_and_flags(buffer.capacity(), flags));
         let reg = draft.add_two_paths(self, path.as_ref(), Path::new(name.as_ref()));
@@ -264,9 +264,9 @@ impl Chain {
         &mut self,
         file: impl Into<File>,
         name: impl AsRef<OsStr>,
-        buffer: impl Into<Target>,
+        buffer: impl Into<Buffer>,
     ) -> Reg<usize> {
-        let Target(buffer) = buffer.into();
+        let buffer = buffer.into();
         let length = length_and_flags(buffer.capacity(), XattrFlags::empty());
         let draft = Draft::new(Verb::GetXattr).file(self, 0, file).value(4, length);
         let reg = draft.add_name(self, name.as_ref());
@@ -313,10 +313,10 @@ impl Chain {
         &mut self,
         directory: impl Into<Directory>,
         path: impl AsRef<Path>,
-        buffer: impl Into<Target>,
+        buffer: impl Into<Buffer>,
         flags: XattrFlags,
     ) -> Reg<usize> {
-        let Target(buffer) = buffer.into();
+        let buffer = buffer.into();
         let draft = Draft::new(Verb::ListXattr).directory(self, 0, directory);
         let draft = draft.value(4, length_and_flags(buffer.capacity(), flags));
         let reg = draft.add_path(self, path.as_ref());
@@ -325,8 +325,8 @@ impl Chain {
     }
 
     /// LISTXATTR: reads the names of the attributes of `file`. See [`listxattr`](Chain::listxattr).
-    pub fn listxattr_file(&mut self, file: impl Into<File>, buffer: impl Into<Target>) -> Reg<usize> {
-        let Target(buffer) = buffer.into();
+    pub fn listxattr_file(&mut self, file: impl Into<File>, buffer: impl Into<Buffer>) -> Reg<usize> {
+        let buffer = buffer.into();
         let length = length_and_flags(buffer.capacity(), XattrFlags::empty());
         let reg = Draft::new(Verb::ListXattr).file(self, 0, file).value(4, length).add(self);
         self.attach_room(buffer);

@@ -6,9 +6,12 @@
 //! back with its [`Done`](crate::Done).
 
 mod arguments;
+mod compute;
+mod control;
 mod layout;
 mod metadata;
 mod operations;
+mod room;
 mod step;
 mod text;
 
@@ -19,11 +22,15 @@ use std::time::Duration;
 
 use ouzel_engine::Event;
 use ouzel_ring::modifiers::{STAT_RECORD, STATFS_RECORD};
-use ouzel_ring::{Completion, Payload, Verb};
+use ouzel_ring::{Completion, Errno, Payload, Verb};
 
 pub use arguments::{Count, Data, Directory, Distance, File, Offset, OpenOptions, Target};
+pub use compute::{Bytes, Compute, Variable, Width};
+pub use control::{Condition, When, WhenLast};
 pub(crate) use layout::Layout;
 pub use metadata::{SetTime, Times};
+use operations::Draft;
+pub use room::{Part, Room};
 pub(crate) use step::{Marks, Memory, Need, Shape, Step};
 pub(crate) use text::Text;
 
@@ -115,6 +122,7 @@ pub(crate) struct Body {
     /// Whether a completion that came had an error.
     pub(crate) failed: bool,
     next_is_finally: bool,
+    control: control::Control,
 }
 
 /// Numbers come in blocks, so that a chain that is used again rarely has to ask for one that no other thread has.
@@ -138,6 +146,7 @@ impl Chain {
             error: None,
             failed: false,
             next_is_finally: false,
+            control: control::Control::default(),
         };
         Chain { body: Box::new(body) }
     }
@@ -202,7 +211,7 @@ impl Chain {
 
     /// Adds a step.
     #[inline]
-    fn add<T>(&mut self, mut shape: Shape, arguments: [u64; 5], payload: Memory) -> Reg<T> {
+    fn push_step<T>(&mut self, mut shape: Shape, arguments: [u64; 5], payload: Memory) -> Reg<T> {
         let body = &mut *self.body;
         let step = body.steps.len();
         if step >= MAX_STEPS {
@@ -211,6 +220,7 @@ impl Chain {
         if std::mem::take(&mut body.next_is_finally) {
             shape.mark(Marks::FINALLY);
         }
+        body.control.count(shape.has(Marks::APART));
         body.steps.push(Step::new(shape, arguments, payload));
         self.result(step, false)
     }
@@ -230,12 +240,14 @@ impl Chain {
         Need::of(reg.step, reg.second)
     }
 
-    /// The buffer that the step of `reg` fills and its address, for the step about to be added to take its data.
-    fn room_of(&mut self, reg: Reg<usize>) -> Option<(u16, u64)> {
+    /// The buffer that the step of `reg` fills, its address, and how many bytes it is asked to fill at the most, for the
+    /// step about to be added to take its data.
+    fn filled_by(&mut self, reg: Reg<usize>) -> Option<(u16, u64, u64)> {
         let body = &mut *self.body;
         let source = if reg.chain == body.number { body.steps.get(reg.step()) } else { None };
-        if let Some(Step { payload: Memory::Room(buffer), arguments, .. }) = source {
-            return Some((*buffer, arguments[1]));
+        if let Some(Step { payload: Memory::Room(buffer), arguments, shape, .. }) = source {
+            let known = shape.needs()[2].source().is_none();
+            return Some((*buffer, arguments[1], if known { arguments[2] } else { u64::MAX }));
         }
         body.fail(BuildError::NoData { step: body.steps.len(), of: reg.step() });
         None
@@ -273,6 +285,7 @@ impl Body {
         self.error = None;
         self.failed = false;
         self.next_is_finally = false;
+        self.control.clear();
     }
 
     /// Makes a step report its success, whatever was asked.
@@ -286,10 +299,12 @@ impl Body {
     /// Takes a completion of `step`. Returns whether it had been announced: that of a silent step is not.
     #[inline]
     pub(crate) fn deliver(&mut self, step: u16, completion: Completion) -> bool {
-        let Some(step) = self.steps.get_mut(step as usize) else { return false };
+        let number = step as usize;
+        let Some(step) = self.steps.get_mut(number) else { return false };
         let failed = completion.error != 0;
-        self.failed |= failed;
         let filled = match step.payload {
+            // Another step may have filled it.
+            _ if completion.was_skipped() => None,
             Memory::Room(buffer) => Some((buffer, completion.result as usize)),
             _ if !failed => step.record.zip(written(step.shape.verb(), &completion)),
             _ => None,
@@ -301,7 +316,24 @@ impl Body {
             unsafe { buffer.set_filled(length) };
         }
         step.completion = Some(completion);
-        !step.shape.has(Marks::SILENT)
+        let announced = !step.shape.has(Marks::SILENT);
+        self.failed |= failed && !self.was_spared(number);
+        announced
+    }
+
+    /// Whether a FINALLY step did not run because the part of the chain that makes what it uses was skipped.
+    pub(crate) fn was_spared(&self, step: usize) -> bool {
+        let Some(step) = self.steps.get(step) else { return false };
+        let cancelled = step.completion.is_some_and(|completion| completion.errno() == Errno::ECANCELED);
+        cancelled
+            && step.shape.has(Marks::FINALLY)
+            && step.shape.needs().into_iter().filter_map(Need::source).any(|(of, _)| {
+                self.steps.get(of).is_some_and(|of| match of.completion {
+                    Some(completion) => completion.was_skipped(),
+                    // What is silent and skipped reports nothing, as what succeeds.
+                    None => of.shape.has(Marks::SILENT) && !self.failed,
+                })
+            })
     }
 
     /// The buffer of a step.

@@ -11,8 +11,8 @@ use ouzel_ring::modifiers::{
 };
 
 use super::{
-    Chain, Count, Data, Directory, Distance, Fd, File, Memory, Offset, OpenOptions, Reg, Shape, Stat, Target,
-    Unit,
+    Chain, Count, Data, Directory, Distance, Fd, File, Memory, Need, Offset, OpenOptions, Part, Reg, Shape,
+    Stat, Target, Unit,
 };
 use crate::Buffer;
 use crate::address::SocketAddress;
@@ -72,6 +72,16 @@ impl Draft {
         }
     }
 
+    /// The shape so far.
+    pub(super) fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// Its result goes into a variable.
+    pub(super) fn assigns(&mut self, variable: Need) {
+        self.shape = self.shape.into_variable(variable);
+    }
+
     #[inline]
     pub(super) fn add<T>(self, chain: &mut Chain) -> Reg<T> {
         self.add_with(chain, Memory::None)
@@ -79,7 +89,7 @@ impl Draft {
 
     #[inline]
     pub(super) fn add_with<T>(self, chain: &mut Chain, payload: Memory) -> Reg<T> {
-        chain.add(self.shape, self.arguments, payload)
+        chain.push_step(self.shape, self.arguments, payload)
     }
 
     #[inline]
@@ -98,11 +108,24 @@ impl Draft {
     }
 
     #[inline]
-    pub(super) fn add_room<T>(self, chain: &mut Chain, mut buffer: Buffer) -> Reg<T> {
-        buffer.clear();
-        let capacity = buffer.capacity() as u64;
-        let (buffer, address) = chain.push_buffer(buffer);
-        self.value(1, address).value(2, capacity).add_with(chain, Memory::Room(buffer))
+    pub(super) fn add_room<T>(self, chain: &mut Chain, target: Target) -> Reg<T> {
+        match target {
+            Target::Own(mut buffer) => {
+                buffer.clear();
+                let capacity = buffer.capacity() as u64;
+                let (buffer, address) = chain.push_buffer(buffer);
+                self.value(1, address).value(2, capacity).add_with(chain, Memory::Room(buffer))
+            }
+            Target::Part(part) => self.add_part(chain, part, Memory::Room),
+        }
+    }
+
+    /// Adds the step with a part of a room as its payload. What bounds the length, if that is not known now, comes first.
+    fn add_part<T>(self, chain: &mut Chain, part: Part, memory: fn(u16) -> Memory) -> Reg<T> {
+        let verb = self.verb;
+        let Some(found) = chain.part(verb, part) else { return self.add(chain) };
+        let draft = self.count(chain, 2, found.length).value(1, found.address);
+        draft.add_with(chain, memory(found.buffer))
     }
 
     #[inline]
@@ -113,10 +136,11 @@ impl Draft {
                 let (buffer, address) = chain.push_buffer(buffer);
                 self.value(1, address).value(2, length).add_with(chain, Memory::Filled(buffer))
             }
+            Data::Part(part) => self.add_part(chain, part, Memory::Filled),
             Data::Of(reg) => {
                 let draft = self.loaded(chain, 2, reg);
-                match chain.room_of(reg) {
-                    Some((buffer, address)) => {
+                match chain.filled_by(reg) {
+                    Some((buffer, address, _)) => {
                         draft.value(1, address).add_with(chain, Memory::Filled(buffer))
                     }
                     None => draft.add(chain),
@@ -163,8 +187,7 @@ impl Chain {
     /// READ: fills `buffer` up to its capacity. The result is how many bytes that were; 0 at the end of the file.
     #[inline]
     pub fn read(&mut self, file: impl Into<File>, buffer: impl Into<Target>, offset: Offset) -> Reg<usize> {
-        let Target(buffer) = buffer.into();
-        Draft::new(Verb::Read).file(self, 0, file).count(self, 3, offset.0).add_room(self, buffer)
+        Draft::new(Verb::Read).file(self, 0, file).count(self, 3, offset.0).add_room(self, buffer.into())
     }
 
     /// WRITE: writes `data`. The result is how many bytes were written.
@@ -328,8 +351,7 @@ impl Chain {
     /// READDIR: fills `buffer` with the next entries of a directory; 0 bytes at the end. See
     /// [`Done::entries`](crate::Done::entries).
     pub fn readdir(&mut self, file: impl Into<File>, buffer: impl Into<Target>) -> Reg<usize> {
-        let Target(buffer) = buffer.into();
-        Draft::new(Verb::Readdir).file(self, 0, file).add_room(self, buffer)
+        Draft::new(Verb::Readdir).file(self, 0, file).add_room(self, buffer.into())
     }
 
     /// COPY: copies up to `length` bytes between two files. The result is how many; 0 at the end of `source`.
@@ -407,8 +429,7 @@ impl Chain {
         buffer: impl Into<Target>,
         flags: MessageFlags,
     ) -> Reg<usize> {
-        let Target(buffer) = buffer.into();
-        Draft::new(Verb::Recv).file(self, 0, socket).value(3, flags.bits()).add_room(self, buffer)
+        Draft::new(Verb::Recv).file(self, 0, socket).value(3, flags.bits()).add_room(self, buffer.into())
     }
 
     /// SHUTDOWN: ends one or both directions of a connection.
