@@ -1,5 +1,6 @@
 //! The programs, by topic.
 
+mod bells;
 mod cancelling;
 mod capacity;
 mod common;
@@ -7,14 +8,18 @@ mod copying;
 mod exchange;
 mod flags;
 mod listing;
+mod locking;
 mod names;
 mod opening;
+mod options;
 mod pipes;
 mod polling;
+mod processes;
 mod regions;
 mod registers;
 pub(crate) mod sockets;
 mod space;
+mod splicing;
 mod stream_sockets;
 mod teardown;
 pub(crate) mod timing;
@@ -26,6 +31,7 @@ use crate::Case;
 /// Every program.
 pub fn all() -> Vec<Case> {
     [
+        bells::CASES,
         cancelling::CASES,
         capacity::CASES,
         common::CASES,
@@ -33,14 +39,18 @@ pub fn all() -> Vec<Case> {
         exchange::CASES,
         flags::CASES,
         listing::CASES,
+        locking::CASES,
         names::CASES,
         opening::CASES,
+        options::CASES,
         pipes::CASES,
         polling::CASES,
+        processes::CASES,
         regions::CASES,
         registers::CASES,
         sockets::CASES,
         space::CASES,
+        splicing::CASES,
         stream_sockets::CASES,
         teardown::CASES,
         timing::CASES,

@@ -4,16 +4,16 @@
 //! refuse the same input with the same error. Nothing is started and nothing reserved.
 
 use ouzel_ring::modifiers::{
-    AllocateFlags, CURRENT_POSITION, LinkFlags, MAX_ADDRESS, MAX_PIECES, MAX_TRANSFER, MessageFlags,
-    OpenFlags, PollEvents, RemoveFlags, RenameFlags, STAT_RECORD, ShutdownHow, StatFlags, SyncMode,
-    TransferFlags, Whence,
+    AllocateFlags, CURRENT_POSITION, LinkFlags, LockMode, MAX_ADDRESS, MAX_OPTION, MAX_PIECES, MAX_TRANSFER,
+    MessageFlags, OpenFlags, PollEvents, RemoveFlags, RenameFlags, STAT_RECORD, ShutdownHow, StatFlags,
+    SyncMode, TransferFlags, Whence,
 };
 use ouzel_ring::{EntryFlags, Errno, Verb};
 
 use crate::descriptors::{Descriptors, Look};
 use crate::regions::{Regions, Scratch};
 use crate::slab::NONE;
-use crate::{Buffers, Directory, Operation, Position};
+use crate::{Buffers, Directory, Operation, Position, Process};
 
 /// The arguments of `verb` that are payload addresses and so may not be loaded from registers, as a bit mask.
 pub(crate) const fn payload_arguments(verb: Verb) -> u8 {
@@ -31,7 +31,11 @@ pub(crate) const fn payload_arguments(verb: Verb) -> u8 {
         | Verb::Accept
         | Verb::Connect
         | Verb::Send
-        | Verb::Recv => 0b00010,
+        | Verb::Recv
+        | Verb::GetSockopt
+        | Verb::SetSockopt
+        | Verb::Sockname
+        | Verb::Peername => 0b00010,
         Verb::Stat => 0b01010,
         _ => 0,
     }
@@ -253,6 +257,54 @@ pub(crate) fn decode(
             socket: context.file(subject)?,
             how: ShutdownHow::from_number(modifier).ok_or(Errno::EINVAL)?,
         },
+        Verb::Lock => {
+            let mode = LockMode::from_number(auxiliary).ok_or(Errno::EINVAL)?;
+            range(modifier, magnitude)?;
+            Operation::Lock { file: context.file(subject)?, offset: modifier, length: magnitude, mode }
+        }
+        Verb::GetSockopt | Verb::SetSockopt => {
+            let socket = context.file(subject)?;
+            let (level, name) = (number(modifier)?, number(auxiliary)?);
+            if magnitude > MAX_OPTION {
+                return Err(Errno::EINVAL);
+            }
+            let value = regions.span(payload, magnitude)?;
+            if verb == Verb::GetSockopt {
+                Operation::GetSockopt { socket, level, name, value }
+            } else {
+                Operation::SetSockopt { socket, level, name, value }
+            }
+        }
+        Verb::Sockname | Verb::Peername => {
+            let socket = context.file(subject)?;
+            let buffer = regions.span(payload, magnitude)?;
+            // No address is longer, so no more of the buffer is needed.
+            let address = crate::Span { length: buffer.length.min(MAX_ADDRESS as usize), ..buffer };
+            if verb == Verb::Sockname {
+                Operation::Sockname { socket, address }
+            } else {
+                Operation::Peername { socket, address }
+            }
+        }
+        Verb::Splice => Operation::Splice {
+            source: context.file(subject)?,
+            from: position(modifier)?,
+            target: context.file(auxiliary)?,
+            to: position(payload)?,
+            length: magnitude.min(MAX_TRANSFER),
+        },
+        Verb::Wait if subject == 0 => match number(magnitude)? {
+            0 => return Err(Errno::EINVAL),
+            number => Operation::Wait { process: Process::Number(number) },
+        },
+        Verb::Wait => Operation::Wait { process: Process::Descriptor(context.file(subject)?) },
+        Verb::Wake => {
+            // The count of a bell ends one below the largest number.
+            if magnitude == 0 || magnitude == u64::MAX {
+                return Err(Errno::EINVAL);
+            }
+            Operation::Wake { bell: context.file(subject)?, amount: magnitude }
+        }
         // The engine's own verbs never come here.
         _ => return Err(Errno::ENOSYS),
     })

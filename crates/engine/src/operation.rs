@@ -5,8 +5,8 @@
 //! input alike: it is never asked. This module only describes; it touches no memory.
 
 use ouzel_ring::modifiers::{
-    AllocateFlags, LinkFlags, MessageFlags, OpenFlags, PollEvents, RemoveFlags, RenameFlags, ShutdownHow,
-    StatFlags, SyncMode, Whence,
+    AllocateFlags, LinkFlags, LockMode, MessageFlags, OpenFlags, PollEvents, RemoveFlags, RenameFlags,
+    ShutdownHow, StatFlags, SyncMode, Whence,
 };
 
 /// Bytes of the submitter's that an operation reads or fills.
@@ -123,6 +123,32 @@ pub enum Operation {
     Recv { socket: u32, buffer: Span, flags: MessageFlags },
     /// SHUTDOWN.
     Shutdown { socket: u32, how: ShutdownHow },
+    /// LOCK of `length` bytes (0: to the end, wherever that will be) from `offset` on.
+    Lock { file: u32, offset: u64, length: u64, mode: LockMode },
+    /// GETSOCKOPT, with Linux's numbers. Result: bytes of the value.
+    GetSockopt { socket: u32, level: i32, name: i32, value: Span },
+    /// SETSOCKOPT, with Linux's numbers.
+    SetSockopt { socket: u32, level: i32, name: i32, value: Span },
+    /// SOCKNAME. Result: the address's full length.
+    Sockname { socket: u32, address: Span },
+    /// PEERNAME. Result: the address's full length.
+    Peername { socket: u32, address: Span },
+    /// SPLICE. One of the two is a pipe. Result: bytes moved; 0 at the end of the source.
+    Splice { source: u32, from: Position, target: u32, to: Position, length: u64 },
+    /// WAIT for the process behind a descriptor, or for the one with this number. Result: its exit status; extra: the
+    /// signal that ended it, and 0x80 beside it if it left a core.
+    Wait { process: Process },
+    /// WAKE: adds `amount`, at least 1, to the count of a bell.
+    Wake { bell: u32, amount: u64 },
+}
+
+/// Whom a WAIT is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Process {
+    /// The process behind this index of the descriptor table.
+    Descriptor(u32),
+    /// The process with this number.
+    Number(i32),
 }
 
 impl Operation {

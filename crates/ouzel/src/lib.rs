@@ -23,6 +23,7 @@
 
 mod address;
 pub mod backend;
+mod bell;
 mod buffer;
 mod builder;
 mod calls;
@@ -39,6 +40,7 @@ mod select;
 mod stat;
 
 pub use address::SocketAddress;
+pub use bell::Bell;
 pub use buffer::Buffer;
 pub use builder::RingBuilder;
 pub use chain::{

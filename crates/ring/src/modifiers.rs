@@ -21,6 +21,9 @@ pub const MAX_TRANSFER: u64 = 0x7fff_f000;
 /// The most bytes of a socket address (`sizeof(struct sockaddr_storage)`).
 pub const MAX_ADDRESS: u64 = 128;
 
+/// The most bytes of a socket option's value, for GETSOCKOPT and SETSOCKOPT.
+pub const MAX_OPTION: u64 = i32::MAX as u64;
+
 /// Bytes of the record that STAT fills: the layout of Linux's `struct statx`.
 pub const STAT_RECORD: u64 = 256;
 
@@ -223,6 +226,16 @@ modes! {
         Relative = 0,
         /// Nanoseconds of the engine's monotonic clock.
         Absolute = 1,
+    }
+
+    /// Argument 4 of LOCK. The values are those of `fcntl(2)`.
+    LockMode {
+        /// Others may hold the range as shared too.
+        Shared = 0,
+        /// Nobody else may hold any of the range.
+        Exclusive = 1,
+        /// The range is given back.
+        Unlock = 2,
     }
 
     /// Argument 4 of ADD and SUB: what becomes of a result that 64 bits do not hold.

@@ -2,7 +2,7 @@
 //!
 //! Pure state. How sockets find each other and what passes between them is `network.rs`.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::PollEvents;
@@ -59,6 +59,8 @@ pub(super) struct Socket {
     /// Counts what a poller may want to know of.
     pub(super) arrivals: u64,
     pub(super) departures: u64,
+    /// The options that were set, by level and name.
+    pub(super) options: BTreeMap<(i32, i32), i32>,
 }
 
 impl Socket {
@@ -82,6 +84,7 @@ impl Socket {
             error: None,
             arrivals: 0,
             departures: 0,
+            options: BTreeMap::new(),
         }
     }
 

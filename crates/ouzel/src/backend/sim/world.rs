@@ -6,13 +6,16 @@
 use std::collections::BTreeMap;
 
 use crate::backend::memory;
-use ouzel_engine::{Operation, Span};
+use ouzel_engine::{Operation, Process, Span};
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::{OpenFlags, PollEvents};
 
 use super::address::{self, Given, Name};
+use super::bells::Heard;
+use super::locks::Locks;
 use super::network::Network;
 use super::pipe::Pipe;
+use super::processes::Processes;
 use super::tree::{Kind, ROOT, Tree};
 use super::turn::{Key, Stop};
 
@@ -23,7 +26,13 @@ pub(super) enum Object {
     Reader(u64),
     Writer(u64),
     Socket(u64),
+    /// The process with this number.
+    Process(i32),
+    Bell(u64),
 }
+
+/// Open for reading and writing.
+pub(super) const BOTH: OpenFlags = OpenFlags::READ.union(OpenFlags::WRITE);
 
 /// An open description. It lives as long as the table or an operation refers to it.
 #[derive(Debug)]
@@ -67,7 +76,10 @@ pub(super) struct World {
     pub(super) open: BTreeMap<u64, Opened>,
     table: BTreeMap<u32, u64>,
     descriptors: u32,
-    next: u64,
+    pub(super) next: u64,
+    pub(super) locks: Locks,
+    pub(super) processes: Processes,
+    pub(super) bells: BTreeMap<u64, Heard>,
     pub(super) largest_file: u64,
     pub(super) whole_writes: bool,
 }
@@ -82,6 +94,9 @@ impl World {
             table: BTreeMap::new(),
             descriptors,
             next: 0,
+            locks: Locks::default(),
+            processes: Processes::default(),
+            bells: BTreeMap::new(),
             largest_file: largest_file.min(i64::MAX as u64),
             whole_writes: false,
         }
@@ -125,7 +140,7 @@ impl World {
             Object::Inode(number) => self.tree.hold(number),
             Object::Reader(pipe) => drop(self.pipes.get_mut(&pipe).map(|pipe| pipe.readers += 1)),
             Object::Writer(pipe) => drop(self.pipes.get_mut(&pipe).map(|pipe| pipe.writers += 1)),
-            Object::Socket(_) => {}
+            Object::Socket(_) | Object::Process(_) | Object::Bell(_) => {}
         }
         self.next += 1;
         self.open.insert(self.next, Opened { object, references: 1, position: 0, flags });
@@ -147,7 +162,12 @@ impl World {
         }
         let object = description.object;
         self.open.remove(&id);
+        if self.locks.release(object.locked(), id) {
+            self.network.touched.push(Key::Lock(object.locked()));
+        }
         match object {
+            Object::Process(_) => {}
+            Object::Bell(bell) => drop(self.bells.remove(&bell)),
             Object::Inode(number) => self.tree.drop_hold(number),
             Object::Reader(id) | Object::Writer(id) => {
                 if let Some(pipe) = self.pipes.get_mut(&id) {
@@ -196,7 +216,7 @@ impl World {
         }
     }
 
-    fn socket_of(&self, subject: Subject) -> Result<u64, Errno> {
+    pub(super) fn socket_of(&self, subject: Subject) -> Result<u64, Errno> {
         match self.usable(subject)?.1 {
             Object::Socket(id) => Ok(id),
             _ => Err(Errno::ENOTSOCK),
@@ -279,6 +299,14 @@ impl World {
                 self.connect(socket, address)?;
                 Ok((0, 0))
             }
+            Operation::Lock { offset, length, mode, .. } => {
+                self.lock(first, offset, length, mode).map(|()| (0, 0))
+            }
+            Operation::Splice { from, to, length, .. } => {
+                self.splice(first, from, second, to, length).map(plain)
+            }
+            Operation::Wait { process } => self.wait_for(first, process),
+            Operation::Wake { amount, .. } => self.wake(first, amount).map(|()| (0, 0)),
             _ => Ok(self.attempt_at_once(operation, first, second)?),
         }
     }
@@ -333,6 +361,14 @@ impl World {
                 let socket = self.socket_of(first)?;
                 self.network.shutdown(socket, how)?;
             }
+            Operation::GetSockopt { level, name, value, .. } => {
+                result = self.read_option(first, level, name, value)?;
+            }
+            Operation::SetSockopt { level, name, value, .. } => {
+                self.write_option(first, level, name, value)?;
+            }
+            Operation::Sockname { address, .. } => result = self.own_name(first, address)?,
+            Operation::Peername { address, .. } => result = self.peer_name(first, address)?,
             _ => return Err(Errno::ENOSYS),
         }
         Ok((result, 0))
@@ -409,6 +445,17 @@ impl World {
                 let events = socket.readiness(self.network.has_room(id));
                 (events, (socket.arrivals, socket.departures), Some(Key::Socket(id)))
             }
+            Object::Process(number) => {
+                let over = self.processes.is_over(number, self.tree.now);
+                let mut events = PollEvents::empty();
+                events.set(PollEvents::IN, over);
+                events.set(PollEvents::HANGUP, !self.processes.has(number));
+                (events, (u64::from(over), 0), Some(Key::Process(number)))
+            }
+            Object::Bell(id) => {
+                let (events, rung) = self.bell_readiness(id);
+                (events, (rung, 0), Some(Key::Bell(id)))
+            }
         }
     }
 
@@ -461,7 +508,16 @@ pub(super) fn subjects(operation: &Operation) -> [Option<u32>; 2] {
         | Operation::Connect { socket, .. }
         | Operation::Send { socket, .. }
         | Operation::Recv { socket, .. }
-        | Operation::Shutdown { socket, .. } => [Some(socket), None],
+        | Operation::Shutdown { socket, .. }
+        | Operation::GetSockopt { socket, .. }
+        | Operation::SetSockopt { socket, .. }
+        | Operation::Sockname { socket, .. }
+        | Operation::Peername { socket, .. } => [Some(socket), None],
+        Operation::Lock { file, .. }
+        | Operation::Wake { bell: file, .. }
+        | Operation::Wait { process: Process::Descriptor(file) } => [Some(file), None],
+        Operation::Splice { source, target, .. } => [Some(source), Some(target)],
+        Operation::Wait { process: Process::Number(_) } => [None, None],
         Operation::Pipe { .. } | Operation::Socket { .. } => [None, None],
     }
 }

@@ -3,6 +3,8 @@
 //! This module sends each operation to the file that knows it: `storage` for calls that may take their time but wait
 //! for no event, `waiting` for those that do, `copy` for COPY. Nothing here blocks on an event.
 
+use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use ouzel_engine::{Operation, Outcome};
@@ -12,6 +14,7 @@ use rustix::event::PollFlags;
 use super::job::{Body, Sort};
 use super::object::{Calls, Kind, Object, errno};
 use super::{copy, storage, waiting};
+use crate::backend::host;
 
 /// How an attempt ended.
 #[derive(Debug)]
@@ -94,7 +97,16 @@ pub(super) fn sort(body: &Body) -> Option<Sort> {
         Operation::Pipe { .. }
         | Operation::Socket { .. }
         | Operation::Listen { .. }
-        | Operation::Shutdown { .. } => return None,
+        | Operation::Shutdown { .. }
+        | Operation::GetSockopt { .. }
+        | Operation::SetSockopt { .. }
+        | Operation::Sockname { .. }
+        | Operation::Peername { .. } => return None,
+        Operation::Wait { .. } | Operation::Wake { .. } => Sort::Transfer,
+        Operation::Splice { .. } => {
+            let quick = |object: &Option<Arc<Object>>| object.as_ref().is_some_and(|one| one.kind.quick());
+            if quick(&body.subject) && quick(&body.other) { Sort::Transfer } else { Sort::Work }
+        }
         Operation::Bind { address, .. } => {
             if waiting::names_a_file(address) {
                 Sort::Work
@@ -104,7 +116,7 @@ pub(super) fn sort(body: &Body) -> Option<Sort> {
         }
         Operation::Seek { .. } => {
             // A worker that reads at the current position holds the position's lock.
-            let busy = body.subject.as_ref().is_some_and(|object| std::sync::Arc::strong_count(object) > 2);
+            let busy = body.subject.as_ref().is_some_and(|object| Arc::strong_count(object) > 2);
             if busy && !kind.is_some_and(Kind::streams) {
                 Sort::Work
             } else {
@@ -122,6 +134,24 @@ pub(super) fn sort(body: &Body) -> Option<Sort> {
         }
         _ => Sort::Work,
     })
+}
+
+/// One attempt of those that the uring backend makes just so.
+fn shared(calls: &Calls, body: &Body, operation: &Operation) -> Attempt {
+    let Some(subject) = &body.subject else { return Attempt::failure(Errno::EBADF) };
+    calls.count(1);
+    let other = body.other.as_ref().map(|object| object.as_fd());
+    match host::attempt(operation, subject.as_fd(), other) {
+        Ok(host::Done { result, extra }) => {
+            Attempt::outcome(Outcome::Done { error: Errno::OK, result, extra })
+        }
+        Err(host::Stop::Error(error)) => Attempt::failure(error),
+        Err(host::Stop::Wait(need)) => Attempt::Wait(match need {
+            host::Need::Subject(events) => Wait::Subject(events),
+            host::Need::Other(events) => Wait::Other(events),
+            host::Need::While => Wait::While,
+        }),
+    }
 }
 
 /// Makes one attempt. `wish` tells long work that somebody wants it to end.
@@ -148,6 +178,14 @@ pub(super) fn attempt(calls: &Calls, body: &mut Body, wish: &AtomicBool) -> Atte
         | Operation::Recv { .. }
         | Operation::Shutdown { .. } => waiting::attempt(calls, body, &operation),
         Operation::Copy { .. } => copy::attempt(calls, body, wish),
+        Operation::Lock { .. }
+        | Operation::GetSockopt { .. }
+        | Operation::SetSockopt { .. }
+        | Operation::Sockname { .. }
+        | Operation::Peername { .. }
+        | Operation::Splice { .. }
+        | Operation::Wait { .. }
+        | Operation::Wake { .. } => shared(calls, body, &operation),
         _ => storage::attempt(calls, body, &operation),
     }
 }

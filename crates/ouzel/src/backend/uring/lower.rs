@@ -6,7 +6,7 @@
 
 use std::ffi::{c_char, c_void};
 
-use ouzel_engine::{Buffers, Directory, Edge, Operation, Path, Position};
+use ouzel_engine::{Buffers, Directory, Edge, Operation, Path, Position, Process};
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::{
     AllocateFlags, LinkFlags, OpenFlags, RemoveFlags, RenameFlags, StatFlags, SyncMode,
@@ -43,6 +43,8 @@ pub(super) enum Route {
     Ring,
     /// A plain call, at once: it never takes long.
     Call(&'static str),
+    /// Plain calls that never take long, again and again while it has to wait for an event.
+    Try(&'static str),
     /// A plain call by a helper thread.
     Helper(&'static str),
 }
@@ -98,6 +100,19 @@ pub(super) fn route(operation: &Operation, features: &Features) -> Route {
         Operation::Shutdown { .. } => {
             call(Opcode::Shutdown, "this kernel's io_uring has no SHUTDOWN (Linux 5.11)")
         }
+        // A file system that is elsewhere asks there.
+        Operation::Lock { .. } => Route::Helper("LOCK is not an io_uring operation"),
+        Operation::GetSockopt { .. } | Operation::SetSockopt { .. } => {
+            Route::Try("a socket's options are read and set by a plain call, which never waits")
+        }
+        Operation::Sockname { .. } | Operation::Peername { .. } => {
+            Route::Try("a socket's addresses are read by a plain call, which never waits")
+        }
+        Operation::Splice { .. } => Route::Helper("SPLICE would occupy a thread of the kernel's"),
+        Operation::Wait { .. } => {
+            Route::Try("the ring waits for the process, and a plain call takes its status")
+        }
+        Operation::Wake { .. } => Route::Try("a bell is rung by a plain call, which never takes long"),
     }
 }
 
@@ -139,7 +154,14 @@ pub(super) fn wants_descriptors(operation: &Operation, route: Route) -> [u32; 2]
         Operation::Bind { socket, .. }
         | Operation::Listen { socket, .. }
         | Operation::Shutdown { socket, .. } => [socket, NONE],
-        Operation::Copy { source, target, .. } => [source, target],
+        Operation::Copy { source, target, .. } | Operation::Splice { source, target, .. } => [source, target],
+        Operation::Lock { file, .. }
+        | Operation::Wake { bell: file, .. }
+        | Operation::Wait { process: Process::Descriptor(file) } => [file, NONE],
+        Operation::GetSockopt { socket, .. }
+        | Operation::SetSockopt { socket, .. }
+        | Operation::Sockname { socket, .. }
+        | Operation::Peername { socket, .. } => [socket, NONE],
         _ => [NONE; 2],
     }
 }
@@ -444,7 +466,15 @@ impl Lowering<'_> {
             | Operation::Seek { .. }
             | Operation::Readdir { .. }
             | Operation::Copy { .. }
-            | Operation::Pipe { .. } => {
+            | Operation::Pipe { .. }
+            | Operation::Lock { .. }
+            | Operation::GetSockopt { .. }
+            | Operation::SetSockopt { .. }
+            | Operation::Sockname { .. }
+            | Operation::Peername { .. }
+            | Operation::Splice { .. }
+            | Operation::Wait { .. }
+            | Operation::Wake { .. } => {
                 return Err(Errno::ENOSYS);
             }
         };

@@ -1,7 +1,8 @@
 //! The uring backend: operations become entries of the kernel's ring, runs become linked entries.
 //!
 //! [`Uring`] holds the ring, the table of objects and what is remembered of started operations. `lower` makes entries,
-//! `starting` pushes them, `reports` reads completions, `helpers` do what the ring cannot, `memory` holds all that is unsafe. It enters the
+//! `starting` pushes them, `reports` reads completions, `helpers` do what the ring cannot, `trials` are what is tried by
+//! plain calls, `memory` holds all that is unsafe. It enters the
 //! kernel in [`wait`](Backend::wait) and otherwise only when the submission queue is full or a descriptor must be made
 //! from a slot. It must never push part of a run: a run that straddles a submission is cut by the kernel.
 //!
@@ -20,9 +21,10 @@ mod reports;
 mod setup;
 mod starting;
 mod table;
+mod trials;
 
 use std::cell::Cell;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::mem::ManuallyDrop;
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,6 +42,7 @@ use self::lower::Route;
 use self::packets::{CANCEL, CANCEL_POLL, Effect, OWN, POLL, Packets, SLOTS, Standing};
 pub use self::setup::{Features, Missing, Policy, UringError, UringOptions};
 use self::table::{Kind, NONE, Table};
+use self::trials::Trial;
 use super::HostBackend;
 
 /// The most steps of one run.
@@ -71,6 +74,8 @@ pub struct Uring {
     cancels: VecDeque<u64>,
     /// Packets that are to be tried again.
     again: VecDeque<u32>,
+    /// By packet: operations done by plain calls that wait for their next try.
+    trials: HashMap<u32, Trial>,
     in_flight: u32,
     calls: u64,
     /// The thread it must stay on.
@@ -109,6 +114,7 @@ impl Uring {
             ready: VecDeque::with_capacity(64),
             cancels: VecDeque::with_capacity(64),
             again: VecDeque::with_capacity(64),
+            trials: HashMap::new(),
             in_flight: 0,
             calls: 0,
             thread: (!options.movable).then(thread_number),
@@ -173,7 +179,13 @@ impl Uring {
     /// Makes the descriptors that a step needs, and starts it unless it is one for the ring.
     #[inline(never)]
     fn start_otherwise(&mut self, first: &Step) -> Option<Started> {
-        let route = lower::route(&first.operation, &self.features);
+        let route = match first.operation {
+            Operation::Splice { source, target, .. } => match self.splice_route(source, target) {
+                Ok(route) => route,
+                Err(error) => return Some(self.finish_now(Err(error), ON_THE_SPOT)),
+            },
+            ref operation => lower::route(operation, &self.features),
+        };
         let indices = lower::wants_descriptors(&first.operation, route);
         let mut numbers = [calls::NOBODY; 2];
         for (index, number) in indices.into_iter().zip(&mut numbers) {
@@ -188,6 +200,7 @@ impl Uring {
         match route {
             Route::Ring => None,
             Route::Call(reason) => Some(self.call(first, numbers, reason)),
+            Route::Try(reason) => Some(self.try_now(first, indices, numbers, reason)),
             Route::Helper(reason) => Some(self.hand_over(first, indices, numbers, reason)),
         }
     }
