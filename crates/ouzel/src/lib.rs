@@ -31,6 +31,7 @@ mod chain;
 mod directory;
 mod done;
 mod error;
+mod exit;
 mod explain;
 mod fork;
 mod memory;
@@ -44,12 +45,13 @@ pub use bell::Bell;
 pub use buffer::Buffer;
 pub use builder::RingBuilder;
 pub use chain::{
-    Chain, Count, Data, Directory, Distance, Fd, File, MAX_STEPS, Offset, OpenOptions, Reg, Stat, Target,
-    Unit,
+    Address, Chain, Count, Data, Directory, Distance, Exit, Fd, File, MAX_STEPS, Offset, OpenOptions, Reg,
+    Stat, Target, Unit,
 };
 pub use directory::{DirectoryEntry, Entries};
 pub use done::{Done, Kind};
 pub use error::{BuildError, Error, OperationError};
+pub use exit::ExitStatus;
 pub use explain::{Explanation, StepExplanation, place_name};
 pub use ouzel_engine as engine;
 pub use ouzel_ring as abi;

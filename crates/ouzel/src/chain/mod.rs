@@ -9,6 +9,7 @@ mod arguments;
 mod layout;
 mod operations;
 mod step;
+mod system;
 mod text;
 
 use std::fmt;
@@ -39,9 +40,18 @@ pub enum Unit {}
 #[derive(Clone, Copy, Debug)]
 pub enum Stat {}
 
+/// What a step returns, at compile time: the address of a socket.
+#[derive(Clone, Copy, Debug)]
+pub enum Address {}
+
+/// What a step returns, at compile time: how a process ended.
+#[derive(Clone, Copy, Debug)]
+pub enum Exit {}
+
 /// The result of a step: known to the chain now, to us when the chain is done.
 ///
-/// `T` says what it is: [`Fd`], `usize` (a count of bytes), `u64` (a position or events), [`Unit`] or [`Stat`].
+/// `T` says what it is: [`Fd`], `usize` (a count of bytes), `u64` (a position or events), [`Unit`], [`Stat`],
+/// [`Address`] or [`Exit`].
 pub struct Reg<T> {
     pub(crate) chain: u64,
     pub(crate) step: u16,

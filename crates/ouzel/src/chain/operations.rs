@@ -18,7 +18,7 @@ use crate::Buffer;
 use crate::address::SocketAddress;
 
 /// A step under construction, with what its arguments need.
-struct Draft {
+pub(super) struct Draft {
     verb: Verb,
     arguments: [u64; 5],
     shape: Shape,
@@ -26,24 +26,24 @@ struct Draft {
 
 impl Draft {
     #[inline]
-    fn new(verb: Verb) -> Draft {
+    pub(super) fn new(verb: Verb) -> Draft {
         Draft { verb, arguments: [0; 5], shape: Shape::new(verb) }
     }
 
     #[inline]
-    fn value(mut self, argument: usize, value: u64) -> Draft {
+    pub(super) fn value(mut self, argument: usize, value: u64) -> Draft {
         self.arguments[argument] = value;
         self
     }
 
     #[inline]
-    fn loaded<T>(mut self, chain: &mut Chain, argument: usize, reg: Reg<T>) -> Draft {
+    pub(super) fn loaded<T>(mut self, chain: &mut Chain, argument: usize, reg: Reg<T>) -> Draft {
         self.shape = self.shape.with(argument, chain.need(self.verb, reg));
         self
     }
 
     #[inline]
-    fn file(self, chain: &mut Chain, argument: usize, file: impl Into<File>) -> Draft {
+    pub(super) fn file(self, chain: &mut Chain, argument: usize, file: impl Into<File>) -> Draft {
         match file.into() {
             File::Open(descriptor) => self.value(argument, descriptor.number()),
             File::Of(reg) => self.loaded(chain, argument, reg),
@@ -51,7 +51,12 @@ impl Draft {
     }
 
     #[inline]
-    fn directory(self, chain: &mut Chain, argument: usize, directory: impl Into<Directory>) -> Draft {
+    pub(super) fn directory(
+        self,
+        chain: &mut Chain,
+        argument: usize,
+        directory: impl Into<Directory>,
+    ) -> Draft {
         match directory.into() {
             Directory::Working => self,
             Directory::At(file) => self.file(chain, argument, file),
@@ -59,7 +64,7 @@ impl Draft {
     }
 
     #[inline]
-    fn count(self, chain: &mut Chain, argument: usize, count: impl Into<Count>) -> Draft {
+    pub(super) fn count(self, chain: &mut Chain, argument: usize, count: impl Into<Count>) -> Draft {
         match count.into() {
             Count::Known(number) => self.value(argument, number),
             Count::Bytes(reg) => self.loaded(chain, argument, reg),
@@ -68,24 +73,24 @@ impl Draft {
     }
 
     #[inline]
-    fn add<T>(self, chain: &mut Chain) -> Reg<T> {
+    pub(super) fn add<T>(self, chain: &mut Chain) -> Reg<T> {
         self.add_with(chain, Memory::None)
     }
 
     #[inline]
-    fn add_with<T>(self, chain: &mut Chain, payload: Memory) -> Reg<T> {
+    pub(super) fn add_with<T>(self, chain: &mut Chain, payload: Memory) -> Reg<T> {
         chain.add(self.shape, self.arguments, payload)
     }
 
     #[inline]
-    fn add_path<T>(self, chain: &mut Chain, path: &Path) -> Reg<T> {
+    pub(super) fn add_path<T>(self, chain: &mut Chain, path: &Path) -> Reg<T> {
         let bytes = path.as_os_str().as_bytes();
         let start = chain.push_path(bytes);
         self.value(2, bytes.len() as u64 + 1).add_with(chain, Memory::Text(start))
     }
 
     #[inline]
-    fn add_two_paths<T>(self, chain: &mut Chain, first: &Path, second: &Path) -> Reg<T> {
+    pub(super) fn add_two_paths<T>(self, chain: &mut Chain, first: &Path, second: &Path) -> Reg<T> {
         let (first, second) = (first.as_os_str().as_bytes(), second.as_os_str().as_bytes());
         let start = chain.push_path(first);
         chain.push_path(second);
@@ -93,7 +98,7 @@ impl Draft {
     }
 
     #[inline]
-    fn add_room<T>(self, chain: &mut Chain, mut buffer: Buffer) -> Reg<T> {
+    pub(super) fn add_room<T>(self, chain: &mut Chain, mut buffer: Buffer) -> Reg<T> {
         buffer.clear();
         let capacity = buffer.capacity() as u64;
         let (buffer, address) = chain.push_buffer(buffer);
@@ -101,7 +106,7 @@ impl Draft {
     }
 
     #[inline]
-    fn add_data<T>(self, chain: &mut Chain, data: Data) -> Reg<T> {
+    pub(super) fn add_data<T>(self, chain: &mut Chain, data: Data) -> Reg<T> {
         match data {
             Data::Own(buffer) => {
                 let length = buffer.len() as u64;
