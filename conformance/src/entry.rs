@@ -282,6 +282,16 @@ pub fn peername(socket: u64, to: Memory) -> Entry {
     entry(Verb::Peername, [socket, to.payload, to.length, 0, 0])
 }
 
+/// SENDMSG of the message that `record` describes.
+pub fn sendmsg(socket: u64, record: Memory, flags: MessageFlags) -> Entry {
+    entry(Verb::SendMsg, [socket, record.payload, record.length, flags.bits(), 0])
+}
+
+/// RECVMSG into what `record` describes.
+pub fn recvmsg(socket: u64, record: Memory, flags: MessageFlags) -> Entry {
+    entry(Verb::RecvMsg, [socket, record.payload, record.length, flags.bits(), 0])
+}
+
 /// SPLICE.
 pub fn splice(source: u64, from: u64, target: u64, to: u64, length: u64) -> Entry {
     entry(Verb::Splice, [source, to, length, from, target])

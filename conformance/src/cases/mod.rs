@@ -9,6 +9,7 @@ mod exchange;
 mod flags;
 mod listing;
 mod locking;
+mod messages;
 mod names;
 mod opening;
 mod options;
@@ -40,6 +41,7 @@ pub fn all() -> Vec<Case> {
         flags::CASES,
         listing::CASES,
         locking::CASES,
+        messages::CASES,
         names::CASES,
         opening::CASES,
         options::CASES,

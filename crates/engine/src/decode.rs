@@ -5,8 +5,8 @@
 
 use ouzel_ring::modifiers::{
     AllocateFlags, CURRENT_POSITION, LinkFlags, LockMode, MAX_ADDRESS, MAX_OPTION, MAX_PIECES, MAX_TRANSFER,
-    MessageFlags, OpenFlags, PollEvents, RemoveFlags, RenameFlags, STAT_RECORD, ShutdownHow, StatFlags,
-    SyncMode, TransferFlags, Whence,
+    MESSAGE_RECORD, MessageFlags, OpenFlags, PollEvents, RemoveFlags, RenameFlags, STAT_RECORD, ShutdownHow,
+    StatFlags, SyncMode, TransferFlags, Whence,
 };
 use ouzel_ring::{EntryFlags, Errno, Verb};
 
@@ -35,7 +35,9 @@ pub(crate) const fn payload_arguments(verb: Verb) -> u8 {
         | Verb::GetSockopt
         | Verb::SetSockopt
         | Verb::Sockname
-        | Verb::Peername => 0b00010,
+        | Verb::Peername
+        | Verb::SendMsg
+        | Verb::RecvMsg => 0b00010,
         Verb::Stat => 0b01010,
         _ => 0,
     }
@@ -285,6 +287,30 @@ pub(crate) fn decode(
             } else {
                 Operation::Peername { socket, address }
             }
+        }
+        Verb::SendMsg | Verb::RecvMsg => {
+            let socket = context.file(subject)?;
+            let flags = MessageFlags::from_bits(modifier).ok_or(Errno::EINVAL)?;
+            let allowed = if verb == Verb::SendMsg { MessageFlags::MORE } else { MessageFlags::PEEK };
+            if !allowed.union(MessageFlags::OUT_OF_BAND).contains(flags) || magnitude != MESSAGE_RECORD {
+                return Err(Errno::EINVAL);
+            }
+            let mut message = regions.message(payload, scratch)?;
+            if verb == Verb::RecvMsg {
+                // No address is longer, so no more of the buffer is needed.
+                message.address.length = message.address.length.min(MAX_ADDRESS as usize);
+                // What the submitter has written there is no handle.
+                scratch.files().fill(0);
+                return Ok(Operation::RecvMsg { socket, message, flags });
+            }
+            if message.address.length as u64 > MAX_ADDRESS {
+                return Err(Errno::EINVAL);
+            }
+            // The backend takes hold of what is behind the indices when it starts, so the operation need not name them.
+            for file in scratch.files() {
+                *file = u64::from(context.descriptors.look_up(*file, context.look)?);
+            }
+            Operation::SendMsg { socket, message, flags }
         }
         Verb::Splice => Operation::Splice {
             source: context.file(subject)?,

@@ -24,6 +24,6 @@ pub use backend::{Backend, Counters, Edge, Outcome, Place, Report, Started, Step
 pub use cancel::Target;
 pub use claim::{Claim, Claimant};
 pub use engine::{Engine, EnterError, Entered, Gauges, Limits, MAX_RUN};
-pub use operation::{Buffers, Directory, Operation, Path, Position, Process, Span};
+pub use operation::{Buffers, Directory, Message, Operation, Path, Position, Process, Span};
 pub use regions::MAX_REGIONS;
 pub use trace::{Event, EventKind, MAX_EVENTS};

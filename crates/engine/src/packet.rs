@@ -57,6 +57,8 @@ pub(crate) enum Effect {
     Closes,
     /// Each of its results is a handle that gets an index: a multishot ACCEPT.
     Accepts,
+    /// It leaves handles in its scratch memory that get indices: a RECVMSG.
+    Receives,
 }
 
 /// One entry in flight.

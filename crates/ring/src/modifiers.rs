@@ -24,6 +24,12 @@ pub const MAX_ADDRESS: u64 = 128;
 /// The most bytes of a socket option's value, for GETSOCKOPT and SETSOCKOPT.
 pub const MAX_OPTION: u64 = i32::MAX as u64;
 
+/// Bytes of the record that SENDMSG and RECVMSG take.
+pub const MESSAGE_RECORD: u64 = 64;
+
+/// The most descriptors that one message carries.
+pub const MAX_MESSAGE_DESCRIPTORS: u64 = 16;
+
 /// Bytes of the record that STAT fills: the layout of Linux's `struct statx`.
 pub const STAT_RECORD: u64 = 256;
 
@@ -116,7 +122,16 @@ bitflags! {
         const READ_HANGUP = 0x2000;
     }
 
-    /// Argument 3 of SEND and RECV. The values are those of `send(2)` and `recv(2)`.
+    /// What RECVMSG says of a message beside its bytes: in its record and in the extra of its completion.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub struct MessageNotes: u32 {
+        /// The pieces had no room for all of a datagram; the rest is lost.
+        const TRUNCATED = 1 << 0;
+        /// Descriptors came for which there was no room, in the record's array or in the table; they are closed.
+        const DESCRIPTORS_LOST = 1 << 1;
+    }
+
+    /// Argument 3 of SEND, RECV, SENDMSG and RECVMSG. The values are those of `send(2)` and `recv(2)`.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
     pub struct MessageFlags: u64 {
         /// Urgent data.

@@ -6,6 +6,7 @@
 
 mod lock;
 pub(super) mod memory;
+pub(super) mod message;
 mod option;
 mod process;
 mod splice;

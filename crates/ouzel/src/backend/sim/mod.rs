@@ -14,6 +14,7 @@ mod bells;
 mod files;
 mod locks;
 mod message;
+mod messages;
 mod names;
 mod network;
 mod options;

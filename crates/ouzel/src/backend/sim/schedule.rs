@@ -143,7 +143,7 @@ impl Schedule {
             }
             let mut memory = Memory::default();
             if !later {
-                memory.subjects = self.world.bind(&step.operation);
+                self.world.bind(&step.operation, &mut memory);
             }
             self.tokens.insert(step.token.to_word(), id);
             members.push_back(Member {
@@ -176,7 +176,7 @@ impl Schedule {
         let Some(run) = self.runs.get_mut(&id) else { return false };
         let Some(member) = run.members.front_mut() else { return false };
         if !member.bound {
-            member.memory.subjects = self.world.bind(&member.step.operation);
+            self.world.bind(&member.step.operation, &mut member.memory);
             member.bound = true;
         }
         if let Operation::Close { file } = member.step.operation
@@ -243,14 +243,14 @@ impl Schedule {
     fn finish(&mut self, id: u64, outcome: Outcome) {
         let Some(run) = self.runs.get_mut(&id) else { return };
         let Some(member) = run.members.pop_front() else { return };
-        self.world.unbind(member.memory.subjects);
+        self.world.unbind(member.memory);
         self.tokens.remove(&member.step.token.to_word());
         self.reports.push_back(Report { token: member.step.token, outcome, more: false });
         let broken = breaks(&member.step.operation, outcome)
             && run.members.front().is_some_and(|next| next.step.edge == Edge::Success);
         if broken {
             for member in core::mem::take(&mut run.members) {
-                self.world.unbind(member.memory.subjects);
+                self.world.unbind(member.memory);
                 self.tokens.remove(&member.step.token.to_word());
                 self.reports.push_back(Report {
                     token: member.step.token,

@@ -59,9 +59,11 @@ pub(super) enum Subject {
 pub(super) type Done = (u64, u32);
 
 /// What an operation remembers between attempts.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Memory {
     pub(super) subjects: [Subject; 2],
+    /// The open descriptions that a message is to take along, a reference each.
+    pub(super) passed: Vec<u64>,
     /// Bytes moved so far.
     pub(super) progress: u64,
     /// What a multishot poll has seen: arrivals, departures.
@@ -103,8 +105,16 @@ impl World {
     }
 
     /// Looks an operation's descriptors up and keeps what they stand for alive.
-    pub(super) fn bind(&mut self, operation: &Operation) -> [Subject; 2] {
-        subjects(operation).map(|index| match index {
+    pub(super) fn bind(&mut self, operation: &Operation, into: &mut Memory) {
+        into.passed = match operation {
+            Operation::SendMsg { message, .. } => {
+                let indices = memory::files(message);
+                indices.iter().filter_map(|index| self.table.get(&(*index as u32)).copied()).collect()
+            }
+            _ => Vec::new(),
+        };
+        self.refer(&into.passed);
+        into.subjects = subjects(operation).map(|index| match index {
             None => Subject::None,
             Some(index) => match self.table.get(&index) {
                 None => Subject::Missing,
@@ -115,16 +125,36 @@ impl World {
                     Subject::Open(*id)
                 }
             },
-        })
+        });
+    }
+
+    /// One more reference to each of these.
+    pub(super) fn refer(&mut self, ids: &[u64]) {
+        for id in ids {
+            if let Some(description) = self.open.get_mut(id) {
+                description.references += 1;
+            }
+        }
+    }
+
+    /// Lets go of what was on its way and will not arrive.
+    pub(super) fn sweep(&mut self) {
+        while let Some(id) = self.network.dropped.pop() {
+            self.drop_reference(id);
+        }
     }
 
     /// Lets go of what [`World::bind`] kept alive.
-    pub(super) fn unbind(&mut self, subjects: [Subject; 2]) {
-        for subject in subjects {
+    pub(super) fn unbind(&mut self, memory: Memory) {
+        for subject in memory.subjects {
             if let Subject::Open(id) = subject {
                 self.drop_reference(id);
             }
         }
+        for id in memory.passed {
+            self.drop_reference(id);
+        }
+        self.sweep();
     }
 
     /// Takes an index out of the table; whoever started on it keeps what was there.
@@ -299,6 +329,16 @@ impl World {
                 self.connect(socket, address)?;
                 Ok((0, 0))
             }
+            Operation::SendMsg { ref message, flags, .. } => {
+                let socket = self.socket_of(first)?;
+                self.send_message(socket, message, flags, &memory.passed).map(plain)
+            }
+            Operation::RecvMsg { ref message, flags, .. } => {
+                let socket = self.socket_of(first)?;
+                let done = self.receive_message(socket, message, flags);
+                self.sweep();
+                done
+            }
             Operation::Lock { offset, length, mode, .. } => {
                 self.lock(first, offset, length, mode).map(|()| (0, 0))
             }
@@ -392,6 +432,15 @@ impl World {
         }
     }
 
+    /// The socket behind a path, if one is open.
+    pub(super) fn socket_at(&self, path: &[u8]) -> Result<Option<u64>, Errno> {
+        let inode = self.tree.resolve(ROOT, path, true)?;
+        Ok(match self.tree.inode(inode)?.kind {
+            Kind::Socket(holder) => holder,
+            _ => None,
+        })
+    }
+
     fn connect(&mut self, id: u64, address: Span) -> Result<(), Stop> {
         let bytes = memory::bytes(address);
         let socket = self.network.socket(id)?;
@@ -409,13 +458,7 @@ impl World {
             Given::Any => return Err(Errno::EINVAL.into()),
         };
         let found = match &name {
-            Name::Path(path) => {
-                let inode = self.tree.resolve(ROOT, path, true)?;
-                match self.tree.inode(inode)?.kind {
-                    Kind::Socket(holder) => holder,
-                    _ => None,
-                }
-            }
+            Name::Path(path) => self.socket_at(path)?,
             Name::Abstract(_) => self.network.find(socket.kind, &name, true),
             Name::Inet(..) => None,
         };
@@ -509,6 +552,8 @@ pub(super) fn subjects(operation: &Operation) -> [Option<u32>; 2] {
         | Operation::Send { socket, .. }
         | Operation::Recv { socket, .. }
         | Operation::Shutdown { socket, .. }
+        | Operation::SendMsg { socket, .. }
+        | Operation::RecvMsg { socket, .. }
         | Operation::GetSockopt { socket, .. }
         | Operation::SetSockopt { socket, .. }
         | Operation::Sockname { socket, .. }

@@ -13,6 +13,7 @@ use rustix::event::PollFlags;
 
 use super::job::{Body, Sort};
 use super::object::{Calls, Kind, Object, errno};
+use super::pool::Pool;
 use super::{copy, storage, waiting};
 use crate::backend::host;
 
@@ -102,7 +103,10 @@ pub(super) fn sort(body: &Body) -> Option<Sort> {
         | Operation::SetSockopt { .. }
         | Operation::Sockname { .. }
         | Operation::Peername { .. } => return None,
-        Operation::Wait { .. } | Operation::Wake { .. } => Sort::Transfer,
+        Operation::Wait { .. }
+        | Operation::Wake { .. }
+        | Operation::SendMsg { .. }
+        | Operation::RecvMsg { .. } => Sort::Transfer,
         Operation::Splice { .. } => {
             let quick = |object: &Option<Arc<Object>>| object.as_ref().is_some_and(|one| one.kind.quick());
             if quick(&body.subject) && quick(&body.other) { Sort::Transfer } else { Sort::Work }
@@ -141,7 +145,12 @@ fn shared(calls: &Calls, body: &Body, operation: &Operation) -> Attempt {
     let Some(subject) = &body.subject else { return Attempt::failure(Errno::EBADF) };
     calls.count(1);
     let other = body.other.as_ref().map(|object| object.as_fd());
-    match host::attempt(operation, subject.as_fd(), other) {
+    told(host::attempt(operation, subject.as_fd(), other))
+}
+
+/// What such an attempt means here.
+fn told(turn: host::Turn) -> Attempt {
+    match turn {
         Ok(host::Done { result, extra }) => {
             Attempt::outcome(Outcome::Done { error: Errno::OK, result, extra })
         }
@@ -155,7 +164,8 @@ fn shared(calls: &Calls, body: &Body, operation: &Operation) -> Attempt {
 }
 
 /// Makes one attempt. `wish` tells long work that somebody wants it to end.
-pub(super) fn attempt(calls: &Calls, body: &mut Body, wish: &AtomicBool) -> Attempt {
+pub(super) fn attempt(pool: &Pool, body: &mut Body, wish: &AtomicBool) -> Attempt {
+    let calls = &pool.calls;
     let Some(operation) = body.operation else {
         return Attempt::failure(Errno::ECANCELED);
     };
@@ -178,6 +188,21 @@ pub(super) fn attempt(calls: &Calls, body: &mut Body, wish: &AtomicBool) -> Atte
         | Operation::Recv { .. }
         | Operation::Shutdown { .. } => waiting::attempt(calls, body, &operation),
         Operation::Copy { .. } => copy::attempt(calls, body, wish),
+        Operation::SendMsg { message, flags, .. } => {
+            let Some(socket) = &body.subject else { return Attempt::failure(Errno::EBADF) };
+            calls.count(1);
+            let files: Vec<_> = body.passed.iter().map(|object| object.as_fd()).collect();
+            told(host::message::send(socket.as_fd(), &message, flags, &files))
+        }
+        Operation::RecvMsg { message, flags, .. } => {
+            let Some(socket) = &body.subject else { return Attempt::failure(Errno::EBADF) };
+            calls.count(1);
+            told(host::message::receive(socket.as_fd(), &message, flags).map(|(done, files)| {
+                let objects = files.into_iter().filter_map(|file| Object::adopted(file).ok()).collect();
+                crate::backend::memory::set_files(&message, &pool.keep_received(objects));
+                done
+            }))
+        }
         Operation::Lock { .. }
         | Operation::GetSockopt { .. }
         | Operation::SetSockopt { .. }

@@ -182,6 +182,8 @@ impl Threads {
             | Operation::Send { socket, .. }
             | Operation::Recv { socket, .. }
             | Operation::Shutdown { socket, .. }
+            | Operation::SendMsg { socket, .. }
+            | Operation::RecvMsg { socket, .. }
             | Operation::GetSockopt { socket, .. }
             | Operation::SetSockopt { socket, .. }
             | Operation::Sockname { socket, .. }
@@ -211,7 +213,13 @@ impl Threads {
             }
             Operation::Pipe { .. } | Operation::Socket { .. } => (None, None),
         };
-        Ok(Body::new(*operation, subject, other))
+        let mut body = Body::new(*operation, subject, other);
+        if let Operation::SendMsg { message, .. } = operation {
+            let indices = super::memory::files(message);
+            body.passed =
+                indices.into_iter().map(|index| self.object(index as u32)).collect::<Result<_, _>>()?;
+        }
+        Ok(body)
     }
 
     /// Puts what an operation opened into the table.
@@ -346,7 +354,7 @@ impl Backend for Threads {
             }
             Some(Sort::AcceptMany) => finished(Outcome::failure(Errno::ETIMEDOUT), "it may not wait"),
             sort @ (Some(Sort::Poll | Sort::Transfer) | None) => {
-                match attempt::attempt(&self.pool.calls, &mut body, &AtomicBool::new(false)) {
+                match attempt::attempt(&self.pool, &mut body, &AtomicBool::new(false)) {
                     Attempt::Done(Done { outcome, opened }) => {
                         let opens = step.operation.opens();
                         self.settle([opens.first().copied(), opens.get(1).copied()], opened);
@@ -411,13 +419,15 @@ impl Backend for Threads {
     }
 
     fn attach(&mut self, handle: u64, index: u32) {
-        if let Some(object) = self.handles.remove(&handle) {
+        let object = self.handles.remove(&handle).or_else(|| self.pool.take_received(handle));
+        if let Some(object) = object {
             self.insert(index, object);
         }
     }
 
     fn discard(&mut self, handle: u64) {
         self.handles.remove(&handle);
+        drop(self.pool.take_received(handle));
     }
 
     fn counters(&self) -> Counters {

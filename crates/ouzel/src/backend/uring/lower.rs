@@ -112,6 +112,9 @@ pub(super) fn route(operation: &Operation, features: &Features) -> Route {
         Operation::Wait { .. } => {
             Route::Try("the ring waits for the process, and a plain call takes its status")
         }
+        Operation::SendMsg { .. } | Operation::RecvMsg { .. } => {
+            Route::Try("the ring waits for the socket, and a plain call moves the message")
+        }
         Operation::Wake { .. } => Route::Try("a bell is rung by a plain call, which never takes long"),
     }
 }
@@ -158,7 +161,9 @@ pub(super) fn wants_descriptors(operation: &Operation, route: Route) -> [u32; 2]
         Operation::Lock { file, .. }
         | Operation::Wake { bell: file, .. }
         | Operation::Wait { process: Process::Descriptor(file) } => [file, NONE],
-        Operation::GetSockopt { socket, .. }
+        Operation::SendMsg { socket, .. }
+        | Operation::RecvMsg { socket, .. }
+        | Operation::GetSockopt { socket, .. }
         | Operation::SetSockopt { socket, .. }
         | Operation::Sockname { socket, .. }
         | Operation::Peername { socket, .. } => [socket, NONE],
@@ -467,6 +472,8 @@ impl Lowering<'_> {
             | Operation::Readdir { .. }
             | Operation::Copy { .. }
             | Operation::Pipe { .. }
+            | Operation::SendMsg { .. }
+            | Operation::RecvMsg { .. }
             | Operation::Lock { .. }
             | Operation::GetSockopt { .. }
             | Operation::SetSockopt { .. }

@@ -48,6 +48,9 @@ use super::HostBackend;
 /// The most steps of one run.
 const LONGEST_RUN: usize = 32;
 
+/// Handles below are slots or numbers of connections.
+const FIRST_HANDLE: u64 = 1 << 32;
+
 const IN_KERNEL: Way = Way { place: Place::Kernel, reason: "" };
 const ON_THE_SPOT: Way = Way { place: Place::Call, reason: "refused before it was handed to the kernel" };
 
@@ -76,6 +79,10 @@ pub struct Uring {
     again: VecDeque<u32>,
     /// By packet: operations done by plain calls that wait for their next try.
     trials: HashMap<u32, Trial>,
+    /// By handle: descriptors that came with messages and have no index yet.
+    received: HashMap<u64, OwnedFd>,
+    /// The handle of the next of those.
+    next_handle: u64,
     in_flight: u32,
     calls: u64,
     /// The thread it must stay on.
@@ -115,6 +122,8 @@ impl Uring {
             cancels: VecDeque::with_capacity(64),
             again: VecDeque::with_capacity(64),
             trials: HashMap::new(),
+            received: HashMap::new(),
+            next_handle: FIRST_HANDLE,
             in_flight: 0,
             calls: 0,
             thread: (!options.movable).then(thread_number),
@@ -339,6 +348,11 @@ impl Backend for Uring {
     }
 
     fn attach(&mut self, handle: u64, index: u32) {
+        if let Some(descriptor) = self.received.remove(&handle) {
+            // One that the kernel has just made can be looked at.
+            let _ = self.take_in(index, descriptor);
+            return;
+        }
         if self.features.slots {
             self.table.put(index, handle as u32, None, Kind::Stream);
         } else {
@@ -348,6 +362,9 @@ impl Backend for Uring {
 
     fn discard(&mut self, handle: u64) {
         self.calls += 1;
+        if self.received.remove(&handle).is_some() {
+            return;
+        }
         if self.features.slots {
             let _ = self.ring.files_update(Slot(handle as u32), &[SlotUpdate::EMPTY]);
         } else {

@@ -37,8 +37,8 @@ pub(super) struct Trial {
     pauses: usize,
     /// A helper makes its tries.
     helper: bool,
-    /// The process that a WAIT has named by its number.
-    _process: Option<OwnedFd>,
+    /// The process that a WAIT has named by its number, or the descriptors that a message takes along.
+    held: Vec<OwnedFd>,
 }
 
 /// Whether an operation is done by tries.
@@ -50,6 +50,8 @@ pub(super) fn is_tried(operation: &Operation) -> bool {
             | Operation::SetSockopt { .. }
             | Operation::Sockname { .. }
             | Operation::Peername { .. }
+            | Operation::SendMsg { .. }
+            | Operation::RecvMsg { .. }
             | Operation::Splice { .. }
             | Operation::Wait { .. }
             | Operation::Wake { .. }
@@ -79,6 +81,30 @@ impl Uring {
         })
     }
 
+    /// A try on the engine's thread; `passed` goes with a message.
+    fn one_try(&mut self, operation: &Operation, numbers: [RawFd; 2], passed: &[RawFd]) -> Turn {
+        self.calls += 1;
+        let socket = memory::borrow(numbers[0]);
+        match operation {
+            Operation::SendMsg { message, flags, .. } => {
+                let passed: Vec<_> = passed.iter().map(|number| memory::borrow(*number)).collect();
+                host::message::send(socket, message, *flags, &passed)
+            }
+            Operation::RecvMsg { message, flags, .. } => {
+                let (done, files) = host::message::receive(socket, message, *flags)?;
+                let mut handles = Vec::with_capacity(files.len());
+                for file in files {
+                    handles.push(self.next_handle);
+                    self.received.insert(self.next_handle, file);
+                    self.next_handle += 1;
+                }
+                crate::backend::memory::set_files(message, &handles);
+                Ok(done)
+            }
+            operation => one_try(operation, numbers),
+        }
+    }
+
     /// Makes the first try, here and now.
     pub(super) fn try_now(
         &mut self,
@@ -88,23 +114,45 @@ impl Uring {
         reason: &'static str,
     ) -> Started {
         let Step { token, operation, may_wait, .. } = *step;
-        let mut process = None;
-        if let Operation::Wait { process: Process::Number(number) } = operation {
-            self.calls += 1;
-            match host::open_process(number) {
-                Ok(found) => numbers[0] = process.insert(found).as_raw_fd(),
-                Err(error) => return self.finish_now(Err(error), ON_THE_SPOT),
+        let mut held = Vec::new();
+        let mut passed = Vec::new();
+        match operation {
+            Operation::Wait { process: Process::Number(number) } => {
+                self.calls += 1;
+                match host::open_process(number) {
+                    Ok(found) => {
+                        numbers[0] = found.as_raw_fd();
+                        held.push(found);
+                    }
+                    Err(error) => return self.finish_now(Err(error), ON_THE_SPOT),
+                }
             }
+            Operation::SendMsg { message, .. } => {
+                for index in crate::backend::memory::files(&message) {
+                    let index = index as u32;
+                    match self.ensure_descriptor(index).and_then(|()| self.number(index)) {
+                        Ok(number) => passed.push(number),
+                        Err(error) => return self.finish_now(Err(error), ON_THE_SPOT),
+                    }
+                }
+            }
+            _ => {}
         }
-        self.calls += 1;
         let way = Way { place: Place::Call, reason };
-        let need = match one_try(&operation, numbers) {
+        let need = match self.one_try(&operation, numbers, &passed) {
             Ok(done) => return Started::Finished { outcome: outcome(Ok(done)), way },
             Err(Stop::Error(error)) => return self.finish_now(Err(error), way),
             Err(Stop::Wait(_)) if !may_wait => return self.finish_now(Err(Errno::ETIMEDOUT), way),
             Err(Stop::Wait(need)) => need,
         };
-        let trial = Trial { operation, numbers, need, pauses: 0, helper: false, _process: process };
+        for number in passed {
+            // The sender may close its own before there is room for the message.
+            match rustix::io::fcntl_dupfd_cloexec(memory::borrow(number), 0) {
+                Ok(copy) => held.push(copy),
+                Err(error) => return self.finish_now(Err(calls::errno(error)), way),
+            }
+        }
+        let trial = Trial { operation, numbers, need, pauses: 0, helper: false, held };
         self.trials.insert(token.slot, trial);
         let packet = self.packets.place(token.slot, None);
         packet.lowered = Lowered { effect: Effect::Tries, pins: indices };
@@ -118,7 +166,8 @@ impl Uring {
     /// Remembers a trial whose tries a helper makes; the packet has begun.
     pub(super) fn begin_helped_trial(&mut self, step: &Step, numbers: [RawFd; 2]) {
         let Step { token, operation, may_wait, .. } = *step;
-        let trial = Trial { operation, numbers, need: Need::While, pauses: 0, helper: true, _process: None };
+        let trial =
+            Trial { operation, numbers, need: Need::While, pauses: 0, helper: true, held: Vec::new() };
         self.trials.insert(token.slot, trial);
         if let Some(packet) = self.packets.of(token) {
             packet.lowered.effect = Effect::Tries;
@@ -165,8 +214,8 @@ impl Uring {
             self.packets.of(token)?.standing.insert(Standing::HELPER);
             return None;
         }
-        self.calls += 1;
-        let turn = match one_try(&operation, numbers) {
+        let passed: Vec<RawFd> = trial.held.iter().map(|descriptor| descriptor.as_raw_fd()).collect();
+        let turn = match self.one_try(&operation, numbers, &passed) {
             Ok(done) => Ok(done),
             Err(Stop::Error(error)) => Err(error),
             Err(Stop::Wait(_)) if cancelled => Err(Errno::ECANCELED),
