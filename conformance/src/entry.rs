@@ -313,3 +313,58 @@ pub fn listxattr(path: Memory, to: Memory) -> Entry {
 pub fn removexattr(names: Memory) -> Entry {
     entry(Verb::RemoveXattr, [0, names.payload, names.length, 0, 0])
 }
+
+/// LOCK.
+pub fn lock(file: u64, offset: u64, length: u64, mode: LockMode) -> Entry {
+    entry(Verb::Lock, [file, 0, length, offset, mode as u64])
+}
+
+/// GETSOCKOPT.
+pub fn getsockopt(socket: u64, level: u64, name: u64, to: Memory) -> Entry {
+    entry(Verb::GetSockopt, [socket, to.payload, to.length, level, name])
+}
+
+/// SETSOCKOPT.
+pub fn setsockopt(socket: u64, level: u64, name: u64, from: Memory) -> Entry {
+    entry(Verb::SetSockopt, [socket, from.payload, from.length, level, name])
+}
+
+/// SOCKNAME.
+pub fn sockname(socket: u64, to: Memory) -> Entry {
+    entry(Verb::Sockname, [socket, to.payload, to.length, 0, 0])
+}
+
+/// PEERNAME.
+pub fn peername(socket: u64, to: Memory) -> Entry {
+    entry(Verb::Peername, [socket, to.payload, to.length, 0, 0])
+}
+
+/// SENDMSG of the message that `record` describes.
+pub fn sendmsg(socket: u64, record: Memory, flags: MessageFlags) -> Entry {
+    entry(Verb::SendMsg, [socket, record.payload, record.length, flags.bits(), 0])
+}
+
+/// RECVMSG into what `record` describes.
+pub fn recvmsg(socket: u64, record: Memory, flags: MessageFlags) -> Entry {
+    entry(Verb::RecvMsg, [socket, record.payload, record.length, flags.bits(), 0])
+}
+
+/// SPLICE.
+pub fn splice(source: u64, from: u64, target: u64, to: u64, length: u64) -> Entry {
+    entry(Verb::Splice, [source, to, length, from, target])
+}
+
+/// WAIT for the process behind a descriptor.
+pub fn wait_for(process: u64) -> Entry {
+    entry(Verb::Wait, [process, 0, 0, 0, 0])
+}
+
+/// WAIT for the process with this number.
+pub fn wait_number(number: u64) -> Entry {
+    entry(Verb::Wait, [0, 0, number, 0, 0])
+}
+
+/// WAKE.
+pub fn wake(bell: u64, amount: u64) -> Entry {
+    entry(Verb::Wake, [bell, 0, amount, 0, 0])
+}

@@ -1,6 +1,7 @@
 //! The programs, by topic.
 
 mod attributes;
+mod bells;
 mod cancelling;
 mod capacity;
 mod common;
@@ -8,15 +9,20 @@ mod copying;
 mod exchange;
 mod flags;
 mod listing;
+mod locking;
+mod messages;
 mod metadata;
 mod names;
 mod opening;
+mod options;
 mod pipes;
 mod polling;
+mod processes;
 mod regions;
 mod registers;
 pub(crate) mod sockets;
 mod space;
+mod splicing;
 mod stream_sockets;
 mod teardown;
 pub(crate) mod timing;
@@ -29,6 +35,7 @@ use crate::Case;
 pub fn all() -> Vec<Case> {
     [
         attributes::CASES,
+        bells::CASES,
         cancelling::CASES,
         capacity::CASES,
         common::CASES,
@@ -37,14 +44,19 @@ pub fn all() -> Vec<Case> {
         flags::CASES,
         listing::CASES,
         metadata::CASES,
+        locking::CASES,
+        messages::CASES,
         names::CASES,
         opening::CASES,
+        options::CASES,
         pipes::CASES,
         polling::CASES,
+        processes::CASES,
         regions::CASES,
         registers::CASES,
         sockets::CASES,
         space::CASES,
+        splicing::CASES,
         stream_sockets::CASES,
         teardown::CASES,
         timing::CASES,

@@ -4,17 +4,18 @@
 //! refuse the same input with the same error. Nothing is started and nothing reserved.
 
 use ouzel_ring::modifiers::{
-    AccessFlags, AccessOptions, AllocateFlags, AtFlags, CURRENT_POSITION, LinkFlags, MAX_ADDRESS,
-    MAX_DEVICE_MAJOR, MAX_DEVICE_MINOR, MAX_PIECES, MAX_TRANSFER, MAX_XATTR_VALUE, MessageFlags, NodeKind,
-    OWNER_OMIT, OpenFlags, PollEvents, RemoveFlags, RenameFlags, STAT_RECORD, STATFS_RECORD, ShutdownHow,
-    StatFlags, SyncMode, TIME_NOW, TIME_OMIT, TIMES_RECORD, TransferFlags, Whence, XattrFlags,
+    AccessFlags, AccessOptions, AllocateFlags, AtFlags, CURRENT_POSITION, LinkFlags, LockMode, MAX_ADDRESS,
+    MAX_DEVICE_MAJOR, MAX_DEVICE_MINOR, MAX_OPTION, MAX_PIECES, MAX_TRANSFER, MAX_XATTR_VALUE,
+    MESSAGE_RECORD, MessageFlags, NodeKind, OWNER_OMIT, OpenFlags, PollEvents, RemoveFlags, RenameFlags,
+    STAT_RECORD, STATFS_RECORD, ShutdownHow, StatFlags, SyncMode, TIME_NOW, TIME_OMIT, TIMES_RECORD,
+    TransferFlags, Whence, XattrFlags,
 };
 use ouzel_ring::{EntryFlags, Errno, Verb};
 
 use crate::descriptors::{Descriptors, Look};
 use crate::regions::{Regions, Scratch};
 use crate::slab::NONE;
-use crate::{Buffers, Directory, Operation, Path, Position, Span, Times};
+use crate::{Buffers, Directory, Operation, Path, Position, Process, Span, Times};
 
 /// What decoding looks things up in, and the indices it found.
 pub(crate) struct Context<'a> {
@@ -326,6 +327,78 @@ pub(crate) fn decode(
                 attribute: regions.attribute(payload, magnitude, scratch)?,
                 flags,
             }
+        }
+        Verb::Lock => {
+            let mode = LockMode::from_number(auxiliary).ok_or(Errno::EINVAL)?;
+            range(modifier, magnitude)?;
+            Operation::Lock { file: context.file(subject)?, offset: modifier, length: magnitude, mode }
+        }
+        Verb::GetSockopt | Verb::SetSockopt => {
+            let socket = context.file(subject)?;
+            let (level, name) = (number(modifier)?, number(auxiliary)?);
+            if magnitude > MAX_OPTION {
+                return Err(Errno::EINVAL);
+            }
+            let value = regions.span(payload, magnitude)?;
+            if verb == Verb::GetSockopt {
+                Operation::GetSockopt { socket, level, name, value }
+            } else {
+                Operation::SetSockopt { socket, level, name, value }
+            }
+        }
+        Verb::Sockname | Verb::Peername => {
+            let socket = context.file(subject)?;
+            let buffer = regions.span(payload, magnitude)?;
+            // No address is longer, so no more of the buffer is needed.
+            let address = crate::Span { length: buffer.length.min(MAX_ADDRESS as usize), ..buffer };
+            if verb == Verb::Sockname {
+                Operation::Sockname { socket, address }
+            } else {
+                Operation::Peername { socket, address }
+            }
+        }
+        Verb::SendMsg | Verb::RecvMsg => {
+            let socket = context.file(subject)?;
+            let flags = MessageFlags::from_bits(modifier).ok_or(Errno::EINVAL)?;
+            let allowed = if verb == Verb::SendMsg { MessageFlags::MORE } else { MessageFlags::PEEK };
+            if !allowed.union(MessageFlags::OUT_OF_BAND).contains(flags) || magnitude != MESSAGE_RECORD {
+                return Err(Errno::EINVAL);
+            }
+            let mut message = regions.message(payload, scratch)?;
+            if verb == Verb::RecvMsg {
+                // No address is longer, so no more of the buffer is needed.
+                message.address.length = message.address.length.min(MAX_ADDRESS as usize);
+                // What the submitter has written there is no handle.
+                scratch.files().fill(0);
+                return Ok(Operation::RecvMsg { socket, message, flags });
+            }
+            if message.address.length as u64 > MAX_ADDRESS {
+                return Err(Errno::EINVAL);
+            }
+            // The backend takes hold of what is behind the indices when it starts, so the operation need not name them.
+            for file in scratch.files() {
+                *file = u64::from(context.descriptors.look_up(*file, context.look)?);
+            }
+            Operation::SendMsg { socket, message, flags }
+        }
+        Verb::Splice => Operation::Splice {
+            source: context.file(subject)?,
+            from: position(modifier)?,
+            target: context.file(auxiliary)?,
+            to: position(payload)?,
+            length: magnitude.min(MAX_TRANSFER),
+        },
+        Verb::Wait if subject == 0 => match number(magnitude)? {
+            0 => return Err(Errno::EINVAL),
+            number => Operation::Wait { process: Process::Number(number) },
+        },
+        Verb::Wait => Operation::Wait { process: Process::Descriptor(context.file(subject)?) },
+        Verb::Wake => {
+            // The count of a bell ends one below the largest number.
+            if magnitude == 0 || magnitude == u64::MAX {
+                return Err(Errno::EINVAL);
+            }
+            Operation::Wake { bell: context.file(subject)?, amount: magnitude }
         }
         // The engine's own verbs never come here.
         _ => return Err(Errno::ENOSYS),

@@ -315,6 +315,7 @@ impl<B: Backend> Engine<B> {
                 Effect::Closes
             }
             Operation::Accept { multishot: true, .. } => Effect::Accepts,
+            Operation::RecvMsg { .. } => Effect::Receives,
             Operation::Open { into, .. }
             | Operation::Socket { into, .. }
             | Operation::Accept { into, .. } => {
@@ -355,7 +356,7 @@ impl<B: Backend> Engine<B> {
         self.eager -= packet.eager as u32;
         let uses = mem::replace(&mut packet.uses, [NONE; 2]);
         match packet.effect {
-            Effect::None | Effect::Accepts => {}
+            Effect::None | Effect::Accepts | Effect::Receives => {}
             Effect::Closes => self.descriptors.abandon_close(uses[0]),
             Effect::Opens(opens) => {
                 for index in opens {

@@ -5,8 +5,9 @@
 //! input alike: it is never asked. This module only describes; it touches no memory.
 
 use ouzel_ring::modifiers::{
-    AccessFlags, AccessOptions, AllocateFlags, AtFlags, LinkFlags, MessageFlags, NodeKind, OpenFlags,
-    PollEvents, RemoveFlags, RenameFlags, ShutdownHow, StatFlags, SyncMode, Whence, XattrFlags,
+    AccessFlags, AccessOptions, AllocateFlags, AtFlags, LinkFlags, LockMode, MessageFlags, MessageNotes,
+    NodeKind, OpenFlags, PollEvents, RemoveFlags, RenameFlags, ShutdownHow, StatFlags, SyncMode, Whence,
+    XattrFlags,
 };
 
 /// Bytes of the submitter's that an operation reads or fills.
@@ -188,6 +189,70 @@ pub enum Operation {
     ListXattr { directory: Directory, path: Option<Path>, buffer: Span, flags: XattrFlags },
     /// REMOVEXATTR of a path, or of `directory` itself if there is none.
     RemoveXattr { directory: Directory, attribute: Attribute, flags: XattrFlags },
+    /// LOCK of `length` bytes (0: to the end, wherever that will be) from `offset` on.
+    Lock { file: u32, offset: u64, length: u64, mode: LockMode },
+    /// GETSOCKOPT, with Linux's numbers. Result: bytes of the value.
+    GetSockopt { socket: u32, level: i32, name: i32, value: Span },
+    /// SETSOCKOPT, with Linux's numbers.
+    SetSockopt { socket: u32, level: i32, name: i32, value: Span },
+    /// SOCKNAME. Result: the address's full length.
+    Sockname { socket: u32, address: Span },
+    /// PEERNAME. Result: the address's full length.
+    Peername { socket: u32, address: Span },
+    /// SENDMSG: the pieces, to the message's address if it has one, with the descriptors behind the indices of its array.
+    /// Never raises a signal. Result: bytes sent.
+    SendMsg { socket: u32, message: Message, flags: MessageFlags },
+    /// RECVMSG. Result: bytes received. Extra: what [`Message::extra`] makes of the rest. The message's array is to be
+    /// filled with handles for [`Backend::attach`](crate::Backend::attach), one for each descriptor received.
+    RecvMsg { socket: u32, message: Message, flags: MessageFlags },
+    /// SPLICE. One of the two is a pipe. Result: bytes moved; 0 at the end of the source.
+    Splice { source: u32, from: Position, target: u32, to: Position, length: u64 },
+    /// WAIT for the process behind a descriptor, or for the one with this number. Result: its exit status; extra: the
+    /// signal that ended it, and 0x80 beside it if it left a core.
+    Wait { process: Process },
+    /// WAKE: adds `amount`, at least 1, to the count of a bell.
+    Wake { bell: u32, amount: u64 },
+}
+
+/// The parts of a message that SENDMSG sends or RECVMSG receives. Everything stays valid until the operation is reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The address it goes to (none, if it has no bytes), or room for the one it came from.
+    pub address: Span,
+    /// The first of the pieces.
+    pub spans: *const Span,
+    /// How many pieces.
+    pub count: u32,
+    /// How many descriptors are sent, or at most received: up to
+    /// [`MAX_MESSAGE_DESCRIPTORS`](ouzel_ring::modifiers::MAX_MESSAGE_DESCRIPTORS).
+    pub files: u32,
+    /// The engine's own array of so many words: the indices of what is sent, or the handles of what was received.
+    pub array: *mut u64,
+}
+
+// SAFETY: as for `Span`.
+unsafe impl Send for Message {}
+
+impl Message {
+    /// The extra result of a RECVMSG: how many handles it has put into the array, what there is to note, and how long the
+    /// sender's address is in full.
+    pub const fn extra(files: u32, notes: MessageNotes, address: u32) -> u32 {
+        (files & 0xff) | (notes.bits() & 0xff) << 8 | address << 16
+    }
+
+    /// What [`Message::extra`] was made of.
+    pub(crate) const fn from_extra(extra: u32) -> (usize, MessageNotes, u32) {
+        ((extra & 0xff) as usize, MessageNotes::from_bits_truncate(extra >> 8 & 0xff), extra >> 16)
+    }
+}
+
+/// Whom a WAIT is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Process {
+    /// The process behind this index of the descriptor table.
+    Descriptor(u32),
+    /// The process with this number.
+    Number(i32),
 }
 
 // Steps are copied for every entry: one should not take more than a line of the cache.

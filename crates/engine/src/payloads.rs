@@ -43,6 +43,8 @@ pub(crate) const fn payloads(verb: Verb) -> &'static [(usize, Length)] {
         | Verb::SetSockopt
         | Verb::Sockname
         | Verb::Peername
+        | Verb::SendMsg
+        | Verb::RecvMsg
         | Verb::Call => &[(1, Length::Argument(2))],
         Verb::Stat => &[(1, Length::Argument(2)), (3, Length::Fixed(STAT_RECORD))],
         Verb::Readlink => &[(1, Length::Argument(2)), (3, Length::Argument(4))],

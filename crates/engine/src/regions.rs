@@ -8,10 +8,13 @@
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 
-use ouzel_ring::modifiers::{CALL_REGION, MAX_CALL_PIECES, MAX_PATH, MAX_XATTR_NAME};
+use ouzel_ring::modifiers::{
+    CALL_REGION, MAX_CALL_PIECES, MAX_MESSAGE_DESCRIPTORS, MAX_PATH, MAX_PIECES, MAX_XATTR_NAME,
+    MESSAGE_RECORD, MessageNotes,
+};
 use ouzel_ring::{Errno, Payload, Piece, has_nul};
 
-use crate::{Attribute, Path, Span};
+use crate::{Attribute, Message, Path, Span};
 
 /// The most regions a ring may have, region 0 included. The numbers above stand for the pieces of a call.
 pub const MAX_REGIONS: usize = CALL_REGION as usize;
@@ -50,6 +53,10 @@ impl Pieces {
 pub(crate) struct Scratch {
     bytes: Vec<u8>,
     spans: Vec<Span>,
+    /// The array of a message.
+    files: Vec<u64>,
+    /// What a RECVMSG fills beside its buffers: its record, and the array of descriptors.
+    places: Option<(Span, Span)>,
 }
 
 /// The regions of one ring.
@@ -240,6 +247,34 @@ impl Regions {
         }
     }
 
+    /// The message whose record is at `payload`, kept in `scratch`. Its array holds what the submitter's does.
+    pub(crate) fn message(&self, payload: u64, scratch: &mut Scratch) -> Result<Message, Errno> {
+        let record = self.span(payload, MESSAGE_RECORD)?;
+        // SAFETY: as in `text`; copied before it is looked at.
+        unsafe { copy_out(record, &mut scratch.bytes) };
+        let mut words = [0u64; 6];
+        for (word, bytes) in words.iter_mut().zip(scratch.bytes.chunks_exact(8)) {
+            *word = u64::from_ne_bytes(bytes.try_into().map_err(|_| Errno::EFAULT)?);
+        }
+        let [address, address_length, pieces, count, array, files] = words;
+        if count > MAX_PIECES || files > MAX_MESSAGE_DESCRIPTORS {
+            return Err(Errno::EINVAL);
+        }
+        let address = self.span(address, address_length)?;
+        let array = self.span(array, files * 8)?;
+        scratch.places = Some((record, array));
+        // SAFETY: as above.
+        unsafe { copy_out(array, &mut scratch.bytes) };
+        scratch.files.clear();
+        scratch.files.reserve(MAX_MESSAGE_DESCRIPTORS as usize);
+        for word in scratch.bytes.chunks_exact(8) {
+            scratch.files.push(u64::from_ne_bytes(word.try_into().map_err(|_| Errno::EFAULT)?));
+        }
+        let (spans, count) = self.pieces(pieces, count, scratch)?;
+        let (count, files) = (count as u32, files as u32);
+        Ok(Message { address, spans, count, files, array: scratch.files.as_mut_ptr() })
+    }
+
     /// The spans of `count` pieces at `payload`, kept in `scratch`, and the sum of their lengths.
     pub(crate) fn pieces(
         &self,
@@ -307,6 +342,39 @@ impl Regions {
             }
         }
         Ok(())
+    }
+}
+
+impl Scratch {
+    /// The words of the array of the message that was made last.
+    pub(crate) fn files(&mut self) -> &mut [u64] {
+        &mut self.files
+    }
+
+    /// Fills what a RECVMSG fills beside its buffers: these descriptors, and the end of the record. No operation may use
+    /// them any more, and their region must still be there; it is, for an operation that has just been reported.
+    pub(crate) fn tell(&mut self, descriptors: &[u64], notes: MessageNotes, address: u32) {
+        let Some((record, array)) = self.places.take() else { return };
+        for (place, descriptor) in descriptors.iter().enumerate() {
+            write_in(array, 8 * place, &descriptor.to_ne_bytes());
+        }
+        for (word, value) in [address, descriptors.len() as u32, notes.bits(), 0].into_iter().enumerate() {
+            write_in(record, MESSAGE_OUT + 4 * word, &value.to_ne_bytes());
+        }
+    }
+}
+
+/// Where in the record of a message the engine's part begins.
+const MESSAGE_OUT: usize = 48;
+
+/// Writes into a span of the submitter's, as far as it has room.
+fn write_in(span: Span, offset: usize, bytes: &[u8]) {
+    for (at, byte) in bytes.iter().enumerate() {
+        if offset + at < span.length {
+            // SAFETY: inside the span, whose bytes are writable and nobody else's until the completion. Volatile, since
+            // in another region somebody may look all the same.
+            unsafe { span.pointer.add(offset + at).write_volatile(*byte) };
+        }
     }
 }
 

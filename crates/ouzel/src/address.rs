@@ -1,6 +1,7 @@
 //! Socket addresses, as BIND and CONNECT take them: the bytes of a `struct sockaddr`.
 
-use std::net::SocketAddr;
+use std::ffi::OsStr;
+use std::net::{SocketAddr, SocketAddrV6};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -42,6 +43,41 @@ impl SocketAddress {
         bytes.push(0);
         bytes.extend_from_slice(name);
         Ok(SocketAddress(bytes))
+    }
+
+    /// An address that a socket has told.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> SocketAddress {
+        SocketAddress(bytes.to_vec())
+    }
+
+    /// The internet address and port, if it is one of the internet.
+    pub fn inet(&self) -> Option<SocketAddr> {
+        let family = u16::from_ne_bytes(*self.0.first_chunk()?);
+        let port = u16::from_be_bytes(*self.0.get(2..)?.first_chunk()?);
+        match family {
+            AF_INET => {
+                let octets: [u8; 4] = *self.0.get(4..)?.first_chunk()?;
+                Some(SocketAddr::from((octets, port)))
+            }
+            AF_INET6 => {
+                let flow = u32::from_be_bytes(*self.0.get(4..)?.first_chunk()?);
+                let octets: [u8; 16] = *self.0.get(8..)?.first_chunk()?;
+                let scope = u32::from_ne_bytes(*self.0.get(24..)?.first_chunk()?);
+                Some(SocketAddrV6::new(octets.into(), port, flow, scope).into())
+            }
+            _ => None,
+        }
+    }
+
+    /// The path, if it is that of a Unix socket which has one.
+    pub fn path(&self) -> Option<&Path> {
+        let family = u16::from_ne_bytes(*self.0.first_chunk()?);
+        let path = self.0.get(2..)?;
+        if family != AF_UNIX || path.first().is_none_or(|byte| *byte == 0) {
+            return None;
+        }
+        let end = path.iter().position(|byte| *byte == 0).unwrap_or(path.len());
+        Some(Path::new(OsStr::from_bytes(&path[..end])))
     }
 
     /// The bytes of the `struct sockaddr`.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use ouzel_ring::Descriptor;
 use ouzel_ring::modifiers::{
-    AllocateFlags, LinkFlags, MessageFlags, PollEvents, RemoveFlags, RenameFlags, ShutdownHow, StatFlags,
-    SyncMode, Whence,
+    AllocateFlags, LinkFlags, LockMode, MessageFlags, PollEvents, RemoveFlags, RenameFlags, ShutdownHow,
+    StatFlags, SyncMode, Whence,
 };
 
 use crate::Buffer;
@@ -14,6 +14,7 @@ use crate::address::SocketAddress;
 use crate::chain::{Chain, Data, Directory, Offset, OpenOptions, Reg, Target};
 use crate::done::{Done, Kind};
 use crate::error::Error;
+use crate::exit::ExitStatus;
 use crate::ring::Ring;
 use crate::stat::FileStat;
 
@@ -259,6 +260,70 @@ impl<M> Ring<M> {
     /// Ends one or both directions of a connection.
     pub fn shutdown(&mut self, socket: Descriptor, how: ShutdownHow) -> Result<(), Error> {
         self.call(|chain| chain.shutdown(socket, how))
+    }
+
+    /// Takes or gives back a lock on `length` bytes (0: to the end) of `file` from `offset` on.
+    pub fn lock(&mut self, file: Descriptor, offset: u64, length: u64, mode: LockMode) -> Result<(), Error> {
+        self.call(|chain| chain.lock(file, offset, length, mode))
+    }
+
+    /// Reads an option of `socket`, with the numbers of `getsockopt(2)`, into `buffer` and returns it.
+    pub fn getsockopt(
+        &mut self,
+        socket: Descriptor,
+        level: u32,
+        name: u32,
+        buffer: impl Into<Target>,
+    ) -> Result<Buffer, Error> {
+        self.fill(|chain| chain.getsockopt(socket, level, name, buffer))
+    }
+
+    /// Sets an option of `socket`, with the numbers of `setsockopt(2)`.
+    pub fn setsockopt(
+        &mut self,
+        socket: Descriptor,
+        level: u32,
+        name: u32,
+        value: impl Into<Buffer>,
+    ) -> Result<(), Error> {
+        self.call(|chain| chain.setsockopt(socket, level, name, Data::Own(value.into())))
+    }
+
+    /// The address of `socket` itself.
+    pub fn sockname(&mut self, socket: Descriptor) -> Result<SocketAddress, Error> {
+        self.call(|chain| chain.sockname(socket))
+    }
+
+    /// The address that `socket` is connected to.
+    pub fn peername(&mut self, socket: Descriptor) -> Result<SocketAddress, Error> {
+        self.call(|chain| chain.peername(socket))
+    }
+
+    /// Moves up to `length` bytes between a pipe and something else and returns how many that were.
+    pub fn splice(
+        &mut self,
+        source: Descriptor,
+        from: Offset,
+        target: Descriptor,
+        to: Offset,
+        length: u64,
+    ) -> Result<usize, Error> {
+        self.call(|chain| chain.splice(source, from, target, to, length))
+    }
+
+    /// Waits for a child that was [adopted](Ring::adopt_process), and says how it ended.
+    pub fn wait_process(&mut self, process: Descriptor) -> Result<ExitStatus, Error> {
+        self.call(|chain| chain.wait_process(process))
+    }
+
+    /// Waits for the child with this number, and says how it ended.
+    pub fn wait_child(&mut self, number: u32) -> Result<ExitStatus, Error> {
+        self.call(|chain| chain.wait_child(number))
+    }
+
+    /// Adds `amount` to the count of a [`Bell`](crate::Bell).
+    pub fn wake(&mut self, bell: Descriptor, amount: u64) -> Result<(), Error> {
+        self.call(|chain| chain.wake(bell, amount))
     }
 
     /// Waits this long.

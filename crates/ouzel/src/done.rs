@@ -3,9 +3,11 @@
 use ouzel_engine::{EventKind, Way};
 use ouzel_ring::{Completion, Descriptor, Errno, Verb};
 
-use crate::chain::{Chain, Fd, Reg, Room, Stat, Statfs, Unit};
+use crate::address::SocketAddress;
+use crate::chain::{Address, Chain, Exit, Fd, Reg, Room, Stat, Statfs, Unit};
 use crate::directory::Entries;
 use crate::error::{Error, OperationError};
+use crate::exit::ExitStatus;
 use crate::stat::FileStat;
 use crate::statfs::FileSystemStat;
 use crate::{Buffer, BuildError};
@@ -16,6 +18,8 @@ mod sealed {
     impl Sealed for super::Unit {}
     impl Sealed for super::Stat {}
     impl Sealed for super::Statfs {}
+    impl Sealed for super::Address {}
+    impl Sealed for super::Exit {}
     impl Sealed for usize {}
     impl Sealed for u64 {}
 }
@@ -69,6 +73,20 @@ impl Kind for Statfs {
     type Value = FileSystemStat;
     fn value(_: &Completion, _: bool, buffer: Option<&Buffer>) -> Option<FileSystemStat> {
         FileSystemStat::from_record(buffer?)
+    }
+}
+
+impl Kind for Address {
+    type Value = SocketAddress;
+    fn value(_: &Completion, _: bool, buffer: Option<&Buffer>) -> Option<SocketAddress> {
+        Some(SocketAddress::from_bytes(buffer?))
+    }
+}
+
+impl Kind for Exit {
+    type Value = ExitStatus;
+    fn value(completion: &Completion, _: bool, _: Option<&Buffer>) -> Option<ExitStatus> {
+        Some(ExitStatus::new(completion.result, completion.extra))
     }
 }
 

@@ -23,6 +23,7 @@
 
 mod address;
 pub mod backend;
+mod bell;
 mod buffer;
 mod builder;
 mod calls;
@@ -31,6 +32,7 @@ pub mod compounds;
 mod directory;
 mod done;
 mod error;
+mod exit;
 mod explain;
 mod fork;
 mod memory;
@@ -42,16 +44,18 @@ mod stat;
 mod statfs;
 
 pub use address::SocketAddress;
+pub use bell::Bell;
 pub use buffer::Buffer;
 pub use builder::RingBuilder;
 pub use chain::{
-    Bytes, Chain, Compute, Condition, Count, Data, Directory, Distance, Fd, File, MAX_STEPS, Offset,
-    OpenOptions, Part, Reg, Room, SetTime, Stat, Statfs, Target, Times, Unit, Variable, When, WhenLast,
-    Width,
+    Address, Bytes, Chain, Compute, Condition, Count, Data, Directory, Distance, Exit, Fd, File, MAX_STEPS,
+    Offset, OpenOptions, Part, Reg, Room, SetTime, Stat, Statfs, Target, Times, Unit, Variable, When,
+    WhenLast, Width,
 };
 pub use directory::{DirectoryEntry, Entries};
 pub use done::{Done, Kind};
 pub use error::{BuildError, Error, OperationError};
+pub use exit::ExitStatus;
 pub use explain::{Explanation, StepExplanation, place_name};
 pub use ouzel_engine as engine;
 pub use ouzel_ring as abi;

@@ -8,6 +8,8 @@ use std::time::Duration;
 use ouzel_engine::{Counters, EnterError, Gauges, Limits, Program, Target};
 use ouzel_ring::{Completion, Descriptor, Errno, PushError};
 
+use crate::Bell;
+use crate::backend::sim::SimProcess;
 use crate::builder::RingBuilder;
 use crate::chain::{Body, Chain, Layout};
 use crate::done::Done;
@@ -312,6 +314,26 @@ impl<M> Ring<M> {
     /// Takes an ordinary file, socket or other object into the ring. See [`RawRing::adopt`].
     pub fn adopt(&mut self, object: impl Into<OwnedFd>) -> Result<Descriptor, Error> {
         self.raw.adopt(object.into())
+    }
+
+    /// Makes a bell for rings on this kind of backend. See [`Bell`].
+    pub fn bell(&mut self) -> Result<Bell, Error> {
+        self.raw.bell()
+    }
+
+    /// Takes a bell into the ring. See [`RawRing::adopt_bell`].
+    pub fn adopt_bell(&mut self, bell: &Bell) -> Result<Descriptor, Error> {
+        self.raw.adopt_bell(bell)
+    }
+
+    /// Takes a child process into the ring. See [`RawRing::adopt_process`].
+    pub fn adopt_process(&mut self, number: i32) -> Result<Descriptor, Error> {
+        self.raw.adopt_process(number)
+    }
+
+    /// Starts a process in the simulator. See [`RawRing::simulate_process`].
+    pub fn simulate_process(&mut self, process: SimProcess) -> Result<i32, Error> {
+        self.raw.simulate_process(process)
     }
 
     /// Takes an object out of the ring as an ordinary one. See [`RawRing::release`].

@@ -21,6 +21,15 @@ pub const MAX_TRANSFER: u64 = 0x7fff_f000;
 /// The most bytes of a socket address (`sizeof(struct sockaddr_storage)`).
 pub const MAX_ADDRESS: u64 = 128;
 
+/// The most bytes of a socket option's value, for GETSOCKOPT and SETSOCKOPT.
+pub const MAX_OPTION: u64 = i32::MAX as u64;
+
+/// Bytes of the record that SENDMSG and RECVMSG take.
+pub const MESSAGE_RECORD: u64 = 64;
+
+/// The most descriptors that one message carries.
+pub const MAX_MESSAGE_DESCRIPTORS: u64 = 16;
+
 /// Bytes of the record that STAT fills: the layout of Linux's `struct statx`.
 pub const STAT_RECORD: u64 = 256;
 
@@ -142,7 +151,16 @@ bitflags! {
         const READ_HANGUP = 0x2000;
     }
 
-    /// Argument 3 of SEND and RECV. The values are those of `send(2)` and `recv(2)`.
+    /// What RECVMSG says of a message beside its bytes: in its record and in the extra of its completion.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub struct MessageNotes: u32 {
+        /// The pieces had no room for all of a datagram; the rest is lost.
+        const TRUNCATED = 1 << 0;
+        /// Descriptors came for which there was no room, in the record's array or in the table; they are closed.
+        const DESCRIPTORS_LOST = 1 << 1;
+    }
+
+    /// Argument 3 of SEND, RECV, SENDMSG and RECVMSG. The values are those of `send(2)` and `recv(2)`.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
     pub struct MessageFlags: u64 {
         /// Urgent data.
@@ -329,6 +347,16 @@ modes! {
         Relative = 0,
         /// Nanoseconds of the engine's monotonic clock.
         Absolute = 1,
+    }
+
+    /// Argument 4 of LOCK. The values are those of `fcntl(2)`.
+    LockMode {
+        /// Others may hold the range as shared too.
+        Shared = 0,
+        /// Nobody else may hold any of the range.
+        Exclusive = 1,
+        /// The range is given back.
+        Unlock = 2,
     }
 
     /// Argument 4 of ADD and SUB: what becomes of a result that 64 bits do not hold.

@@ -94,6 +94,16 @@ fn needs(verb: Verb) -> (&'static [Opcode], Way) {
         Verb::Bind => (&[Opcode::Bind], Way::Call),
         Verb::Listen => (&[Opcode::Listen], Way::Call),
         Verb::Shutdown => (&[Opcode::Shutdown], Way::Call),
+        Verb::Lock | Verb::Splice => (&[], Way::Helper),
+        Verb::GetSockopt
+        | Verb::SetSockopt
+        | Verb::Sockname
+        | Verb::Peername
+        | Verb::SendMsg
+        | Verb::RecvMsg
+        | Verb::Wait
+        | Verb::Wake => (&[], Way::Call),
+        Verb::Futex => (&[Opcode::FutexWait, Opcode::FutexWake], Way::Engine),
         _ => (&[], Way::Engine),
     }
 }

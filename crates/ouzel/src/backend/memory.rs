@@ -4,7 +4,7 @@
 //! Everything here copies and keeps no reference. It must be called only between an operation's start and its last
 //! report; that is when the addresses in an operation are good (see [`ouzel_engine::Span`]).
 
-use ouzel_engine::{Buffers, Path, Span};
+use ouzel_engine::{Buffers, Message, Path, Span};
 
 /// The bytes of a span.
 pub(crate) fn bytes(span: Span) -> Vec<u8> {
@@ -46,6 +46,25 @@ pub(crate) fn pieces(buffers: &Buffers) -> Vec<Span> {
             // SAFETY: whoever made the operation promised `count` spans at `spans` until it is reported.
             unsafe { core::slice::from_raw_parts(spans, count) }.to_vec()
         }
+    }
+}
+
+/// The pieces of a message, as those of a transfer.
+pub(crate) fn pieces_of(message: &Message) -> Buffers {
+    Buffers::Many { spans: message.spans, count: message.count as usize }
+}
+
+/// The words of a message's array.
+pub(crate) fn files(message: &Message) -> Vec<u64> {
+    // SAFETY: whoever made the operation promised so many words at `array` until it is reported.
+    (0..message.files as usize).map(|at| unsafe { message.array.add(at).read() }).collect()
+}
+
+/// Puts handles into a message's array, as far as there is room.
+pub(crate) fn set_files(message: &Message, handles: &[u64]) {
+    for (at, handle) in handles.iter().take(message.files as usize).enumerate() {
+        // SAFETY: as for `files`; nobody else writes there while the operation is under way.
+        unsafe { message.array.add(at).write(*handle) };
     }
 }
 

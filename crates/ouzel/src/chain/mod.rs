@@ -13,6 +13,7 @@ mod metadata;
 mod operations;
 mod room;
 mod step;
+mod system;
 mod text;
 
 use std::fmt;
@@ -52,10 +53,18 @@ pub enum Stat {}
 #[derive(Clone, Copy, Debug)]
 pub enum Statfs {}
 
+/// What a step returns, at compile time: the address of a socket.
+#[derive(Clone, Copy, Debug)]
+pub enum Address {}
+
+/// What a step returns, at compile time: how a process ended.
+#[derive(Clone, Copy, Debug)]
+pub enum Exit {}
+
 /// The result of a step: known to the chain now, to us when the chain is done.
 ///
-/// `T` says what it is: [`Fd`], `usize` (a count of bytes), `u64` (a position or events), [`Unit`], [`Stat`] or
-/// [`Statfs`].
+/// `T` says what it is: [`Fd`], `usize` (a count of bytes), `u64` (a position or events), [`Unit`], [`Stat`], [`Statfs`],
+/// [`Address`] or [`Exit`].
 pub struct Reg<T> {
     pub(crate) chain: u64,
     pub(crate) step: u16,

@@ -59,6 +59,10 @@ impl World {
             Object::Socket(id) => {
                 Description { mode: record::SOCKET | 0o777, links: 1, inode: id, ..Description::default() }
             }
+            // They have no inode of their own.
+            Object::Process(_) | Object::Bell(_) => {
+                Description { mode: 0o600, links: 1, ..Description::default() }
+            }
         };
         memory::fill(record, 0, &description.record());
         Ok(())

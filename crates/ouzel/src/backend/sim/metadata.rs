@@ -147,7 +147,7 @@ impl World {
         Ok(match object {
             Object::Inode(number) => Some(number),
             Object::Reader(pipe) | Object::Writer(pipe) | Object::Both(pipe) => self.fifo_of(pipe),
-            Object::Socket(_) => None,
+            Object::Socket(_) | Object::Process(_) | Object::Bell(_) => None,
         })
     }
 

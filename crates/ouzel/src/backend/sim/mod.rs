@@ -11,8 +11,11 @@
 //! no mode, owner and times to be changed.
 
 mod address;
+mod bells;
 mod files;
+mod locks;
 mod message;
+mod messages;
 mod metadata;
 mod names;
 mod network;
@@ -20,9 +23,12 @@ mod options;
 mod pages;
 mod path;
 mod pipe;
+mod processes;
 mod record;
 mod schedule;
 mod socket;
+mod sockopt;
+mod splice;
 mod transfer;
 mod tree;
 mod turn;
@@ -30,15 +36,19 @@ mod world;
 
 use core::fmt;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use ouzel_engine::{Backend, Counters, Edge, Operation, Place, Report, Started, Step, Token, Way};
 use ouzel_ring::Errno;
 
+pub(crate) use bells::SharedBell;
 pub use options::SimOptions;
+pub use processes::SimProcess;
 use schedule::Schedule;
 
 use super::HostBackend;
 use super::random::mix;
+use crate::Bell;
 
 const WAY: Way = Way { place: Place::Simulated, reason: "" };
 
@@ -144,6 +154,23 @@ unsafe impl HostBackend for Sim {
 
     fn release(&mut self, _index: u32) -> Result<OwnedFd, Errno> {
         Err(Errno::EOPNOTSUPP)
+    }
+
+    fn make_bell(&mut self) -> Result<Bell, Errno> {
+        Ok(Bell::simulated(Arc::default()))
+    }
+
+    fn adopt_bell(&mut self, index: u32, bell: &Bell) -> Result<(), Errno> {
+        self.schedule.adopt_bell(index, bell.shared().ok_or(Errno::EOPNOTSUPP)?);
+        Ok(())
+    }
+
+    fn adopt_process(&mut self, index: u32, number: i32) -> Result<(), Errno> {
+        self.schedule.adopt_process(index, number)
+    }
+
+    fn simulate_process(&mut self, process: SimProcess) -> Result<i32, Errno> {
+        Ok(self.schedule.simulate_process(process))
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Body {
     pub(super) subject: Option<Arc<Object>>,
     /// The target or second directory.
     pub(super) other: Option<Arc<Object>>,
+    /// The objects that a message takes along.
+    pub(super) passed: Vec<Arc<Object>>,
     /// Bytes moved by earlier attempts.
     pub(super) progress: u64,
     /// A connection is being made.
@@ -37,12 +39,28 @@ impl Body {
         subject: Option<Arc<Object>>,
         other: Option<Arc<Object>>,
     ) -> Body {
-        Body { operation: Some(operation), subject, other, progress: 0, connecting: false, copy: None }
+        Body {
+            operation: Some(operation),
+            subject,
+            other,
+            passed: Vec::new(),
+            progress: 0,
+            connecting: false,
+            copy: None,
+        }
     }
 
     /// A body with nothing in it.
     pub(super) fn empty() -> Body {
-        Body { operation: None, subject: None, other: None, progress: 0, connecting: false, copy: None }
+        Body {
+            operation: None,
+            subject: None,
+            other: None,
+            passed: Vec::new(),
+            progress: 0,
+            connecting: false,
+            copy: None,
+        }
     }
 
     /// How the operation ends if it goes no further: what it moved counts, else `error`.

@@ -23,12 +23,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ouzel_engine::{Backend, Counters, Operation, Outcome, Place, Report, Started, Step, Token, Way};
+use ouzel_engine::{
+    Backend, Counters, Operation, Outcome, Place, Process, Report, Started, Step, Token, Way,
+};
 use ouzel_ring::Errno;
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::HostBackend;
+use super::{HostBackend, host};
 
 mod attempt;
 mod copy;
@@ -42,7 +44,7 @@ mod waiting;
 
 use attempt::{Attempt, Done, Wait};
 use job::{Body, Job, Sort};
-use object::{Object, errno};
+use object::{Kind, Object, errno};
 use pool::Pool;
 use rustix::event::PollFlags;
 
@@ -179,12 +181,26 @@ impl Threads {
             | Operation::Connect { socket, .. }
             | Operation::Send { socket, .. }
             | Operation::Recv { socket, .. }
-            | Operation::Shutdown { socket, .. } => (Some(self.object(socket)?), None),
+            | Operation::Shutdown { socket, .. }
+            | Operation::SendMsg { socket, .. }
+            | Operation::RecvMsg { socket, .. }
+            | Operation::GetSockopt { socket, .. }
+            | Operation::SetSockopt { socket, .. }
+            | Operation::Sockname { socket, .. }
+            | Operation::Peername { socket, .. } => (Some(self.object(socket)?), None),
+            Operation::Lock { file, .. }
+            | Operation::Wake { bell: file, .. }
+            | Operation::Wait { process: Process::Descriptor(file) } => (Some(self.object(file)?), None),
+            Operation::Wait { process: Process::Number(number) } => {
+                self.pool.calls.count(1);
+                let descriptor = host::open_process(number)?;
+                (Some(Arc::new(Object::new(descriptor, Kind::Event, false))), None)
+            }
             Operation::Close { file } => {
                 let place = self.table.get_mut(file as usize).ok_or(Errno::EBADF)?;
                 (Some(place.take().ok_or(Errno::EBADF)?), None)
             }
-            Operation::Copy { source, target, .. } => {
+            Operation::Copy { source, target, .. } | Operation::Splice { source, target, .. } => {
                 (Some(self.object(source)?), Some(self.object(target)?))
             }
             Operation::Open { directory, .. }
@@ -208,7 +224,13 @@ impl Threads {
             }
             Operation::Pipe { .. } | Operation::Socket { .. } => (None, None),
         };
-        Ok(Body::new(*operation, subject, other))
+        let mut body = Body::new(*operation, subject, other);
+        if let Operation::SendMsg { message, .. } = operation {
+            let indices = super::memory::files(message);
+            body.passed =
+                indices.into_iter().map(|index| self.object(index as u32)).collect::<Result<_, _>>()?;
+        }
+        Ok(body)
     }
 
     /// Puts what an operation opened into the table.
@@ -343,7 +365,7 @@ impl Backend for Threads {
             }
             Some(Sort::AcceptMany) => finished(Outcome::failure(Errno::ETIMEDOUT), "it may not wait"),
             sort @ (Some(Sort::Poll | Sort::Transfer) | None) => {
-                match attempt::attempt(&self.pool.calls, &mut body, &AtomicBool::new(false)) {
+                match attempt::attempt(&self.pool, &mut body, &AtomicBool::new(false)) {
                     Attempt::Done(Done { outcome, opened }) => {
                         let opens = step.operation.opens();
                         self.settle([opens.first().copied(), opens.get(1).copied()], opened);
@@ -408,13 +430,15 @@ impl Backend for Threads {
     }
 
     fn attach(&mut self, handle: u64, index: u32) {
-        if let Some(object) = self.handles.remove(&handle) {
+        let object = self.handles.remove(&handle).or_else(|| self.pool.take_received(handle));
+        if let Some(object) = object {
             self.insert(index, object);
         }
     }
 
     fn discard(&mut self, handle: u64) {
         self.handles.remove(&handle);
+        drop(self.pool.take_received(handle));
     }
 
     fn counters(&self) -> Counters {

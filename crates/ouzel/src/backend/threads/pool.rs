@@ -3,7 +3,7 @@
 //! Threads are started when they are first needed, never more than was allowed, and are joined when the backend is
 //! dropped. A worker never waits for an event, so it is busy only as long as storage is.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -66,6 +66,8 @@ pub(super) struct Pool {
     ends: Mutex<Ends>,
     ends_signal: Condvar,
     pub(super) parking: Parking,
+    /// By number: objects that came with messages and have no index yet.
+    received: Mutex<HashMap<u64, Object>>,
 }
 
 impl Pool {
@@ -80,6 +82,7 @@ impl Pool {
             ends: Mutex::default(),
             ends_signal: Condvar::new(),
             parking: Parking::new()?,
+            received: Mutex::default(),
         }))
     }
 
@@ -89,6 +92,25 @@ impl Pool {
 
     fn ends(&self) -> MutexGuard<'_, Ends> {
         self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // ---- objects that came with messages ----
+
+    fn received(&self) -> MutexGuard<'_, HashMap<u64, Object>> {
+        self.received.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps objects until they have an index each; returns their numbers.
+    pub(super) fn keep_received(&self, objects: Vec<Object>) -> Vec<u64> {
+        let mut received = self.received();
+        let numbers = objects.iter().map(|object| object.id).collect();
+        received.extend(objects.into_iter().map(|object| (object.id, object)));
+        numbers
+    }
+
+    /// The object with this number.
+    pub(super) fn take_received(&self, number: u64) -> Option<Object> {
+        self.received().remove(&number)
     }
 
     // ---- the list of ends ----
@@ -236,7 +258,7 @@ impl Pool {
 
     fn work_on(self: &Arc<Pool>, job: &Arc<Job>) {
         let Some(mut body) = job.begin() else { return };
-        match attempt(&self.calls, &mut body, job.wish()) {
+        match attempt(self, &mut body, job.wish()) {
             Attempt::Done(done) => {
                 if job.end(body, Claimant::Worker) {
                     self.report(Finished { token: job.token, done, more: None });
@@ -413,7 +435,7 @@ impl Pool {
             Sort::Poll | Sort::Transfer => {}
         }
         let mut body = job.begin()?;
-        match attempt(&self.calls, &mut body, job.wish()) {
+        match attempt(self, &mut body, job.wish()) {
             Attempt::Done(done) => {
                 if job.end(body, Claimant::Worker) {
                     ends.push(Finished { token: job.token, done, more: None });

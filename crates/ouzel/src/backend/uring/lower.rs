@@ -6,7 +6,7 @@
 
 use std::ffi::{c_char, c_void};
 
-use ouzel_engine::{Buffers, Directory, Edge, Operation, Path, Position};
+use ouzel_engine::{Buffers, Directory, Edge, Operation, Path, Position, Process};
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::{
     AllocateFlags, LinkFlags, OpenFlags, RemoveFlags, RenameFlags, StatFlags, SyncMode,
@@ -45,6 +45,8 @@ pub(super) enum Route {
     Ring,
     /// A plain call, at once: it never takes long.
     Call(&'static str),
+    /// Plain calls that never take long, again and again while it has to wait for an event.
+    Try(&'static str),
     /// A plain call by a helper thread.
     Helper(&'static str),
 }
@@ -111,6 +113,22 @@ pub(super) fn route(operation: &Operation, features: &Features) -> Route {
         | Operation::SetXattr { .. }
         | Operation::ListXattr { .. }
         | Operation::RemoveXattr { .. } => metadata::route(operation, features),
+        // A file system that is elsewhere asks there.
+        Operation::Lock { .. } => Route::Helper("LOCK is not an io_uring operation"),
+        Operation::GetSockopt { .. } | Operation::SetSockopt { .. } => {
+            Route::Try("a socket's options are read and set by a plain call, which never waits")
+        }
+        Operation::Sockname { .. } | Operation::Peername { .. } => {
+            Route::Try("a socket's addresses are read by a plain call, which never waits")
+        }
+        Operation::Splice { .. } => Route::Helper("SPLICE would occupy a thread of the kernel's"),
+        Operation::Wait { .. } => {
+            Route::Try("the ring waits for the process, and a plain call takes its status")
+        }
+        Operation::SendMsg { .. } | Operation::RecvMsg { .. } => {
+            Route::Try("the ring waits for the socket, and a plain call moves the message")
+        }
+        Operation::Wake { .. } => Route::Try("a bell is rung by a plain call, which never takes long"),
     }
 }
 
@@ -161,7 +179,16 @@ pub(super) fn wants_descriptors(operation: &Operation, route: Route) -> [u32; 2]
         Operation::Bind { socket, .. }
         | Operation::Listen { socket, .. }
         | Operation::Shutdown { socket, .. } => [socket, NONE],
-        Operation::Copy { source, target, .. } => [source, target],
+        Operation::Copy { source, target, .. } | Operation::Splice { source, target, .. } => [source, target],
+        Operation::Lock { file, .. }
+        | Operation::Wake { bell: file, .. }
+        | Operation::Wait { process: Process::Descriptor(file) } => [file, NONE],
+        Operation::SendMsg { socket, .. }
+        | Operation::RecvMsg { socket, .. }
+        | Operation::GetSockopt { socket, .. }
+        | Operation::SetSockopt { socket, .. }
+        | Operation::Sockname { socket, .. }
+        | Operation::Peername { socket, .. } => [socket, NONE],
         Operation::GetXattr { directory, .. } | Operation::SetXattr { directory, .. } => one(directory),
         _ => [NONE; 2],
     }
@@ -501,7 +528,17 @@ impl Lowering<'_> {
             | Operation::Statfs { .. }
             | Operation::Access { .. }
             | Operation::ListXattr { .. }
-            | Operation::RemoveXattr { .. } => {
+            | Operation::RemoveXattr { .. }
+            | Operation::SendMsg { .. }
+            | Operation::RecvMsg { .. }
+            | Operation::Lock { .. }
+            | Operation::GetSockopt { .. }
+            | Operation::SetSockopt { .. }
+            | Operation::Sockname { .. }
+            | Operation::Peername { .. }
+            | Operation::Splice { .. }
+            | Operation::Wait { .. }
+            | Operation::Wake { .. } => {
                 return Err(Errno::ENOSYS);
             }
         };

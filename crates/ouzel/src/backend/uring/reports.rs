@@ -49,6 +49,9 @@ impl Uring {
         }
         let token = Token::from_word(completion.user_data);
         let effect = self.packets.of(token)?.lowered.effect;
+        if effect == Effect::Tries {
+            return self.waited(token, completion.res);
+        }
         if completion.res < 0 {
             return self.read_failure(token, Errno::from_raw(completion.res));
         }
@@ -104,9 +107,9 @@ impl Uring {
             _ => return,
         }
         let Some(mut helpers) = self.helpers.take() else { return };
-        helpers.collect(|token, outcome| {
-            self.finish(token.slot);
-            self.ready.push_back(Report { token, outcome, more: false });
+        helpers.collect(|token, turn| {
+            let report = self.helper_tried(token, turn);
+            self.ready.extend(report);
         });
         self.helpers = Some(helpers);
     }
@@ -189,7 +192,7 @@ impl Uring {
 
     /// The operation in `slot` is over.
     #[inline]
-    fn finish(&mut self, slot: u32) {
+    pub(super) fn finish(&mut self, slot: u32) {
         let Some(packet) = self.packets.at(slot) else { return };
         packet.free();
         let (pins, next) = (packet.lowered.pins, packet.next);
@@ -214,7 +217,7 @@ impl Uring {
             }
             // Whatever a close says, the number is free.
             Effect::Closes(index) => self.table.closed(index),
-            Effect::Nothing | Effect::Many | Effect::Connections => {}
+            Effect::Nothing | Effect::Tries | Effect::Many | Effect::Connections => {}
         }
     }
 }

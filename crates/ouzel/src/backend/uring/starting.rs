@@ -13,6 +13,7 @@ use super::helpers::{Helpers, Job};
 use super::lower::Lowering;
 use super::packets::{BELL, END, Effect, Lowered, POLL, Standing};
 use super::table::{Kind, NONE};
+use super::trials::is_tried;
 use super::{IN_KERNEL, ON_THE_SPOT, Uring, calls, memory};
 
 /// `POLLIN`.
@@ -193,6 +194,9 @@ impl Uring {
         let packet = self.packets.place(token.slot, None);
         packet.lowered = Lowered { effect: Effect::Nothing, pins: indices };
         packet.begin(token, NONE, Standing::HELPER);
+        if is_tried(&operation) {
+            self.begin_helped_trial(step, numbers);
+        }
         self.table.pin_all(indices);
         self.in_flight += 1;
         Started::Taken { count: 1, way }
@@ -227,6 +231,9 @@ impl Uring {
 
     /// Pushes an operation once more, behind a poll if it is one that waits for something to be ready.
     fn try_again(&mut self, slot: u32) {
+        if self.await_trial(slot) {
+            return;
+        }
         let Some(&operation) = self.packets.kept(slot) else { return };
         let Some(packet) = self.packets.at(slot) else { return };
         let token = packet.token();
