@@ -86,6 +86,10 @@ pub enum Kind {
     Events,
     /// The record that stat filled.
     Status,
+    /// The record that statfs filled.
+    FileSystem,
+    /// The names of extended attributes, as many bytes as the result says.
+    Names,
     /// A number that get took out of a register.
     Value,
 }
@@ -109,6 +113,8 @@ impl Kind {
             Kind::Position => "a position",
             Kind::Events => "a set of events",
             Kind::Status => "a file's description",
+            Kind::FileSystem => "a file system's description",
+            Kind::Names => "names of attributes",
             Kind::Value => "a number",
         }
     }
@@ -457,6 +463,7 @@ fn produced(operation: &Operation<Written>) -> Vec<Kind> {
         Operation::Pipe => vec![Kind::ReadEnd, Kind::WriteEnd],
         Operation::Socket { .. } | Operation::Accept { .. } => vec![Kind::Socket],
         Operation::Get { .. } => vec![Kind::Value],
+        Operation::Metadata(metadata) => metadata.produced().into_iter().collect(),
         _ => Vec::new(),
     }
 }
@@ -515,8 +522,8 @@ impl Mapper<Written, Checked> for Checker<'_, '_> {
         }
         let (slot, kind) = self.find(name)?;
         let fits = match role {
-            ValueRole::Data => matches!(kind, Kind::Data | Kind::Entries),
-            ValueRole::Number => !kind.is_open() && kind != Kind::Status,
+            ValueRole::Data => matches!(kind, Kind::Data | Kind::Entries | Kind::Names),
+            ValueRole::Number => !kind.is_open() && !matches!(kind, Kind::Status | Kind::FileSystem),
         };
         if fits { Ok(slot) } else { Err(self.wrong_kind(name, kind.describe(), wanted)) }
     }
@@ -539,6 +546,13 @@ impl Mapper<Written, Checked> for Checker<'_, '_> {
                 let message = format!(
                     "the size of a buffer is a number or a parameter, not the result `{}`: it is needed before the \
                      chain starts",
+                    name.text
+                );
+                return Err(self.report(Problem::new(name.span, message, "known too late")));
+            }
+            Amount::Result(name) if role == NumberRole::Small => {
+                let message = format!(
+                    "this is a number or a parameter, not the result `{}`: it is needed before the chain starts",
                     name.text
                 );
                 return Err(self.report(Problem::new(name.span, message, "known too late")));

@@ -43,6 +43,8 @@ pub(super) enum NumberRole {
     Nonzero,
     /// How many connections may wait.
     Backlog,
+    /// A number of 32 bits other than the last, which is needed before the chain starts.
+    Small,
 }
 
 /// What bytes are for.
@@ -52,6 +54,8 @@ pub(super) enum TextRole {
     Path,
     /// Data to transfer.
     Data,
+    /// The name of an extended attribute.
+    Attribute,
 }
 
 /// Turns the operands of phase `P` into those of phase `Q`.
@@ -206,6 +210,7 @@ impl<P: Phase> Operation<P> {
             Operation::Sleep { duration } => Operation::Sleep { duration: m.duration(duration)? },
             Operation::Get { value } => Operation::Get { value: m.value(value, ValueRole::Number)? },
             Operation::Deadline { duration } => Operation::Deadline { duration: m.duration(duration)? },
+            Operation::Metadata(metadata) => Operation::Metadata(metadata.map(m)?),
         })
     }
 }

@@ -12,6 +12,7 @@ use ouzel_ring::modifiers::{
 };
 
 use super::Span;
+use super::metadata::Metadata;
 
 /// What the operands of an operation are.
 pub trait Phase: Clone + Debug + PartialEq {
@@ -264,6 +265,8 @@ pub enum Operation<P: Phase> {
     Get { value: P::Value },
     /// `deadline DURATION`
     Deadline { duration: P::Duration },
+    /// `readlink` to `removexattr`
+    Metadata(Metadata<P>),
 }
 
 impl<P: Phase> Operation<P> {
@@ -300,6 +303,7 @@ impl<P: Phase> Operation<P> {
             Operation::Sleep { .. } => "sleep",
             Operation::Get { .. } => "get",
             Operation::Deadline { .. } => "deadline",
+            Operation::Metadata(metadata) => metadata.verb(),
         }
     }
 }

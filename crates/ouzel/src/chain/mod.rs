@@ -237,6 +237,9 @@ impl Chain {
         if let Some(Step { payload: Memory::Room(buffer), arguments, .. }) = source {
             return Some((*buffer, arguments[1]));
         }
+        if let Some(found) = source.and_then(filled) {
+            return Some(found);
+        }
         body.fail(BuildError::NoData { step: body.steps.len(), of: reg.step() });
         None
     }
@@ -338,6 +341,18 @@ impl Body {
     #[inline(never)]
     fn fail(&mut self, error: BuildError) {
         self.error.get_or_insert(error);
+    }
+}
+
+/// The buffer of a step that fills the one its argument 3 points to, as far as its result says, and its address.
+fn filled(step: &Step) -> Option<(u16, u64)> {
+    let [.., address, length] = step.arguments;
+    match step.shape.verb() {
+        // Without room they result in what they would need, and fill nothing.
+        Verb::Readlink | Verb::GetXattr | Verb::ListXattr if length as u32 > 0 => {
+            step.record.map(|buffer| (buffer, address))
+        }
+        _ => None,
     }
 }
 
