@@ -3,6 +3,8 @@
 //! Chains and buffers are used again, so that a run over many files allocates little. Nothing here waits but
 //! [`Machine::wait`], the first chain of `--explain`, and a start that finds the ring's queue full.
 
+mod metadata;
+
 use std::collections::{HashMap, VecDeque};
 use std::ffi::OsStr;
 use std::io;
@@ -20,7 +22,7 @@ use ouzel::{
 use crate::args::BackendChoice;
 use crate::machine::{BackendDescription, Ended, Ending, Machine, MachineError, Start, Wanted};
 use crate::program::{
-    Address, Bound, Data, FileRef, Known, MAX_BUFFERS, Operation, Program, Slot, Step, Stream,
+    Address, Bound, Data, FileRef, Known, MAX_BUFFERS, Metadata, Operation, Program, Slot, Step, Stream,
 };
 
 mod building;
@@ -271,7 +273,14 @@ fn shapes(program: &Program) -> Vec<Shape> {
         let operation = &step.operation;
         let keeps_buffer =
             matches!(operation, Operation::Read { .. } | Operation::Recv { .. } | Operation::Readdir { .. });
-        let stat = matches!(operation, Operation::StatPath { .. } | Operation::StatFile { .. });
+        let fills = matches!(operation, Operation::Metadata(metadata) if metadata.buffer().is_some());
+        let keeps_buffer = keeps_buffer || fills;
+        let stat = matches!(
+            operation,
+            Operation::StatPath { .. }
+                | Operation::StatFile { .. }
+                | Operation::Metadata(Metadata::Statfs { .. })
+        );
         let slots = program.results_of(index).map(|(slot, _)| slot);
         let printed = slots.filter(|slot| program.prints.contains(slot)).collect();
         let room = match operation {
@@ -290,6 +299,11 @@ fn asked(steps: &[Step<Bound>]) -> u64 {
         | Operation::Recv { size: Known::Literal(size), .. }
         | Operation::Readdir { size: Known::Literal(size), .. }
         | Operation::Buffer { size: Known::Literal(size) } => *size,
+
+        Operation::Metadata(metadata) => match metadata.buffer() {
+            Some(Known::Literal(size)) => *size,
+            _ => 0,
+        },
         _ => 0,
     });
     sizes.fold(0, u64::saturating_add)
@@ -515,6 +529,7 @@ impl Builder<'_> {
                 return one(Made::Number(chain.get(value)));
             }
             Operation::Deadline { duration } => chain.deadline(Duration::from_nanos(duration)),
+            Operation::Metadata(operation) => return Ok([self.metadata(chain, operation)?, None]),
             other => return Ok([self.control_step(chain, other)?, None]),
         };
         Ok([None, None])

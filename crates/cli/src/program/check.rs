@@ -87,6 +87,10 @@ pub enum Kind {
     Events,
     /// The record that stat filled.
     Status,
+    /// The record that statfs filled.
+    FileSystem,
+    /// The names of extended attributes, as many bytes as the result says.
+    Names,
     /// A number that get took out of a register, or that was worked out.
     Value,
     /// A buffer that several statements use.
@@ -112,6 +116,8 @@ impl Kind {
             Kind::Position => "a position",
             Kind::Events => "a set of events",
             Kind::Status => "a file's description",
+            Kind::FileSystem => "a file system's description",
+            Kind::Names => "names of attributes",
             Kind::Value => "a number",
             Kind::Buffer => "a buffer",
         }
@@ -532,6 +538,7 @@ fn produced(operation: &Operation<Written>) -> Vec<Kind> {
         Operation::Set { .. } | Operation::Compute { .. } | Operation::Load { .. } => vec![Kind::Value],
         Operation::ReadInto { .. } | Operation::RecvInto { .. } => vec![Kind::Data],
         Operation::Buffer { .. } => vec![Kind::Buffer],
+        Operation::Metadata(metadata) => metadata.produced().into_iter().collect(),
         _ => Vec::new(),
     }
 }
@@ -601,8 +608,10 @@ impl Mapper<Written, Checked> for Checker<'_, '_> {
         }
         let (slot, kind) = self.find(name)?;
         let fits = match role {
-            ValueRole::Data => matches!(kind, Kind::Data | Kind::Entries | Kind::Buffer),
-            ValueRole::Number => !kind.is_open() && !matches!(kind, Kind::Status | Kind::Buffer),
+            ValueRole::Data => matches!(kind, Kind::Data | Kind::Entries | Kind::Names | Kind::Buffer),
+            ValueRole::Number => {
+                !kind.is_open() && !matches!(kind, Kind::Status | Kind::FileSystem | Kind::Buffer)
+            }
             ValueRole::Buffer if !kind.is_open() && kind != Kind::Buffer => {
                 let message = format!(
                     "the size of a buffer is a number or a parameter, not the result `{}`: it is needed before the \
@@ -638,6 +647,13 @@ impl Mapper<Written, Checked> for Checker<'_, '_> {
                 let message = format!(
                     "the size of a buffer is a number or a parameter, not the result `{}`: it is needed before the \
                      chain starts",
+                    name.text
+                );
+                return Err(self.report(Problem::new(name.span, message, "known too late")));
+            }
+            Amount::Result(name) if role == NumberRole::Small => {
+                let message = format!(
+                    "this is a number or a parameter, not the result `{}`: it is needed before the chain starts",
                     name.text
                 );
                 return Err(self.report(Problem::new(name.span, message, "known too late")));

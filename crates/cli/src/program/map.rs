@@ -51,6 +51,8 @@ pub(super) enum NumberRole {
     Shift,
     /// How often a loop may run.
     Turns,
+    /// A number of 32 bits other than the last, which is needed before the chain starts.
+    Small,
 }
 
 /// What bytes are for.
@@ -60,6 +62,8 @@ pub(super) enum TextRole {
     Path,
     /// Data to transfer.
     Data,
+    /// The name of an extended attribute.
+    Attribute,
 }
 
 /// Turns the operands of phase `P` into those of phase `Q`.
@@ -262,6 +266,7 @@ impl<P: Phase> Operation<P> {
             Operation::Repeat { bound } => Operation::Repeat { bound: m.number(bound, Number::Turns)? },
             Operation::End => Operation::End,
             Operation::Leave(leave) => Operation::Leave(*leave),
+            Operation::Metadata(metadata) => Operation::Metadata(metadata.map(m)?),
         })
     }
 }

@@ -12,6 +12,7 @@ use ouzel_ring::modifiers::{
 };
 
 use super::Span;
+use super::metadata::Metadata;
 pub use super::width::Width;
 
 /// What the operands of an operation are.
@@ -347,6 +348,8 @@ pub enum Operation<P: Phase> {
     End,
     /// `stop`, `break`, `next`
     Leave(Leave),
+    /// `readlink` to `removexattr`
+    Metadata(Metadata<P>),
 }
 
 impl<P: Phase> Operation<P> {
@@ -416,6 +419,7 @@ impl<P: Phase> Operation<P> {
             Operation::Repeat { .. } => "repeat",
             Operation::End => "end",
             Operation::Leave(leave) => leave.word(),
+            Operation::Metadata(metadata) => metadata.verb(),
         }
     }
 }

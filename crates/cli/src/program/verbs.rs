@@ -7,6 +7,7 @@ use ouzel_ring::modifiers::{
 
 use super::control;
 use super::lexer::Kind;
+use super::metadata;
 use super::parser::{Cursor, Parsed};
 use super::problem::Problem;
 use super::syntax::{Amount, Located, Name, Operation, SocketKind, Template, Written};
@@ -46,6 +47,17 @@ pub(super) const VERBS: &[(&str, &str)] = &[
     ("sleep", "sleep DURATION"),
     ("get", "[NAME =] get NAME"),
     ("deadline", "deadline DURATION"),
+    metadata::FORMS[0],
+    metadata::FORMS[1],
+    metadata::FORMS[2],
+    metadata::FORMS[3],
+    metadata::FORMS[4],
+    metadata::FORMS[5],
+    metadata::FORMS[6],
+    metadata::FORMS[7],
+    metadata::FORMS[8],
+    metadata::FORMS[9],
+    metadata::FORMS[10],
     ("print", "print NAME"),
     ("buffer", "NAME = buffer SIZE"),
     ("set", "NAME = set NUMBER"),
@@ -178,7 +190,10 @@ pub(super) fn operation(verb: &str, c: &mut Cursor<'_>) -> Parsed<Operation<Writ
         "sleep" => Operation::Sleep { duration: c.duration()? },
         "get" => Operation::Get { value: c.name("a name")? },
         "deadline" => Operation::Deadline { duration: c.duration()? },
-        other => control::operation(other, c)?,
+        other => match metadata::operation(other, c)? {
+            Some(operation) => Operation::Metadata(operation),
+            None => control::operation(other, c)?,
+        },
     })
 }
 
@@ -186,7 +201,7 @@ pub(super) fn offset(c: &mut Cursor<'_>) -> Parsed<Option<Number>> {
     if c.accept("at") { c.number("an offset").map(Some) } else { Ok(None) }
 }
 
-fn directory(c: &mut Cursor<'_>) -> Parsed<Option<Name>> {
+pub(super) fn directory(c: &mut Cursor<'_>) -> Parsed<Option<Name>> {
     if c.accept("in") { c.name("a directory").map(Some) } else { Ok(None) }
 }
 
@@ -210,7 +225,7 @@ where
     Ok(flags)
 }
 
-fn take_word<F>(c: &mut Cursor<'_>, words: &[(&str, F)], flags: &mut F) -> Parsed<bool>
+pub(super) fn take_word<F>(c: &mut Cursor<'_>, words: &[(&str, F)], flags: &mut F) -> Parsed<bool>
 where
     F: bitflags::Flags + Copy,
 {
@@ -224,7 +239,7 @@ where
     Ok(true)
 }
 
-fn twice(c: &Cursor<'_>, word: &str) -> Box<Problem> {
+pub(super) fn twice(c: &Cursor<'_>, word: &str) -> Box<Problem> {
     Box::new(Problem::new(c.here(), format!("`{word}` is given twice"), "again"))
 }
 

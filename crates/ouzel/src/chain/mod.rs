@@ -258,6 +258,9 @@ impl Chain {
             let known = shape.needs()[2].source().is_none();
             return Some((*buffer, arguments[1], if known { arguments[2] } else { u64::MAX }));
         }
+        if let Some(found) = source.and_then(filled) {
+            return Some(found);
+        }
         body.fail(BuildError::NoData { step: body.steps.len(), of: reg.step() });
         None
     }
@@ -379,6 +382,19 @@ impl Body {
     #[inline(never)]
     fn fail(&mut self, error: BuildError) {
         self.error.get_or_insert(error);
+    }
+}
+
+/// The buffer of a step that fills the one its argument 3 points to, as far as its result says, its address, and how much
+/// that is at the most.
+fn filled(step: &Step) -> Option<(u16, u64, u64)> {
+    let [.., address, length] = step.arguments;
+    match step.shape.verb() {
+        // Without room they result in what they would need, and fill nothing.
+        Verb::Readlink | Verb::GetXattr | Verb::ListXattr if length as u32 > 0 => {
+            step.record.map(|buffer| (buffer, address, u64::from(length as u32)))
+        }
+        _ => None,
     }
 }
 
