@@ -43,6 +43,8 @@ pub(crate) const fn payloads(verb: Verb) -> &'static [(usize, Length)] {
         | Verb::SetSockopt
         | Verb::Sockname
         | Verb::Peername
+        | Verb::SendMsg
+        | Verb::RecvMsg
         | Verb::Call => &[(1, Length::Argument(2))],
         Verb::Stat => &[(1, Length::Argument(2)), (3, Length::Fixed(STAT_RECORD))],
         Verb::Readlink => &[(1, Length::Argument(2)), (3, Length::Argument(4))],
@@ -52,6 +54,8 @@ pub(crate) const fn payloads(verb: Verb) -> &'static [(usize, Length)] {
         Verb::GetXattr | Verb::SetXattr | Verb::ListXattr => {
             &[(1, Length::Argument(2)), (3, Length::LowerHalf(4))]
         }
+        // One word, of 32 bits.
+        Verb::Futex => &[(1, Length::Fixed(4))],
         Verb::Load => &[(1, Length::Argument(4))],
         _ => &[],
     }

@@ -86,10 +86,13 @@ pub(super) fn check(verb: Verb, entry: &Entry) -> Result<(), Reason> {
             check(2, &|protocol| number(protocol).is_ok())?;
         }
         Verb::Bind | Verb::Connect => check(2, &|length| length <= MAX_ADDRESS)?,
-        Verb::Send => check(3, &|flags| is_of(flags, MessageFlags::OUT_OF_BAND | MessageFlags::MORE))?,
+        Verb::Send | Verb::SendMsg => {
+            check(3, &|flags| is_of(flags, MessageFlags::OUT_OF_BAND | MessageFlags::MORE))?
+        }
         Verb::Recv => check(3, &|flags| {
             is_of(flags, MessageFlags::OUT_OF_BAND | MessageFlags::PEEK | MessageFlags::WAIT_ALL)
         })?,
+        Verb::RecvMsg => check(3, &|flags| is_of(flags, MessageFlags::OUT_OF_BAND | MessageFlags::PEEK))?,
         Verb::Shutdown => check(3, &|how| ShutdownHow::from_number(how).is_some())?,
         Verb::Readlink | Verb::Chown | Verb::Utimes | Verb::Statfs | Verb::Access | Verb::ListXattr => {
             check(2, &is_path_length_or_none)?;
