@@ -209,7 +209,11 @@ fn undefined_registers() {
     let add = |overflow: Overflow| step(Verb::Add, [0, 0, 1, 1, overflow as u64]).save(0).hard();
     accept(&[add(Overflow::Wrap), get(0)], interface());
     reject(&[add(Overflow::Error), get(0)], interface());
-    // What the result of an argument is does not matter, but it must be there.
+    let shift = Entry::new(Verb::Shift).save(0).hard();
+    accept(&[shift, get(0)], interface());
+    accept(&[set(1, 64), shift.load(3, 1)], interface());
+    reject(&[set(1, 64), shift.load(3, 1), get(0)], interface());
+    // What nobody looks at must be there all the same.
     let nop = NOP.load(3, 4);
     assert!(matches!(reject(&[nop], interface()).reason, Reason::Undefined { register: 4, .. }));
     accept(&[set(4, 0), nop], interface());
@@ -322,6 +326,10 @@ fn closed_descriptors() {
     let text = "step 2 (CLOSE): argument 0 is the descriptor in r0, which is closed by then: use it before its CLOSE";
     says(&[close(0).finally(), close(0).finally()], called_with(1, 1), text);
     reject(&[open().save(0), close(0).finally(), read(0).finally()], interface());
+    // A FINALLY step that may not run may leave it open.
+    let twice = [read(0).save(1), close(0).load(2, 1).finally(), close(0).finally()];
+    accept(&twice, called_with(1, 1));
+    reject(&twice, called_with(2, 1));
 }
 
 #[test]
