@@ -64,7 +64,9 @@ pub(crate) enum Effect {
     Accepts,
 }
 
-/// What a member of a chain with PROGRAM keeps until the chain is over. As `new` makes it whenever the packet is free.
+/// What a member of a chain with PROGRAM keeps until the chain is over; beside its packet, since few have it. As `new` makes
+/// it whenever the packet is free.
+#[derive(Clone, Copy)]
 pub(crate) struct Kept {
     /// How it ended the last time it ran, or would have.
     pub(crate) ending: Ending,
@@ -104,7 +106,6 @@ pub(crate) struct Packet {
     pub(crate) wakes: bool,
     /// How many results of a multishot have gone into the store: what follows must queue behind them.
     pub(crate) stored: u32,
-    pub(crate) kept: Kept,
     pub(crate) scratch: Scratch,
 }
 
@@ -122,7 +123,6 @@ impl Packet {
             eager: false,
             wakes: false,
             stored: 0,
-            kept: Kept::new(),
             scratch: Scratch::default(),
         }
     }
