@@ -265,9 +265,6 @@ impl<B: Backend> Engine<B> {
     /// the next.
     #[inline]
     pub(crate) fn conclude(&mut self, chain: u32, slot: u32, ending: Ending) {
-        if self.chains[chain].marks & marks::PROGRAM != 0 {
-            return self.keep(chain, slot, ending);
-        }
         let Ending { error, result, extra, skipped } = ending;
         self.timers.clear(slot);
         let packet = self.packets.free(slot);

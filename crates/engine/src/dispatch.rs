@@ -33,11 +33,13 @@ enum Refusal {
 }
 
 impl<B: Backend> Engine<B> {
-    /// Moves `chain` on until it waits for somebody or is over.
+    /// Moves `chain` on until it waits for somebody, is over, or has had its turn.
+    #[inline(always)]
     pub(crate) fn advance(&mut self, chain: u32) {
         let mut turns = MEMBERS_AT_ONCE;
         loop {
-            let slot = self.chains[chain].current;
+            let members = &self.chains[chain];
+            let (slot, marks) = (members.current, members.marks);
             if slot == NONE {
                 self.finish_chain(chain);
                 return;
@@ -51,11 +53,12 @@ impl<B: Backend> Engine<B> {
                     packet.stage = Stage::Waiting;
                     continue;
                 }
-                Stage::Waiting | Stage::Stalled => self.dispatch(chain, slot),
+                Stage::Waiting | Stage::Stalled => self.dispatch(chain, slot, marks),
                 Stage::Parked => packet.given_up.map(|why| Ending::of(why.errno())),
                 Stage::Started | Stage::Stored | Stage::Calling(_) | Stage::Kept => None,
             };
             match ending {
+                Some(ending) if marks & marks::PROGRAM != 0 => self.keep(chain, slot, &ending),
                 Some(ending) => self.conclude(chain, slot, ending),
                 None => return,
             }
@@ -70,16 +73,12 @@ impl<B: Backend> Engine<B> {
     }
 
     /// Gives the member in `slot` its turn. Returns how it ended, if it is over already.
-    fn dispatch(&mut self, chain: u32, slot: u32) -> Option<Ending> {
-        if self.chains[chain].marks & marks::SPECIAL != 0 {
-            return self.dispatch_special(chain, slot);
+    fn dispatch(&mut self, chain: u32, slot: u32, marks: u8) -> Option<Ending> {
+        if marks & marks::SPECIAL != 0
+            && let Some(ending) = self.screen(chain, slot)
+        {
+            return Some(ending);
         }
-        self.dispatch_plain(chain, slot)
-    }
-
-    /// The same for a chain about which nothing is special, or once that has been looked at.
-    #[inline(always)]
-    pub(crate) fn dispatch_plain(&mut self, chain: u32, slot: u32) -> Option<Ending> {
         let packet = &mut self.packets[slot];
         let members = &self.chains[chain];
         let finally = packet.is_finally();
@@ -264,9 +263,10 @@ impl<B: Backend> Engine<B> {
             // Those beyond the limit of a program do not run.
             run.len().min((MAX_PROGRAM_STEPS as u32).saturating_sub(members.ran) as usize)
         };
+        let run = &mut run[..most];
         let mut slot = slot;
         let mut count = 1;
-        while count < most {
+        while count < run.len() {
             let packet = &self.packets[slot];
             let next = packet.next;
             if next == NONE {

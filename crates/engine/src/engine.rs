@@ -15,7 +15,7 @@ use ouzel_ring::{Broken, Descriptor, EngineEnd, Entry, Errno, State};
 use crate::cancel::Target;
 use crate::conclude::Stored;
 use crate::descriptors::{Descriptors, Look};
-use crate::packet::{Chain, Packet, Stage};
+use crate::packet::{Chain, Kept, Packet, Stage};
 use crate::program::{Calls, Programs};
 use crate::regions::Regions;
 use crate::slab::{NONE, Slab};
@@ -139,6 +139,8 @@ pub struct Engine<B> {
     pub(crate) backend: B,
     pub(crate) packets: Slab<Packet>,
     pub(crate) chains: Slab<Chain>,
+    /// By packet: what members of chains with PROGRAM keep. As many as there are packets once there has been such a chain.
+    pub(crate) kept: Vec<Kept>,
     pub(crate) descriptors: Descriptors,
     pub(crate) regions: Regions,
     /// Owners below `packet_limit` are packets, those above are chains.
@@ -199,6 +201,7 @@ impl<B: Backend> Engine<B> {
             backend,
             packets: Slab::new(slots, Packet::new),
             chains: Slab::new(slots, Chain::new),
+            kept: Vec::new(),
             descriptors: Descriptors::new(limits.descriptors.clamp(1, 1 << 20)),
             regions: Regions::new(limits.in_process),
             timers: Timers::new(packet_limit + slots + slots.min(program_steps)),
@@ -333,12 +336,14 @@ impl<B: Backend> Engine<B> {
     }
 
     /// Moves every chain on that can.
+    #[inline(never)]
     pub(crate) fn work_off(&mut self) {
         while let Some(chain) = self.work.pop_front() {
             self.chains[chain].queued = false;
             // A chain whose own DEADLINE ended it was queued while it was moving, and may be over.
             if self.chains.is_live(chain) {
                 self.advance(chain);
+                self.regions.leave_call();
             }
         }
     }

@@ -53,6 +53,8 @@ pub(crate) const fn payloads(verb: Verb) -> &'static [(usize, Length)] {
         Verb::GetXattr | Verb::SetXattr | Verb::ListXattr => {
             &[(1, Length::Argument(2)), (3, Length::LowerHalf(4))]
         }
+        // One word, of 32 bits.
+        Verb::Futex => &[(1, Length::Fixed(4))],
         Verb::Load => &[(1, Length::Argument(4))],
         _ => &[],
     }

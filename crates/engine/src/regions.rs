@@ -130,30 +130,6 @@ impl Regions {
     /// `length` bytes at `payload`. EFAULT if they do not lie in one region, or in one piece of the call that is entered.
     #[inline]
     pub(crate) fn span(&self, payload: u64, length: u64) -> Result<Span, Errno> {
-        if (payload >> 48) >= u64::from(CALL_REGION) {
-            return self.plain_span(self.in_piece(payload, length)?, length);
-        }
-        self.plain_span(payload, length)
-    }
-
-    /// The payload that `length` bytes at `payload`, which names a piece of the call that is entered, are the caller's
-    /// name for.
-    #[cold]
-    fn in_piece(&self, payload: u64, length: u64) -> Result<u64, Errno> {
-        let payload = Payload::from_number(payload);
-        let pieces = self.call.and_then(|place| self.calls.get(place as usize)).ok_or(Errno::EFAULT)?;
-        let place = usize::from(payload.region() - CALL_REGION);
-        let piece = pieces.pieces[..pieces.count].get(place).ok_or(Errno::EFAULT)?;
-        match payload.offset().checked_add(length) {
-            // The piece lay in its region when the call began, so this is still an offset.
-            Some(end) if end <= piece.length => Ok(piece.payload + payload.offset()),
-            _ => Err(Errno::EFAULT),
-        }
-    }
-
-    /// `length` bytes at `payload`, which names no piece of a call.
-    #[inline]
-    fn plain_span(&self, payload: u64, length: u64) -> Result<Span, Errno> {
         let payload = Payload::from_number(payload);
         let offset = payload.offset();
         let end = offset.checked_add(length).ok_or(Errno::EFAULT)?;
@@ -170,14 +146,28 @@ impl Regions {
             let pointer = core::ptr::with_exposed_provenance_mut(offset as usize);
             return Ok(Span { pointer, length: length as usize });
         }
-        let region =
-            self.regions.get(payload.region() as usize - 1).copied().flatten().ok_or(Errno::EFAULT)?;
+        let Some(region) = self.regions.get(payload.region() as usize - 1).copied().flatten() else {
+            return self.in_piece(payload, length);
+        };
         if end > region.length as u64 {
             return Err(Errno::EFAULT);
         }
         // SAFETY: `offset` is at most the region's length.
         let pointer = unsafe { region.base.add(offset as usize) };
         Ok(Span { pointer: pointer.as_ptr(), length: length as usize })
+    }
+
+    /// The same for a payload that is in no region: it may be in a piece of the call that is entered.
+    #[cold]
+    fn in_piece(&self, payload: Payload, length: u64) -> Result<Span, Errno> {
+        let pieces = self.call.and_then(|place| self.calls.get(place as usize)).ok_or(Errno::EFAULT)?;
+        let place = payload.region().checked_sub(CALL_REGION).ok_or(Errno::EFAULT)?;
+        let piece = pieces.pieces[..pieces.count].get(usize::from(place)).ok_or(Errno::EFAULT)?;
+        match payload.offset().checked_add(length) {
+            // The piece lay in a region when the call began, not in a piece, so this is still an offset into that.
+            Some(end) if end <= piece.length => self.span(piece.payload + payload.offset(), length),
+            _ => Err(Errno::EFAULT),
+        }
     }
 
     /// The single path in `length` bytes at `payload`.
@@ -232,6 +222,7 @@ impl Regions {
     }
 
     /// Bytes that will be parsed: in place in region 0, copied from any other.
+    #[inline(always)]
     fn text<'a>(&self, payload: u64, length: u64, scratch: &'a mut Scratch) -> Result<&'a [u8], Errno> {
         let span = self.span(payload, length)?;
         // SAFETY: in region 0 the pusher of the entry promised bytes that nobody writes until the completion, which
@@ -292,7 +283,10 @@ impl Regions {
             let payload = u64::from_ne_bytes(payload.try_into().map_err(|_| Errno::EFAULT)?);
             let length = u64::from_ne_bytes(length.try_into().map_err(|_| Errno::EFAULT)?);
             total = total.checked_add(length).ok_or(Errno::EINVAL)?;
-            scratch.spans.push(self.plain_span(payload, length)?);
+            if Payload::from_number(payload).region() >= CALL_REGION {
+                return Err(Errno::EFAULT);
+            }
+            scratch.spans.push(self.span(payload, length)?);
         }
         if total > i64::MAX as u64 {
             return Err(Errno::EINVAL);
