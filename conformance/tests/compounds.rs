@@ -14,7 +14,8 @@ use ouzel::backend::fault::{Fault, Injection};
 use ouzel::compounds::{self, Answer, AppendLog, FileKind, ServeOptions, Until, WriteMode};
 use ouzel::engine::Operation;
 use ouzel::{
-    Buffer, Chain, Directory, Error, FileStat, Offset, OpenOptions, Ring, RingBuilder, SocketAddress, Ticket,
+    BackendKind, Buffer, Chain, Directory, Error, FileStat, Offset, OpenOptions, Ring, RingBuilder,
+    SocketAddress, Ticket,
 };
 use ouzel_conformance::Stage;
 
@@ -412,6 +413,45 @@ fn a_file_is_not_copied_onto_itself(scene: &mut Scene) {
     let error = compounds::copy_file(&mut scene.ring, &directory, &other).unwrap_err();
     assert_eq!(errno(&error), Errno::EINVAL);
     assert_eq!(scene.open_now(), 0);
+}
+
+// ---------------------------------------------------------------- costs
+
+/// The numbers are those of the documentation of `ouzel::compounds`.
+fn system_calls_are_no_more_than_documented(scene: &mut Scene) {
+    if scene.stage.is_sim() {
+        return;
+    }
+    let uring = scene.stage.backend == BackendKind::Uring;
+    // As others use it.
+    let mut ring = scene.stage.builder().build().unwrap();
+    let (path, copy, log) = (scene.name("file"), scene.name("copy"), scene.name("log"));
+    let mut log = AppendLog::open(&mut ring, log).unwrap();
+    let mut step = |ring: &mut Ring, what: &str, most: [u64; 2], run: &mut dyn FnMut(&mut Ring)| {
+        let before = ring.counters();
+        run(ring);
+        let calls = ring.counters().since(before).crossings();
+        let most = most[usize::from(!uring)];
+        assert!(calls <= most, "{what}: {calls} system calls, {most} are documented");
+    };
+    step(&mut ring, "write, given", [12, 15], &mut |ring| {
+        compounds::write_file_durably(ring, &path, "text", WriteMode::Given(0o600)).unwrap();
+    });
+    step(&mut ring, "write, kept", [13, 16], &mut |ring| {
+        compounds::write_file_durably(ring, &path, "text", WriteMode::Kept).unwrap();
+    });
+    step(&mut ring, "read", [3, 7], &mut |ring| {
+        assert_eq!(compounds::read_file(ring, &path).unwrap(), b"text");
+    });
+    step(&mut ring, "stat then read", [6, 8], &mut |ring| {
+        assert_eq!(compounds::stat_then_read(ring, &path, 4).unwrap(), b"text");
+    });
+    step(&mut ring, "append", [1, 2], &mut |ring| {
+        log.append_durably(ring, ["a", "b", "c"]).unwrap();
+    });
+    step(&mut ring, "copy", [20, 17], &mut |ring| {
+        assert_eq!(compounds::copy_file(ring, &path, &copy).unwrap(), 4);
+    });
 }
 
 // ---------------------------------------------------------------- sockets
@@ -818,6 +858,7 @@ const PROGRAMS: &[Program] = programs![
     copies_take_the_permissions_along,
     holes_are_copied,
     a_file_is_not_copied_onto_itself,
+    system_calls_are_no_more_than_documented,
     connections_are_served,
     a_panic_in_an_answer_closes_the_connection,
     exchanges_end_as_asked,

@@ -3,6 +3,11 @@
 //! It knows where its records end and writes there, not where the file ends. What the records are is the caller's: a
 //! record that is to be known as whole after a loss of power carries its length and a checksum. It must never take a SYNC
 //! that succeeds for one that failed before.
+//!
+//! A WRITE and a SYNC of the data travel in one chain: one entry into the kernel on io_uring. The kernel can also make a
+//! single write durable (`RWF_DSYNC`). Side by side on ext4, appending 600 bytes 400 times, that took as long to within 1 %,
+//! as the flush of the disk is all that counts; on tmpfs it saves one system call. That is too little for a modifier of
+//! WRITE on every backend.
 
 use std::path::{Path, PathBuf};
 
