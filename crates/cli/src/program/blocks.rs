@@ -46,7 +46,9 @@ impl Checker<'_, '_> {
             let message = format!("`{}` takes no `finally`, `try` or other modifier", operation.verb());
             return Err(self.report(Problem::new(statement.span, message, "leave it out")));
         }
-        if step.finally && let Some(block) = self.blocks.last() {
+        if step.finally
+            && let Some(block) = self.blocks.last()
+        {
             let message = "a `finally` statement stands in a part or loop";
             let problem = Problem::new(statement.span, message, "runs at the end, whatever surrounds it")
                 .related(block.span, "begins here")
@@ -72,7 +74,9 @@ impl Checker<'_, '_> {
         match &step.operation {
             Operation::If { leave: None, .. } => self.begin(statement, index, false),
             Operation::Repeat { .. } => self.begin(statement, index, true),
-            Operation::If { leave: Some(leave), .. } | Operation::Leave(leave) => self.way_out(statement, *leave),
+            Operation::If { leave: Some(leave), .. } | Operation::Leave(leave) => {
+                self.way_out(statement, *leave)
+            }
             _ => {}
         }
     }
@@ -104,7 +108,9 @@ impl Checker<'_, '_> {
                 block.has_else = true;
                 let (span, names) = (block.span, block.names);
                 block.names = self.order.len();
-                if let Some(Step { operation: Operation::If { otherwise, .. }, .. }) = steps.get_mut(block.step) {
+                if let Some(Step { operation: Operation::If { otherwise, .. }, .. }) =
+                    steps.get_mut(block.step)
+                {
                     *otherwise = true;
                 }
                 self.forget(names, span);

@@ -609,8 +609,10 @@ impl Mapper<Written, Checked> for Checker<'_, '_> {
                      chain starts",
                     name.text
                 );
-                let problem = Problem::new(name.span, message, "known too late")
-                    .help(format!("`b = buffer SIZE` makes a buffer; `b first {}` is as much of it", name.text));
+                let problem = Problem::new(name.span, message, "known too late").help(format!(
+                    "`b = buffer SIZE` makes a buffer; `b first {}` is as much of it",
+                    name.text
+                ));
                 return Err(self.report(problem));
             }
             ValueRole::Buffer => kind == Kind::Buffer,

@@ -88,10 +88,9 @@ pub(super) trait Mapper<P: Phase, Q: Phase> {
         Ok(match data {
             Data::Text(text) => Data::Text(self.text(text, TextRole::Data)?),
             Data::Result(value) => Data::Result(self.value(value, ValueRole::Data)?),
-            Data::First(buffer, length) => Data::First(
-                self.value(buffer, ValueRole::Buffer)?,
-                self.number(length, NumberRole::Length)?,
-            ),
+            Data::First(buffer, length) => {
+                Data::First(self.value(buffer, ValueRole::Buffer)?, self.number(length, NumberRole::Length)?)
+            }
         })
     }
 

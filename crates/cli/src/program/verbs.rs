@@ -77,9 +77,7 @@ pub(super) fn operation(verb: &str, c: &mut Cursor<'_>) -> Parsed<Operation<Writ
         "read" => {
             let file = c.name("a file")?;
             match control::room(c)? {
-                Some((buffer, first)) => {
-                    Operation::ReadInto { file, buffer, first, offset: offset(c)? }
-                }
+                Some((buffer, first)) => Operation::ReadInto { file, buffer, first, offset: offset(c)? },
                 None => Operation::Read { file, size: c.number("a size")?, offset: offset(c)? },
             }
         }
