@@ -289,6 +289,10 @@ impl<B: Backend> Engine<B> {
 
     /// Moves every chain on that can.
     pub(crate) fn work_off(&mut self) {
+        if self.work.is_empty() {
+            return;
+        }
+        self.backend.expect(self.work.len() as u32);
         while let Some(chain) = self.work.pop_front() {
             self.chains[chain].queued = false;
             // A chain whose own DEADLINE ended it was queued while it was moving, and may be over.

@@ -39,6 +39,7 @@ mod select;
 mod stat;
 
 pub use address::SocketAddress;
+pub use backend::uring::{Costs, Policy};
 pub use buffer::Buffer;
 pub use builder::RingBuilder;
 pub use chain::{

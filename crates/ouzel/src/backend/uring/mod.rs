@@ -16,6 +16,8 @@ mod lower;
 mod memory;
 mod objects;
 mod packets;
+mod planner;
+mod quick;
 mod reports;
 mod setup;
 mod starting;
@@ -38,6 +40,8 @@ use self::helpers::Helpers;
 use self::lengths::Lengths;
 use self::lower::Route;
 use self::packets::{CANCEL, CANCEL_POLL, Effect, OWN, POLL, Packets, SLOTS, Standing};
+use self::planner::{Planner, reason};
+pub use self::planner::Costs;
 pub use self::setup::{Features, Missing, Policy, UringError, UringOptions};
 use self::table::{Kind, NONE, Table};
 use super::HostBackend;
@@ -45,7 +49,6 @@ use super::HostBackend;
 /// The most steps of one run.
 const LONGEST_RUN: usize = 32;
 
-const IN_KERNEL: Way = Way { place: Place::Kernel, reason: "" };
 const ON_THE_SPOT: Way = Way { place: Place::Call, reason: "refused before it was handed to the kernel" };
 
 /// How often entering is tried again when the kernel wants memory.
@@ -56,7 +59,7 @@ const TRIES: u32 = 1000;
 pub struct Uring {
     ring: ManuallyDrop<Ring>,
     features: Features,
-    policy: Policy,
+    planner: Planner,
     table: Table,
     packets: Packets,
     lengths: Lengths,
@@ -99,7 +102,7 @@ impl Uring {
         Ok(Uring {
             ring: ManuallyDrop::new(ring),
             features,
-            policy: options.policy,
+            planner: Planner::new(options.policy, options.costs),
             table: Table::new(options.descriptors),
             packets: Packets::default(),
             lengths: Lengths::default(),
@@ -123,7 +126,12 @@ impl Uring {
 
     /// How chains are mapped onto the kernel.
     pub fn policy(&self) -> Policy {
-        self.policy
+        self.planner.policy()
+    }
+
+    /// What it reckons with when it chooses between plain calls and the ring.
+    pub fn costs(&self) -> Costs {
+        self.planner.costs()
     }
 
     /// Operations started and not reported for the last time. The kernel may still use their memory.
@@ -149,6 +157,7 @@ impl Uring {
         if self.thread.is_some_and(|thread| thread != thread_number()) {
             return Err(EnterError::WrongThread);
         }
+        self.planner.entered();
         self.ring.submit_and_wait(want, timeout).map(|_| ())
     }
 
@@ -246,6 +255,10 @@ impl Backend for Uring {
         LONGEST_RUN
     }
 
+    fn expect(&mut self, chains: u32) {
+        self.planner.expect(chains);
+    }
+
     #[inline]
     fn follows(&self, previous: &Operation, edge: Edge, next: &Operation) -> bool {
         lower::follows(&self.table, &self.features, previous, edge, next)
@@ -261,7 +274,14 @@ impl Backend for Uring {
         {
             return started;
         }
-        self.start_run(steps)
+        let mut why = reason::LINKS;
+        if self.planner.may_call() {
+            match self.try_call(steps) {
+                Ok(started) => return started,
+                Err(reason) => why = reason,
+            }
+        }
+        self.start_run(steps, why)
     }
 
     fn cancel(&mut self, token: Token) {

@@ -74,6 +74,8 @@ pub(super) enum Effect {
         /// The kernel writes the address and its length.
         addressed: bool,
     },
+    /// So many bytes had been read before.
+    Adds(u32),
     /// Each completion is one result of many.
     Many,
     /// Each completion is one connection of many.

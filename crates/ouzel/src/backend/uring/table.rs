@@ -24,6 +24,19 @@ pub(super) enum Kind {
     Device,
 }
 
+/// What plain calls on a file may be made without waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Habit {
+    /// None: it goes through the ring.
+    Ring,
+    /// Opened by a plain call for reading; nothing is known yet.
+    New,
+    /// Reads that refuse to wait do that, and a close asks nobody.
+    Prompt,
+    /// On a file system in memory: no read waits, and a close asks nobody.
+    Memory,
+}
+
 /// What lies behind one index.
 #[derive(Debug)]
 pub(super) struct Record {
@@ -31,6 +44,8 @@ pub(super) struct Record {
     pub(super) slot: u32,
     pub(super) descriptor: Option<OwnedFd>,
     pub(super) kind: Kind,
+    /// Other than [`Habit::Ring`] only with a descriptor and no slot.
+    pub(super) habit: Habit,
     /// Opened by us with O_NONBLOCK, which must be taken off before anybody else gets it.
     pub(super) opened: bool,
     /// A CLOSE has started.
@@ -45,6 +60,7 @@ const EMPTY: Record = Record {
     slot: NONE,
     descriptor: None,
     kind: Kind::Unknown,
+    habit: Habit::Ring,
     opened: false,
     closing: false,
     dying: false,
