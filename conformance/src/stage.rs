@@ -56,13 +56,7 @@ impl Stage {
 
     /// The simulator with this seed.
     pub fn sim(seed: u64) -> Stage {
-        Stage {
-            backend: BackendKind::Sim,
-            base: None,
-            place: "memory".into(),
-            seed,
-            policy: Policy::Auto,
-        }
+        Stage { backend: BackendKind::Sim, base: None, place: "memory".into(), seed, policy: Policy::Auto }
     }
 
     /// The name, such as `uring/ext4` or `uring-links/ext4`.

@@ -5,6 +5,7 @@
 //! run starts: what an OPEN or SOCKET will save is, because the engine chooses the index; a byte count is not.
 
 use core::mem;
+use core::ops::Range;
 
 use ouzel_ring::modifiers::TimeBase;
 use ouzel_ring::{Entry, EntryFlags, Errno, REGISTERS, Verb};
@@ -31,7 +32,7 @@ impl<B: Backend> Engine<B> {
     /// Moves `chain` on until it waits for somebody or is over.
     pub(crate) fn advance(&mut self, chain: u32) {
         loop {
-            let mut slot = self.chains[chain].current;
+            let slot = self.chains[chain].current;
             if slot == NONE {
                 self.finish_chain(chain);
                 return;
@@ -45,7 +46,9 @@ impl<B: Backend> Engine<B> {
                     packet.stage = Stage::Waiting;
                     continue;
                 }
-                Stage::Waiting | Stage::Stalled => self.dispatch(chain, &mut slot),
+                Stage::Waiting | Stage::Stalled => self.dispatch(chain, slot),
+                // The member before it was over at once, and this one is still prepared for the same run.
+                Stage::Started if !self.rest.is_empty() => self.start_rest(chain, slot),
                 Stage::Parked => packet.given_up.map(|why| Ending::of(why.errno())),
                 Stage::Started | Stage::Stored => None,
             };
@@ -56,10 +59,9 @@ impl<B: Backend> Engine<B> {
         }
     }
 
-    /// Gives the member in `slot` its turn. Returns how it ended, if it is over already; or how a later one ended, whose
-    /// slot is in `slot` then, if those before it are over and concluded.
-    fn dispatch(&mut self, chain: u32, slot: &mut u32) -> Option<Ending> {
-        let packet = &mut self.packets[*slot];
+    /// Gives the member in `slot` its turn. Returns how it ended, if it is over already.
+    fn dispatch(&mut self, chain: u32, slot: u32) -> Option<Ending> {
+        let packet = &mut self.packets[slot];
         let members = &self.chains[chain];
         let finally = packet.is_finally();
         if !finally {
@@ -75,7 +77,7 @@ impl<B: Backend> Engine<B> {
                 if packet.flags().contains(EntryFlags::MULTISHOT) {
                     return Some(Ending::of(Errno::EINVAL));
                 }
-                self.execute(chain, *slot, verb)
+                self.execute(chain, slot, verb)
             }
             Ok(verb) => self.start(chain, slot, verb),
             Err(Refusal::Undefined) if finally => Some(Ending::skipped(Errno::ECANCELED)),
@@ -155,11 +157,11 @@ impl<B: Backend> Engine<B> {
         None
     }
 
-    /// Hands a member to the backend, with those that can travel behind it. Returns as [`Engine::dispatch`].
-    fn start(&mut self, chain: u32, slot: &mut u32, verb: Verb) -> Option<Ending> {
+    /// Hands a member to the backend, with those that can travel behind it. Returns how it ended, if it is over already.
+    fn start(&mut self, chain: u32, slot: u32, verb: Verb) -> Option<Ending> {
         let mut run = mem::take(&mut self.run);
-        let first_try = self.packets[*slot].stage != Stage::Stalled;
-        let ending = match self.prepare(*slot, verb, Look::Now, &mut run[0]) {
+        let first_try = self.packets[slot].stage != Stage::Stalled;
+        let ending = match self.prepare(slot, verb, Look::Now, &mut run[0]) {
             Ok(()) => self.start_run(chain, slot, first_try, &mut run),
             Err(error) => Some(Ending::of(error)),
         };
@@ -169,75 +171,82 @@ impl<B: Backend> Engine<B> {
 
     /// Starts the member that is prepared in `run[0]`, and those behind it.
     #[inline]
-    fn start_run(
-        &mut self,
-        chain: u32,
-        slot: &mut u32,
-        first_try: bool,
-        run: &mut [Step],
-    ) -> Option<Ending> {
-        let packet = &self.packets[*slot];
+    fn start_run(&mut self, chain: u32, slot: u32, first_try: bool, run: &mut [Step]) -> Option<Ending> {
+        let packet = &self.packets[slot];
         let timeout = packet.entry.timeout;
         run[0].may_wait = timeout != 0;
         let mut count = 1;
         if timeout == u64::MAX {
             if packet.next != NONE && !run[0].operation.is_multishot() {
-                count = self.extend_run(chain, *slot, run);
+                count = self.extend_run(chain, slot, run);
             }
         } else if timeout != 0
             && first_try
             && let Some(at) = self.backend.now().checked_add(timeout)
         {
-            self.timers.set(*slot, at);
+            self.timers.set(slot, at);
         }
-        let mut run = &run[..count];
-        loop {
-            match self.backend.start(run) {
-                Started::Taken { count, way } => {
-                    let (taken, rest) = run.split_at(count.clamp(1, run.len()));
-                    if let Operation::Close { file } = taken[0].operation {
-                        self.descriptors.kill(file);
-                    }
-                    // Somebody waits behind the last member of the run.
-                    let last = &mut self.packets[taken[taken.len() - 1].token.slot];
-                    if last.next != NONE && !last.eager {
-                        last.eager = true;
-                        self.eager += 1;
-                    }
-                    self.unsubmitted = true;
-                    if self.trace.is_on() {
-                        self.record_starts(taken, way);
-                    }
-                    self.put_back(rest);
-                    return None;
+        self.hand_over(chain, slot, &run[..count], 0)
+    }
+
+    /// Starts the member in `slot`, which is prepared: the run it is in was started, and those before it are over.
+    #[inline(never)]
+    fn start_rest(&mut self, chain: u32, slot: u32) -> Option<Ending> {
+        let run = mem::take(&mut self.run);
+        let Range { start, end } = mem::take(&mut self.rest);
+        let ending = self.hand_over(chain, slot, &run[start..end], start);
+        self.run = run;
+        ending
+    }
+
+    /// Hands the member in `slot` to the backend, with those prepared behind it. `place` is where they begin in the list
+    /// of the run.
+    #[inline]
+    fn hand_over(&mut self, chain: u32, slot: u32, run: &[Step], place: usize) -> Option<Ending> {
+        match self.backend.start(run) {
+            Started::Taken { count, way } => {
+                let (taken, rest) = run.split_at(count.clamp(1, run.len()));
+                if let Operation::Close { file } = taken[0].operation {
+                    self.descriptors.kill(file);
                 }
-                Started::Finished { outcome, way } => {
-                    if self.trace.is_on() {
-                        self.record_starts(&run[..1], way);
+                // Somebody waits behind the last member of the run.
+                let last = &mut self.packets[taken[taken.len() - 1].token.slot];
+                if last.next != NONE && !last.eager {
+                    last.eager = true;
+                    self.eager += 1;
+                }
+                self.unsubmitted = true;
+                if self.trace.is_on() {
+                    self.record_starts(taken, way);
+                }
+                self.put_back(rest);
+                None
+            }
+            Started::Finished { outcome, way } => {
+                if self.trace.is_on() {
+                    self.record_starts(&run[..1], way);
+                }
+                self.started -= 1;
+                self.eager -= self.packets[slot].eager as u32;
+                let ending = match self.settle(slot, outcome) {
+                    Outcome::Done { error, result, extra } => Ending { error, result, extra, skipped: false },
+                    Outcome::NotRun => Ending::of(Errno::EIO),
+                };
+                if run.len() > 1 {
+                    if ending.error.is_ok() {
+                        // All that was foreseen for the next one has come true, so it need not be prepared again.
+                        self.rest = place + 1..place + run.len();
+                    } else {
+                        self.put_back(&run[1..]);
                     }
-                    self.started -= 1;
-                    self.eager -= self.packets[*slot].eager as u32;
-                    let ending = match self.settle(*slot, outcome) {
-                        Outcome::Done { error, result, extra } => {
-                            Ending { error, result, extra, skipped: false }
-                        }
-                        Outcome::NotRun => Ending::of(Errno::EIO),
-                    };
-                    let rest = &run[1..];
-                    let Some(next) = rest.first().filter(|_| ending.error.is_ok()) else {
-                        self.put_back(rest);
-                        return Some(ending);
-                    };
-                    // All that was foreseen for the next one has come true, so it need not be prepared again.
-                    self.conclude(chain, *slot, ending);
-                    (*slot, run) = (next.token.slot, rest);
                 }
-                Started::Busy => {
-                    self.put_back(run);
-                    self.packets[*slot].stage = Stage::Stalled;
-                    self.stalled.push_back(chain);
-                    return None;
-                }
+                Some(ending)
+            }
+            Started::Busy => {
+                self.put_back(run);
+                self.packets[slot].stage = Stage::Stalled;
+                self.stalled.push_back(chain);
+                None
             }
         }
     }

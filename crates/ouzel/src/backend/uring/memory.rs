@@ -73,6 +73,20 @@ pub(super) fn borrow(number: RawFd) -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(number) }
 }
 
+/// A path as a C string, for a call that only hands its address to the kernel, as an entry would. EINVAL if the
+/// submitter has changed its end.
+#[inline]
+pub(super) fn path_at(path: &Path) -> Result<&CStr, Errno> {
+    // SAFETY: the submitter promised `length` readable bytes, used by nobody else in a conflicting way, until the
+    // report.
+    let bytes = unsafe { slice::from_raw_parts(path.pointer, path.length) };
+    match bytes.last() {
+        // SAFETY: the engine has looked: the last byte and no other is NUL; and the submitter leaves them alone.
+        Some(0) => Ok(unsafe { CStr::from_bytes_with_nul_unchecked(bytes) }),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
 /// A path as a C string. The engine has checked it, but the submitter could have changed it since: then EINVAL.
 pub(super) fn path(path: &Path) -> Result<&CStr, Errno> {
     // SAFETY: the submitter promised `length` readable bytes until the report.

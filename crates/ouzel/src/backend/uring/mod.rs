@@ -40,8 +40,8 @@ use self::helpers::Helpers;
 use self::lengths::Lengths;
 use self::lower::Route;
 use self::packets::{CANCEL, CANCEL_POLL, Effect, OWN, POLL, Packets, SLOTS, Standing};
-use self::planner::{Planner, reason};
 pub use self::planner::Costs;
+use self::planner::{Planner, reason};
 pub use self::setup::{Features, Missing, Policy, UringError, UringOptions};
 use self::table::{Kind, NONE, Table};
 use super::HostBackend;
@@ -60,6 +60,10 @@ pub struct Uring {
     ring: ManuallyDrop<Ring>,
     features: Features,
     planner: Planner,
+    /// The word of the token behind what was done by a call last: it goes on by calls if it comes as the rest of that run.
+    called_behind: u64,
+    /// Why that was a call.
+    called_why: &'static str,
     table: Table,
     packets: Packets,
     lengths: Lengths,
@@ -103,6 +107,8 @@ impl Uring {
             ring: ManuallyDrop::new(ring),
             features,
             planner: Planner::new(options.policy, options.costs),
+            called_behind: u64::MAX,
+            called_why: "",
             table: Table::new(options.descriptors),
             packets: Packets::default(),
             lengths: Lengths::default(),

@@ -69,6 +69,8 @@ pub(super) enum Plan {
 pub(super) struct Planner {
     policy: Policy,
     costs: Costs,
+    /// Calls come into question.
+    possible: bool,
     /// The costs are the user's, or this machine's own.
     settled: bool,
     /// How many chains move on together.
@@ -86,6 +88,7 @@ impl Planner {
             policy,
             costs: known.unwrap_or_default(),
             settled: known.is_some() || policy != Policy::Auto,
+            possible: policy != Policy::Links,
             together: 1,
             decisions: 0,
             blind: 0,
@@ -100,10 +103,16 @@ impl Planner {
         self.costs
     }
 
+    /// Opening by a call that refuses to wait is not to be had: everything goes through the ring.
+    #[cold]
+    pub(super) fn give_calls_up(&mut self) {
+        self.possible = false;
+    }
+
     /// Whether plain calls come into question at all.
     #[inline]
     pub(super) fn may_call(&self) -> bool {
-        self.policy != Policy::Links
+        self.possible
     }
 
     /// So many chains are about to move on.

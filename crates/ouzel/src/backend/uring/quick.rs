@@ -52,17 +52,27 @@ impl Uring {
     #[inline]
     pub(super) fn try_call(&mut self, steps: &[Step]) -> Result<Started, &'static str> {
         let first = &steps[0];
-        if let Operation::Stat { .. } = first.operation {
-            return self.try_stat(first);
+        // The rest of a run that was begun by calls goes on by calls.
+        if self.called_behind == first.token.to_word() {
+            return self.call_first(steps, self.called_why);
         }
-        if !steps.iter().all(|step| self.might_be_called(&step.operation)) {
-            return Err(reason::ONLY);
+        match first.operation {
+            Operation::Open { .. } | Operation::Read { .. } | Operation::Close { .. } => {}
+            Operation::Stat { .. } => return self.try_stat(first),
+            _ => return Err(reason::ONLY),
         }
-        let plan = self.planner.choose(steps.len(), self.ring.sq_pending() > 0, self.in_flight > 0);
-        let why = match plan {
-            Plan::Calls(why) => why,
-            Plan::Ring(why) => return Err(why),
-        };
+        match self.planner.choose(steps.len(), self.ring.sq_pending() > 0, self.in_flight > 0) {
+            Plan::Calls(why) if steps.iter().all(|step| self.might_be_called(&step.operation)) => {
+                self.call_first(steps, why)
+            }
+            Plan::Calls(_) => Err(reason::ONLY),
+            Plan::Ring(why) => Err(why),
+        }
+    }
+
+    #[inline]
+    fn call_first(&mut self, steps: &[Step], why: &'static str) -> Result<Started, &'static str> {
+        let first = &steps[0];
         let tried = match first.operation {
             Operation::Open { directory, path, flags, into, .. } => {
                 self.quick_open(directory, path, flags, into)
@@ -73,6 +83,9 @@ impl Uring {
         };
         match tried {
             Tried::Over(outcome) => {
+                if let Some(next) = steps.get(1) {
+                    (self.called_behind, self.called_why) = (next.token.to_word(), why);
+                }
                 Ok(Started::Finished { outcome, way: Way { place: Place::Call, reason: why } })
             }
             Tried::Refused => Err(reason::REFUSED),
@@ -124,7 +137,7 @@ impl Uring {
                 Err(_) => return Tried::Refused,
             },
         };
-        let Ok(name) = memory::path(&path) else { return Tried::Refused };
+        let Ok(name) = memory::path_at(&path) else { return Tried::Refused };
         let mut bits = OFlags::from_bits_retain(open_bits(flags)) | OFlags::CLOEXEC;
         if flags.contains(OpenFlags::PATH) {
             // openat2 refuses what goes without saying.
@@ -135,11 +148,13 @@ impl Uring {
             Ok(descriptor) => {
                 let names = flags.intersects(OpenFlags::DIRECTORY.union(OpenFlags::PATH));
                 let kind = if names { Kind::File } else { Kind::Unknown };
-                self.table.put_opened(into, NONE, Some(descriptor), kind);
-                if let Some(record) = self.table.get_mut(into) {
-                    record.habit = Habit::New;
-                }
+                self.table.put_called(into, descriptor, kind);
                 Tried::success(0)
+            }
+            Err(io::Errno::NOSYS | io::Errno::INVAL) => {
+                // This kernel, or whoever filters its calls, does not know how to look into the cache only.
+                self.planner.give_calls_up();
+                Tried::Refused
             }
             // What the cache knows for certain. Anything else, a table of descriptors that is full for one, the ring may
             // see otherwise.
@@ -198,9 +213,7 @@ impl Uring {
     ) -> io::Result<usize> {
         let flags = if habit == Habit::Memory { ReadWriteFlags::empty() } else { ReadWriteFlags::NOWAIT };
         self.count_call();
-        memory::with_rooms(buffers, |rooms| {
-            rustix::io::preadv2(memory::borrow(number), rooms, offset, flags)
-        })
+        memory::with_rooms(buffers, |rooms| rustix::io::preadv2(memory::borrow(number), rooms, offset, flags))
     }
 
     /// A read that refused to wait stopped where a block may begin: at the end, or at what has to be fetched.
@@ -355,7 +368,7 @@ impl Uring {
             let prompt = matches!(known, Some(Habit::Prompt | Habit::Memory));
             return self.stat_of(from, prompt, record);
         };
-        let Ok(name) = memory::path(&path) else { return Tried::Refused };
+        let Ok(name) = memory::path_at(&path) else { return Tried::Refused };
         let mut bits = OFlags::PATH | OFlags::CLOEXEC;
         bits.set(OFlags::NOFOLLOW, flags.contains(StatFlags::NOFOLLOW));
         self.count_call();

@@ -82,13 +82,15 @@ impl Uring {
         // The run was made when its first step was still to open the file; if a plain call has done that since, there is
         // a number, and the close of a number goes alone.
         let goes_alone = |step: &Step| match step.operation {
-            Operation::Close { file } => self
-                .table
-                .get(file)
-                .is_some_and(|record| record.slot == NONE && record.descriptor.is_some()),
+            Operation::Close { file } => {
+                self.table.get(file).is_some_and(|record| record.slot == NONE && record.descriptor.is_some())
+            }
             _ => false,
         };
         let most = steps.len().min(self.ring.sq_entries() as usize);
+        if self.called_behind != steps[0].token.to_word() {
+            return most;
+        }
         (1..most).find(|place| goes_alone(&steps[*place])).unwrap_or(most)
     }
 

@@ -120,6 +120,15 @@ impl Table {
         }
     }
 
+    /// Puts an object in that a plain OPEN for reading made.
+    #[inline]
+    pub(super) fn put_called(&mut self, index: u32, descriptor: OwnedFd, kind: Kind) {
+        if let Some(record) = self.get_mut(index) {
+            let descriptor = Some(descriptor);
+            *record = Record { descriptor, kind, habit: Habit::New, opened: true, ..EMPTY };
+        }
+    }
+
     /// Forgets a slot that was never filled.
     #[inline]
     pub(super) fn clear(&mut self, index: u32) {
