@@ -44,6 +44,7 @@ mod stat;
 mod statfs;
 
 pub use address::SocketAddress;
+pub use backend::uring::{Costs, Policy};
 pub use bell::Bell;
 pub use buffer::Buffer;
 pub use builder::RingBuilder;

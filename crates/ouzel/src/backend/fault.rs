@@ -237,6 +237,10 @@ impl<B: Backend> Backend for Fault<B> {
         if self.runs { self.inner.longest_run() } else { 1 }
     }
 
+    fn expect(&mut self, chains: u32) {
+        self.inner.expect(chains);
+    }
+
     fn follows(&self, previous: &Operation, edge: Edge, next: &Operation) -> bool {
         self.runs && self.inner.follows(previous, edge, next)
     }

@@ -567,7 +567,7 @@ pub(super) fn text(path: Path) -> *const c_char {
 ///
 /// With O_NONBLOCK the open of a FIFO never waits for a peer. It does not make the object non-blocking for its user:
 /// where a file can be polled, the kernel's ring waits for it whatever this flag says.
-fn open_bits(flags: OpenFlags) -> u32 {
+pub(super) fn open_bits(flags: OpenFlags) -> u32 {
     let mut bits = OFlags::NOCTTY;
     bits |= match (flags.contains(OpenFlags::READ), flags.contains(OpenFlags::WRITE)) {
         (true, true) => OFlags::RDWR,

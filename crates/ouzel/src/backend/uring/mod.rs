@@ -19,6 +19,8 @@ mod memory;
 mod metadata;
 mod objects;
 mod packets;
+mod planner;
+mod quick;
 mod reports;
 mod setup;
 mod starting;
@@ -43,6 +45,8 @@ use self::hows::Hows;
 use self::lengths::Lengths;
 use self::lower::Route;
 use self::packets::{CANCEL, CANCEL_POLL, Effect, OWN, POLL, Packets, SLOTS, Standing};
+pub use self::planner::Costs;
+use self::planner::{Planner, reason};
 pub use self::setup::{Features, Missing, Policy, UringError, UringOptions};
 use self::table::{Kind, NONE, Table};
 use self::trials::Trial;
@@ -54,7 +58,6 @@ const LONGEST_RUN: usize = 32;
 /// Handles below are slots or numbers of connections.
 const FIRST_HANDLE: u64 = 1 << 32;
 
-const IN_KERNEL: Way = Way { place: Place::Kernel, reason: "" };
 const ON_THE_SPOT: Way = Way { place: Place::Call, reason: "refused before it was handed to the kernel" };
 
 /// How often entering is tried again when the kernel wants memory.
@@ -65,7 +68,11 @@ const TRIES: u32 = 1000;
 pub struct Uring {
     ring: ManuallyDrop<Ring>,
     features: Features,
-    policy: Policy,
+    planner: Planner,
+    /// The word of the token behind what was done by a call last: it goes on by calls if it comes as the rest of that run.
+    called_behind: u64,
+    /// Why that was a call.
+    called_why: &'static str,
     table: Table,
     packets: Packets,
     lengths: Lengths,
@@ -115,7 +122,9 @@ impl Uring {
         Ok(Uring {
             ring: ManuallyDrop::new(ring),
             features,
-            policy: options.policy,
+            planner: Planner::new(options.policy, options.costs),
+            called_behind: u64::MAX,
+            called_why: "",
             table: Table::new(options.descriptors),
             packets: Packets::default(),
             lengths: Lengths::default(),
@@ -143,7 +152,12 @@ impl Uring {
 
     /// How chains are mapped onto the kernel.
     pub fn policy(&self) -> Policy {
-        self.policy
+        self.planner.policy()
+    }
+
+    /// What it reckons with when it chooses between plain calls and the ring.
+    pub fn costs(&self) -> Costs {
+        self.planner.costs()
     }
 
     /// Operations started and not reported for the last time. The kernel may still use their memory.
@@ -169,6 +183,7 @@ impl Uring {
         if self.thread.is_some_and(|thread| thread != thread_number()) {
             return Err(EnterError::WrongThread);
         }
+        self.planner.entered();
         self.ring.submit_and_wait(want, timeout).map(|_| ())
     }
 
@@ -273,6 +288,10 @@ impl Backend for Uring {
         LONGEST_RUN
     }
 
+    fn expect(&mut self, chains: u32) {
+        self.planner.expect(chains);
+    }
+
     #[inline]
     fn follows(&self, previous: &Operation, edge: Edge, next: &Operation) -> bool {
         lower::follows(&self.table, &self.features, previous, edge, next)
@@ -288,7 +307,14 @@ impl Backend for Uring {
         {
             return started;
         }
-        self.start_run(steps)
+        let mut why = reason::LINKS;
+        if self.planner.may_call() {
+            match self.try_call(steps) {
+                Ok(started) => return started,
+                Err(reason) => why = reason,
+            }
+        }
+        self.start_run(steps, why)
     }
 
     fn cancel(&mut self, token: Token) {

@@ -76,6 +76,8 @@ pub(super) enum Effect {
     },
     /// Nothing, and the completion is no end: the operation is tried again by a plain call.
     Tries,
+    /// So many bytes had been read before.
+    Adds(u32),
     /// Each completion is one result of many.
     Many,
     /// Each completion is one connection of many.

@@ -65,7 +65,8 @@ impl Uring {
         }
         let extra = self.read_opened(token, effect, completion.res);
         self.finish(token.slot);
-        let outcome = Outcome::Done { error: Errno::OK, result: completion.res as u64, extra };
+        let before = if let Effect::Adds(before) = effect { u64::from(before) } else { 0 };
+        let outcome = Outcome::Done { error: Errno::OK, result: before + completion.res as u64, extra };
         Some(Report { token, outcome, more: false })
     }
 
@@ -157,11 +158,15 @@ impl Uring {
 
     /// The report of an operation that failed.
     pub(super) fn fail(&mut self, token: Token, error: Errno) -> Report {
+        let mut outcome = Outcome::failure(error);
         if let Some(effect) = self.packets.of(token).map(|packet| packet.lowered.effect) {
             self.undo(effect, error);
+            if let Effect::Adds(before) = effect {
+                outcome = Outcome::success(u64::from(before));
+            }
         }
         self.finish(token.slot);
-        Report { token, outcome: Outcome::failure(error), more: false }
+        Report { token, outcome, more: false }
     }
 
     #[cold]
@@ -217,7 +222,7 @@ impl Uring {
             }
             // Whatever a close says, the number is free.
             Effect::Closes(index) => self.table.closed(index),
-            Effect::Nothing | Effect::Tries | Effect::Many | Effect::Connections => {}
+            Effect::Nothing | Effect::Tries | Effect::Adds(_) | Effect::Many | Effect::Connections => {}
         }
     }
 }

@@ -14,7 +14,7 @@ use super::lower::Lowering;
 use super::packets::{BELL, END, Effect, Lowered, POLL, Standing};
 use super::table::{Kind, NONE};
 use super::trials::is_tried;
-use super::{IN_KERNEL, ON_THE_SPOT, Uring, calls, memory};
+use super::{ON_THE_SPOT, Uring, calls, memory};
 
 /// `POLLIN`.
 const POLL_IN: u32 = 1;
@@ -23,8 +23,8 @@ const POLL_OUT: u32 = 4;
 
 impl Uring {
     /// Starts a run on the ring.
-    pub(super) fn start_run(&mut self, steps: &[Step]) -> Started {
-        let count = steps.len().min(self.ring.sq_entries() as usize);
+    pub(super) fn start_run(&mut self, steps: &[Step], reason: &'static str) -> Started {
+        let count = self.goes_together(steps);
         let first = &steps[0];
         if let Operation::Close { file } = first.operation
             && self.table.is_held_open(file)
@@ -74,7 +74,25 @@ impl Uring {
         if at_once {
             self.push_cancel(first.token.to_word());
         }
-        Started::Taken { count: taken, way: IN_KERNEL }
+        Started::Taken { count: taken, way: Way { place: Place::Kernel, reason } }
+    }
+
+    /// How many of the steps of a run can be linked now.
+    #[inline]
+    fn goes_together(&self, steps: &[Step]) -> usize {
+        // The run was made when its first step was still to open the file; if a plain call has done that since, there is
+        // a number, and the close of a number goes alone.
+        let goes_alone = |step: &Step| match step.operation {
+            Operation::Close { file } => {
+                self.table.get(file).is_some_and(|record| record.slot == NONE && record.descriptor.is_some())
+            }
+            _ => false,
+        };
+        let most = steps.len().min(self.ring.sq_entries() as usize);
+        if self.called_behind != steps[0].token.to_word() {
+            return most;
+        }
+        (1..most).find(|place| goes_alone(&steps[*place])).unwrap_or(most)
     }
 
     /// Pushes a step, for which there is room, with a link to the one in `next`, and remembers it.
@@ -281,6 +299,9 @@ impl Uring {
         self.push(&entry);
         self.table.pin_all(lowered.pins);
         if let Some(packet) = self.packets.at(slot) {
+            if let Effect::Adds(_) = packet.lowered.effect {
+                lowered.effect = packet.lowered.effect;
+            }
             packet.lowered = lowered;
             if events != 0 {
                 packet.standing.insert(Standing::POLLED);
