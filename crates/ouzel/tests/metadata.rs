@@ -10,8 +10,8 @@ use ouzel::abi::modifiers::{
     AccessFlags, AccessOptions, AtFlags, NodeKind, OpenFlags, StatFlags, XattrFlags,
 };
 use ouzel::{
-    BackendKind, Buffer, BuildError, Chain, Directory, Error, OpenOptions, OperationError, Ring, SetTime,
-    Times,
+    BackendKind, Buffer, BuildError, Chain, Directory, Error, Offset, OpenOptions, OperationError, Ring,
+    SetTime, Times,
 };
 
 const WORKING: Directory = Directory::Working;
@@ -158,6 +158,21 @@ fn attributes_come_and_go() {
         let mut done = ring.run(chain).unwrap();
         assert_eq!(done.get(length).unwrap(), 10);
         assert_eq!(&*done.take(set).unwrap(), b"0123456789");
+        // A length that says how much would be needed is no length of what is there.
+        let mut chain = Chain::new();
+        let file = chain.open(&path, OpenOptions::write());
+        let length = chain.getxattr(WORKING, &path, "user.c", Buffer::with_capacity(0), none);
+        chain.write(file, length, Offset::START);
+        assert!(matches!(chain.check(), Err(BuildError::NoData { .. })));
+        let mut chain = Chain::new();
+        let file = chain.open(&path, OpenOptions::read_write());
+        let value = chain.getxattr(WORKING, &path, "user.c", Buffer::with_capacity(64), none);
+        chain.write(file, value, Offset::START);
+        let back = chain.read(file, Buffer::with_capacity(64), Offset::START);
+        chain.finally().close(file);
+        let mut done = ring.run(chain).unwrap();
+        done.check().unwrap();
+        assert_eq!(&*done.take(back).unwrap(), b"0123456789");
         let long = "n".repeat(256);
         assert_eq!(errno_of(ring.getxattr(WORKING, &path, &long, room(), none)), Errno::ERANGE);
         let large = vec![0; 65_537];
