@@ -10,7 +10,7 @@ use std::time::Duration;
 use libtest_mimic::{Completion, Failed, Trial};
 use ouzel::abi::modifiers::{RemoveFlags, StatFlags};
 use ouzel::abi::{Descriptor, Errno, Verb};
-use ouzel::backend::fault::{Fault, Injection};
+use ouzel::backend::fault::{Decide, Fault, FaultOptions, Injection};
 use ouzel::compounds::{self, Answer, AppendLog, FileKind, ServeOptions, Until, WriteMode};
 use ouzel::engine::Operation;
 use ouzel::{
@@ -28,6 +28,8 @@ struct Plan {
     /// The one that is hit, and what becomes of it.
     at: u64,
     injection: Injection,
+    /// Instead of that one: any of them, as this decides.
+    storm: Option<Decide>,
     /// Every COPY ends with this.
     no_copy: Option<Errno>,
     hit: bool,
@@ -59,6 +61,9 @@ impl Scene {
             }
             if !plan.armed {
                 return Injection::default();
+            }
+            if let Some(storm) = &mut plan.storm {
+                return storm(step);
             }
             plan.count += 1;
             if plan.count != plan.at + 1 {
@@ -427,7 +432,7 @@ fn system_calls_are_no_more_than_documented(scene: &mut Scene) {
     let mut ring = scene.stage.builder().build().unwrap();
     let (path, copy, log) = (scene.name("file"), scene.name("copy"), scene.name("log"));
     let mut log = AppendLog::open(&mut ring, log).unwrap();
-    let mut step = |ring: &mut Ring, what: &str, most: [u64; 2], run: &mut dyn FnMut(&mut Ring)| {
+    let step = |ring: &mut Ring, what: &str, most: [u64; 2], run: &mut dyn FnMut(&mut Ring)| {
         let before = ring.counters();
         run(ring);
         let calls = ring.counters().since(before).crossings();
@@ -474,7 +479,7 @@ fn received(scene: &mut Scene, ticket: Ticket) -> Vec<u8> {
 }
 
 fn bounded() -> ServeOptions {
-    let bound = Some(Duration::from_millis(50));
+    let bound = Some(Duration::from_millis(30));
     ServeOptions { accept_within: bound, peer_within: bound, ..ServeOptions::default() }
 }
 
@@ -700,14 +705,30 @@ fn act_read_files(scene: &mut Scene) -> Result<(), Error> {
 
 fn act_write_kept(scene: &mut Scene) -> Result<(), Error> {
     let path = scene.name("file");
-    compounds::write_file_durably(&mut scene.ring, path, pattern(3_000), WriteMode::Kept)
+    let written = compounds::write_file_durably(&mut scene.ring, path, pattern(3_000), WriteMode::Kept);
+    new_or_why(scene, written)
 }
 
 fn act_write_given(scene: &mut Scene) -> Result<(), Error> {
     // Where it can be, one that the umask cuts.
     let mode = if scene.stage.is_sim() { 0o604 } else { 0o606 };
     let path = scene.name("file");
-    compounds::write_file_durably(&mut scene.ring, path, pattern(3_000), WriteMode::Given(mode))
+    let written =
+        compounds::write_file_durably(&mut scene.ring, path, pattern(3_000), WriteMode::Given(mode));
+    new_or_why(scene, written)
+}
+
+/// The new file after `Ok`, the old one after an error of anything but a SYNC.
+fn new_or_why(scene: &mut Scene, written: Result<(), Error>) -> Result<(), Error> {
+    let armed = std::mem::take(&mut scene.plan.lock().unwrap().armed);
+    let content = scene.content("file");
+    scene.plan.lock().unwrap().armed = armed;
+    match &written {
+        Ok(()) => assert!(content == pattern(3_000), "{} bytes", content.len()),
+        Err(Error::Operation(error)) if error.verb == Verb::Sync => {}
+        Err(error) => assert!(content == pattern(1_000), "{error}: {} bytes", content.len()),
+    }
+    written
 }
 
 fn old_or_new(scene: &mut Scene) {
@@ -800,7 +821,6 @@ fn sweep(stage: &Stage, faulted: &Faulted) {
         Injection::error(Errno::EIO),
         Injection::error(Errno::EEXIST),
         Injection::shorten(1),
-        Injection::shorten(7),
         Injection::hold(3),
     ];
     for injection in injections {
@@ -835,6 +855,37 @@ fn sweep(stage: &Stage, faulted: &Faulted) {
         assert!(hits > 2, "{hits} operations");
     }
 }
+
+/// Hits operations of a compound at random, also those that clean up: whatever comes of it, nothing stays open.
+fn storm(stage: &Stage, faulted: &Faulted) {
+    let mut failed = 0;
+    for seed in 0..STORMS {
+        let mut scene = Scene::with(stage, false, |builder| builder);
+        (faulted.prepare)(&mut scene);
+        let before = scene.open_now();
+        let options = FaultOptions {
+            errors: 60,
+            short_transfers: 200,
+            reorder: 100,
+            late: 100,
+            cancel_races: 100,
+            ..FaultOptions::new(seed)
+        };
+        *scene.plan.lock().unwrap() =
+            Plan { armed: true, storm: Some(options.into_decide()), ..Plan::default() };
+        let result = (faulted.act)(&mut scene);
+        scene.disarm();
+        scene.plan.lock().unwrap().no_copy = None;
+        failed += u32::from(result.is_err());
+        assert_eq!(scene.open_now(), before, "descriptors, seed {seed}: {result:?}");
+        assert_eq!(scene.ring.in_flight(), 0, "chains, seed {seed}: {result:?}");
+        (faulted.after)(&mut scene);
+    }
+    assert!(failed > 0, "nothing was hit");
+}
+
+/// Seeds of random faults.
+const STORMS: u64 = 15;
 
 // ---------------------------------------------------------------- all of them
 
@@ -890,8 +941,11 @@ fn main() -> ExitCode {
             add(format!("{name}/{title}"), Box::new(move || program(&mut Scene::new(&stage))));
         }
         for (title, faulted) in FAULTED {
-            let stage = stage.clone();
+            let place = &stage;
+            let stage = place.clone();
             add(format!("{name}/faults/{title}"), Box::new(move || sweep(&stage, faulted)));
+            let stage = place.clone();
+            add(format!("{name}/storms/{title}"), Box::new(move || storm(&stage, faulted)));
         }
     }
     libtest_mimic::run(&arguments, trials).exit_code()

@@ -192,12 +192,12 @@ impl Made<'_> {
     ) -> Result<(), Error> {
         let mut chain = Chain::new();
         let renamed = chain.rename(directory, temporary, directory, self.name, RenameFlags::empty());
-        chain.sync(directory, SyncMode::Full);
+        let synced = chain.sync(directory, SyncMode::Full);
         let done = held.run_and_close(chain)?;
-        if done.get(renamed).is_ok() {
-            held.keep_temporary();
-        }
-        self.check(&done)
+        done.get(renamed)?;
+        held.keep_temporary();
+        // What is durable by now no failed close takes back.
+        done.get(synced).map_err(|error| about(error, self.path))
     }
 
     fn check(&self, done: &Done) -> Result<(), Error> {
