@@ -2,7 +2,7 @@
 //!
 //! All servers run all the time and one of them is asked at a time, round by round, every other round in the opposite
 //! order. A server is on the last processor and wrk on the first. Before anything is timed, each server's answer is
-//! compared with the file, byte for byte.
+//! compared with the file, byte for byte. Instructions are not counted: valgrind does not know `openat2`.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -89,8 +89,6 @@ pub struct HttpLine {
 pub struct HttpResult {
     /// Every server that finished, at every number of connections.
     pub lines: Vec<HttpLine>,
-    /// Instructions in user space per request, by server.
-    pub instructions: Vec<(&'static str, Counted)>,
 }
 
 /// Builds, races and counts; `skip` is told of what did not.
@@ -113,7 +111,7 @@ pub fn run(
     }
     let mut servers = Vec::new();
     for (contender, program) in &programs {
-        let started = Served::start(Command::new(program), contender, &root, true);
+        let started = Served::start(program, contender, &root);
         match started.and_then(|server| server.check(&root).map(|()| server)) {
             Ok(server) => servers.push((*contender, server)),
             Err(error) => skip(&format!("http, {}", contender.name), error.to_string()),
@@ -126,13 +124,7 @@ pub fn run(
             line.system_calls = system_calls(server, line.connections, &home.join("work"));
         }
     }
-    drop(servers);
-    let mut instructions = Vec::new();
-    for (contender, program) in programs.iter().filter(|(contender, _)| contender.name != AGAIN) {
-        eprintln!("counting instructions of {}", contender.name);
-        instructions.push((contender.name, count_instructions(program, contender, &root)));
-    }
-    Ok(HttpResult { lines, instructions })
+    Ok(HttpResult { lines })
 }
 
 fn race(
@@ -201,17 +193,12 @@ struct Served {
 }
 
 impl Served {
-    /// Starts `command`, which may be a tool, with what the contender wants. On the last processor if `pinned`.
-    fn start(
-        mut command: Command,
-        contender: &Contender,
-        root: &Path,
-        pinned: bool,
-    ) -> Result<Served, Box<dyn Error>> {
+    /// Starts it on the last processor.
+    fn start(program: &Path, contender: &Contender, root: &Path) -> Result<Served, Box<dyn Error>> {
+        let mut command = Command::new(program);
         command.arg(root).args(contender.variant);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child =
-            if pinned { pinned_to(Processor::Last, || command.spawn())?? } else { command.spawn()? };
+        let mut child = pinned_to(Processor::Last, || command.spawn())??;
         let output = child.stdout.take().ok_or("no standard output")?;
         let (sender, line) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
@@ -256,27 +243,6 @@ impl Served {
         let child = child.map_err(|error| format!("wrk is missing (Debian: wrk): {error}"))?;
         let output = child.wait_with_output().map_err(|error| error.to_string())?;
         driven(&String::from_utf8_lossy(&output.stdout))
-    }
-
-    fn pid(&self) -> Option<Pid> {
-        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
-    }
-
-    /// Tells it to end, and returns what it wrote to standard error.
-    fn stop(mut self) -> Result<String, String> {
-        let errors = self.child.stderr.take();
-        let reader = std::thread::spawn(move || {
-            let mut text = String::new();
-            let _ = errors.map(|mut errors| errors.read_to_string(&mut text));
-            text
-        });
-        if let Some(pid) = self.pid() {
-            kill_process(pid, Signal::TERM).map_err(|error| error.to_string())?;
-        }
-        // Under valgrind a signal waits for the end of a system call that valgrind does not know to wait; this ends it.
-        drop(TcpStream::connect(&self.address));
-        wait(&mut self.child)?;
-        Ok(reader.join().unwrap_or_default())
     }
 }
 
@@ -337,22 +303,6 @@ fn system_calls(server: &Served, connections: u32, work: &Path) -> Counted {
     let text = std::fs::read_to_string(&table).map_err(|error| error.to_string())?;
     let calls = count::total_calls(&text).ok_or("strace printed no total")?;
     Ok(calls / driven?.requests)
-}
-
-/// Instructions in user space per request, with 64 connections: the difference between a short run and a longer one.
-fn count_instructions(program: &Path, contender: &Contender, root: &Path) -> Counted {
-    let counted = |seconds: u32| -> Result<(f64, f64), String> {
-        let server = Served::start(count::callgrind(program), contender, root, false)
-            .map_err(|error| error.to_string())?;
-        server.check(root).map_err(|error| format!("under valgrind: {error} (does it know the calls?)"))?;
-        let driven = server.drive(64, seconds)?;
-        Ok((count::collected(&server.stop()?)?, driven.requests))
-    };
-    let ((few, short), (many, long)) = (counted(1)?, counted(4)?);
-    if long <= short {
-        return Err("the longer run made no more requests".to_owned());
-    }
-    Ok((many - few) / (long - short))
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub fn section(text: &mut String, result: &HttpResult, rounds: u32) -> std::fmt:
         text,
         "| connections | server | requests/s | min..max | Ouzel by this | system calls | instructions |"
     )?;
-    writeln!(text, "|---:|---|---:|---:|---:|---:|---:|")?;
+    writeln!(text, "|---:|---|---:|---:|---:|---:|")?;
     for connections in CONNECTIONS {
         for line in of(result, connections) {
             let low = line.samples.iter().copied().fold(f64::INFINITY, f64::min);
@@ -31,23 +31,15 @@ pub fn section(text: &mut String, result: &HttpResult, rounds: u32) -> std::fmt:
             let ratio = compare(result, line)
                 .map_or("n/a".to_owned(), |(middle, low, high)| format!("{middle:.3} ({low:.3}..{high:.3})"));
             let calls = line.system_calls.as_ref().map_or(String::new(), |calls| format!("{calls:.2}"));
-            let counted =
-                result.instructions.iter().find(|(name, _)| *name == line.name && connections == 64);
-            let counted = counted.and_then(|(_, count)| count.as_ref().ok());
-            let instructions = counted.map_or(String::new(), |count| format!("{count:.0}"));
             writeln!(
                 text,
-                "| {connections} | {} | {:.0} | {low:.0}..{high:.0} | {ratio} | {calls} | {instructions} |",
+                "| {connections} | {} | {:.0} | {low:.0}..{high:.0} | {ratio} | {calls} |",
                 line.name,
                 median(line.samples.clone()),
             )?;
         }
     }
-    writeln!(
-        text,
-        "\nSystem calls (under strace, which slows everyone down) and instructions (in user space, counted with 64 connections) \
-         are per request."
-    )?;
+    writeln!(text, "\nSystem calls are per request, counted under strace, which slows everyone down.")?;
     for connections in CONNECTIONS {
         verdict(text, result, connections)?;
     }
@@ -55,11 +47,6 @@ pub fn section(text: &mut String, result: &HttpResult, rounds: u32) -> std::fmt:
     for contender in CONTENDERS.iter().filter(|known| result.lines.iter().any(|line| line.name == known.name))
     {
         writeln!(text, "- {}: {}", contender.name, contender.what)?;
-    }
-    for (name, count) in &result.instructions {
-        if let Err(reason) = count {
-            writeln!(text, "\nInstructions of {name} were not counted: {reason}.")?;
-        }
     }
     for line in result.lines.iter().filter(|line| line.name != AGAIN) {
         if let Err(reason) = &line.system_calls {
