@@ -5,6 +5,8 @@ use std::fmt::Write;
 use crate::Options;
 use crate::count::Counted;
 use crate::entrants::DEPTHS;
+use crate::http::HttpResult;
+use crate::http_report;
 use crate::nops::Nop;
 use crate::race::Line;
 use crate::raw_report;
@@ -28,6 +30,8 @@ pub struct Results {
     pub nops: Vec<Nop>,
     /// The races of the libraries that drive a ring.
     pub raw: Vec<RawResult>,
+    /// The race of HTTP servers.
+    pub http: Option<HttpResult>,
     /// What did not run, and why.
     pub skipped: Vec<(String, String)>,
 }
@@ -44,6 +48,7 @@ impl Results {
             race: Vec::new(),
             nops: Vec::new(),
             raw: Vec::new(),
+            http: None,
             skipped: Vec::new(),
         }
     }
@@ -100,6 +105,9 @@ fn write_to(text: &mut String, results: &Results) -> std::fmt::Result {
         results.file_system
     );
     raw_report::section(text, &results.raw, "raw-read", &reads)?;
+    if let Some(http) = &results.http {
+        http_report::section(text, http, results.rounds)?;
+    }
     if !results.skipped.is_empty() {
         writeln!(text, "\n## Not run\n")?;
         for (name, reason) in &results.skipped {
