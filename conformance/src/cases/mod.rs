@@ -18,6 +18,7 @@ mod options;
 mod pipes;
 mod polling;
 mod processes;
+mod programs;
 mod regions;
 mod registers;
 pub(crate) mod sockets;
@@ -52,6 +53,7 @@ pub fn all() -> Vec<Case> {
         pipes::CASES,
         polling::CASES,
         processes::CASES,
+        programs::CASES,
         regions::CASES,
         registers::CASES,
         sockets::CASES,
