@@ -7,6 +7,7 @@ mod common;
 mod copying;
 mod exchange;
 mod flags;
+mod futexes;
 mod listing;
 mod locking;
 mod messages;
@@ -39,6 +40,7 @@ pub fn all() -> Vec<Case> {
         copying::CASES,
         exchange::CASES,
         flags::CASES,
+        futexes::CASES,
         listing::CASES,
         locking::CASES,
         messages::CASES,

@@ -4,9 +4,9 @@
 //! refuse the same input with the same error. Nothing is started and nothing reserved.
 
 use ouzel_ring::modifiers::{
-    AllocateFlags, CURRENT_POSITION, LinkFlags, LockMode, MAX_ADDRESS, MAX_OPTION, MAX_PIECES, MAX_TRANSFER,
-    MESSAGE_RECORD, MessageFlags, OpenFlags, PollEvents, RemoveFlags, RenameFlags, STAT_RECORD, ShutdownHow,
-    StatFlags, SyncMode, TransferFlags, Whence,
+    AllocateFlags, CURRENT_POSITION, FutexFlags, LinkFlags, LockMode, MAX_ADDRESS, MAX_OPTION, MAX_PIECES,
+    MAX_TRANSFER, MESSAGE_RECORD, MessageFlags, OpenFlags, PollEvents, RemoveFlags, RenameFlags, STAT_RECORD,
+    ShutdownHow, StatFlags, SyncMode, TransferFlags, Whence,
 };
 use ouzel_ring::{EntryFlags, Errno, Verb};
 
@@ -37,7 +37,8 @@ pub(crate) const fn payload_arguments(verb: Verb) -> u8 {
         | Verb::Sockname
         | Verb::Peername
         | Verb::SendMsg
-        | Verb::RecvMsg => 0b00010,
+        | Verb::RecvMsg
+        | Verb::Futex => 0b00010,
         Verb::Stat => 0b01010,
         _ => 0,
     }
@@ -330,6 +331,20 @@ pub(crate) fn decode(
                 return Err(Errno::EINVAL);
             }
             Operation::Wake { bell: context.file(subject)?, amount: magnitude }
+        }
+        Verb::Futex => {
+            let flags = FutexFlags::from_bits(modifier).ok_or(Errno::EINVAL)?;
+            let shared = flags.contains(FutexFlags::SHARED);
+            let word = regions.span(payload, size_of::<u32>() as u64)?;
+            if !(word.pointer as usize).is_multiple_of(size_of::<u32>()) {
+                return Err(Errno::EINVAL);
+            }
+            if flags.contains(FutexFlags::WAKE) {
+                Operation::FutexWake { word, count: magnitude.min(i32::MAX as u64) as u32, shared }
+            } else {
+                let expected = u32::try_from(auxiliary).map_err(|_| Errno::EINVAL)?;
+                Operation::FutexWait { word, expected, shared }
+            }
         }
         // The engine's own verbs never come here.
         _ => return Err(Errno::ENOSYS),

@@ -14,6 +14,7 @@ mod text;
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub(crate) use layout::Layout;
 pub(crate) use step::{Marks, Memory, Need, Shape, Step};
 pub(crate) use text::Text;
 
-use crate::{Buffer, BuildError};
+use crate::{Buffer, BuildError, FutexWord};
 
 /// What a register holds, at compile time: a descriptor.
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +113,8 @@ pub(crate) struct Body {
     pub(crate) steps: Vec<Step>,
     pub(crate) text: Text,
     pub(crate) buffers: Vec<Option<Buffer>>,
+    /// The words that steps wait on or wake.
+    pub(crate) words: Vec<Arc<FutexWord>>,
     /// What happened to its steps, if the ring was tracing: the number of the step and the event.
     pub(crate) events: Vec<(u16, Event)>,
     pub(crate) error: Option<BuildError>,
@@ -137,6 +140,7 @@ impl Chain {
             steps: Vec::new(),
             text: Text::default(),
             buffers: Vec::new(),
+            words: Vec::new(),
             events: Vec::new(),
             error: None,
             failed: false,
@@ -272,6 +276,7 @@ impl Body {
         self.steps.clear();
         self.text.clear();
         self.buffers.clear();
+        self.words.clear();
         self.events.clear();
         self.error = None;
         self.failed = false;

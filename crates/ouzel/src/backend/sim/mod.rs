@@ -12,6 +12,7 @@
 mod address;
 mod bells;
 mod files;
+mod futexes;
 mod locks;
 mod message;
 mod messages;
