@@ -3,6 +3,7 @@
 //! The records come out of buffers that the kernel or a peer filled; they are read within their bounds and no
 //! further.
 
+use ouzel::SocketAddress;
 use serde_json::{Value, json};
 
 use crate::inputs::shown_bytes;
@@ -19,6 +20,11 @@ pub fn render(input: Option<&str>, name: &str, kind: Kind, result: u64, buffer: 
             let lines =
                 names.iter().flat_map(|name| [shown_bytes(name).as_bytes(), b"\n"].concat()).collect();
             (names.iter().map(|name| json_bytes(name)).collect(), lines)
+        }
+        (Kind::Address, Some(bytes), _) => {
+            let text = SocketAddress::from_bytes(bytes).to_string();
+            let line = format!("{text}\n").into_bytes();
+            (json!(text), line)
         }
         (Kind::Status, _, Some(record)) => status(input, name, record),
         _ => {

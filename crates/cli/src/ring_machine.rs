@@ -234,10 +234,16 @@ fn shapes(program: &Program) -> Vec<Shape> {
         let operation = &step.operation;
         let keeps_buffer =
             matches!(operation, Operation::Read { .. } | Operation::Recv { .. } | Operation::Readdir { .. });
-        let stat = matches!(operation, Operation::StatPath { .. } | Operation::StatFile { .. });
+        let record = matches!(
+            operation,
+            Operation::StatPath { .. }
+                | Operation::StatFile { .. }
+                | Operation::Sockname { .. }
+                | Operation::Peername { .. }
+        );
         let slots = program.results_of(index).map(|(slot, _)| slot);
         let printed = slots.filter(|slot| program.prints.contains(slot)).collect();
-        Shape { silent: step.silent, has_buffer: keeps_buffer || stat, keeps_buffer, printed }
+        Shape { silent: step.silent, has_buffer: keeps_buffer || record, keeps_buffer, printed }
     };
     program.steps.iter().enumerate().map(shape).collect()
 }
@@ -431,6 +437,24 @@ impl Builder<'_> {
                 let (from, to) = (self.offset(source_offset)?, self.offset(target_offset)?);
                 let length = self.count(length)?;
                 return one(Made::Bytes(chain.copy(source, from, target, to, length)));
+            }
+            Operation::Splice { source, source_offset, target, target_offset, length } => {
+                let (source, target) = (self.file(source)?, self.file(target)?);
+                let (from, to) = (self.offset(source_offset)?, self.offset(target_offset)?);
+                let length = self.count(length)?;
+                return one(Made::Bytes(chain.splice(source, from, target, to, length)));
+            }
+            Operation::Lock { file, mode, length, offset } => {
+                let (offset, length) = (self.count_or(offset, 0)?, self.count_or(length, 0)?);
+                chain.lock(self.file(file)?, offset, length, mode)
+            }
+            Operation::Sockname { socket } => {
+                chain.sockname(self.file(socket)?);
+                return one(Made::Status);
+            }
+            Operation::Peername { socket } => {
+                chain.peername(self.file(socket)?);
+                return one(Made::Status);
             }
             Operation::Pipe => {
                 let (reader, writer) = chain.pipe();

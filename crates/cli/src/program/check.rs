@@ -86,6 +86,8 @@ pub enum Kind {
     Events,
     /// The record that stat filled.
     Status,
+    /// The address of a socket.
+    Address,
     /// A number that get took out of a register.
     Value,
 }
@@ -109,6 +111,7 @@ impl Kind {
             Kind::Position => "a position",
             Kind::Events => "a set of events",
             Kind::Status => "a file's description",
+            Kind::Address => "a socket's address",
             Kind::Value => "a number",
         }
     }
@@ -448,7 +451,11 @@ impl Checker<'_, '_> {
 fn produced(operation: &Operation<Written>) -> Vec<Kind> {
     match operation {
         Operation::Read { .. } | Operation::Recv { .. } => vec![Kind::Data],
-        Operation::Write { .. } | Operation::Send { .. } | Operation::Copy { .. } => vec![Kind::Count],
+        Operation::Write { .. }
+        | Operation::Send { .. }
+        | Operation::Copy { .. }
+        | Operation::Splice { .. } => vec![Kind::Count],
+        Operation::Sockname { .. } | Operation::Peername { .. } => vec![Kind::Address],
         Operation::Poll { .. } => vec![Kind::Events],
         Operation::Open { flags, .. } => vec![Kind::File(*flags)],
         Operation::Seek { .. } => vec![Kind::Position],
@@ -516,7 +523,7 @@ impl Mapper<Written, Checked> for Checker<'_, '_> {
         let (slot, kind) = self.find(name)?;
         let fits = match role {
             ValueRole::Data => matches!(kind, Kind::Data | Kind::Entries),
-            ValueRole::Number => !kind.is_open() && kind != Kind::Status,
+            ValueRole::Number => !kind.is_open() && !matches!(kind, Kind::Status | Kind::Address),
         };
         if fits { Ok(slot) } else { Err(self.wrong_kind(name, kind.describe(), wanted)) }
     }
