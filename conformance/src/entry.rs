@@ -368,3 +368,13 @@ pub fn wait_number(number: u64) -> Entry {
 pub fn wake(bell: u64, amount: u64) -> Entry {
     entry(Verb::Wake, [bell, 0, amount, 0, 0])
 }
+
+/// FUTEX that waits on a private word.
+pub fn futex_wait(word: Memory, expected: u64) -> Entry {
+    entry(Verb::Futex, [0, word.payload, 0, 0, expected])
+}
+
+/// FUTEX that wakes who waits on a private word.
+pub fn futex_wake(word: Memory, count: u64) -> Entry {
+    entry(Verb::Futex, [0, word.payload, count, FutexFlags::WAKE.bits(), 0])
+}

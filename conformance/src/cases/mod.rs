@@ -8,6 +8,7 @@ mod common;
 mod copying;
 mod exchange;
 mod flags;
+mod futexes;
 mod listing;
 mod locking;
 mod messages;
@@ -43,6 +44,7 @@ pub fn all() -> Vec<Case> {
         copying::CASES,
         exchange::CASES,
         flags::CASES,
+        futexes::CASES,
         listing::CASES,
         metadata::CASES,
         locking::CASES,

@@ -3,7 +3,7 @@
 //! The records come out of buffers that the kernel or a peer filled; they are read within their bounds and no
 //! further.
 
-use ouzel::FileSystemStat;
+use ouzel::{FileSystemStat, SocketAddress};
 use serde_json::{Value, json};
 
 use crate::inputs::shown_bytes;
@@ -28,6 +28,11 @@ pub fn render(input: Option<&str>, name: &str, kind: Kind, result: u64, buffer: 
             (names.iter().map(|name| json_bytes(name)).collect(), lines)
         }
         (Kind::FileSystem, _, Some(record)) => file_system(input, name, record),
+        (Kind::Address, Some(bytes), _) => {
+            let text = SocketAddress::from_bytes(bytes).to_string();
+            let line = format!("{text}\n").into_bytes();
+            (json!(text), line)
+        }
         (Kind::Status, _, Some(record)) => status(input, name, record),
         _ => {
             let input = input.map(|input| format!("{input}: ")).unwrap_or_default();

@@ -275,10 +275,12 @@ fn shapes(program: &Program) -> Vec<Shape> {
             matches!(operation, Operation::Read { .. } | Operation::Recv { .. } | Operation::Readdir { .. });
         let fills = matches!(operation, Operation::Metadata(metadata) if metadata.buffer().is_some());
         let keeps_buffer = keeps_buffer || fills;
-        let stat = matches!(
+        let record = matches!(
             operation,
             Operation::StatPath { .. }
                 | Operation::StatFile { .. }
+                | Operation::Sockname { .. }
+                | Operation::Peername { .. }
                 | Operation::Metadata(Metadata::Statfs { .. })
         );
         let slots = program.results_of(index).map(|(slot, _)| slot);
@@ -287,7 +289,7 @@ fn shapes(program: &Program) -> Vec<Shape> {
             Operation::ReadInto { buffer, .. } | Operation::RecvInto { buffer, .. } => Some(*buffer),
             _ => None,
         };
-        Shape { silent: step.silent, has_buffer: keeps_buffer || stat, keeps_buffer, printed, room }
+        Shape { silent: step.silent, has_buffer: keeps_buffer || record, keeps_buffer, printed, room }
     };
     program.steps.iter().enumerate().map(shape).collect()
 }
@@ -493,6 +495,24 @@ impl Builder<'_> {
                 let (from, to) = (self.offset(source_offset)?, self.offset(target_offset)?);
                 let length = self.count(length)?;
                 return one(Made::Bytes(chain.copy(source, from, target, to, length)));
+            }
+            Operation::Splice { source, source_offset, target, target_offset, length } => {
+                let (source, target) = (self.file(source)?, self.file(target)?);
+                let (from, to) = (self.offset(source_offset)?, self.offset(target_offset)?);
+                let length = self.count(length)?;
+                return one(Made::Bytes(chain.splice(source, from, target, to, length)));
+            }
+            Operation::Lock { file, mode, length, offset } => {
+                let (offset, length) = (self.count_or(offset, 0)?, self.count_or(length, 0)?);
+                chain.lock(self.file(file)?, offset, length, mode)
+            }
+            Operation::Sockname { socket } => {
+                chain.sockname(self.file(socket)?);
+                return one(Made::Status);
+            }
+            Operation::Peername { socket } => {
+                chain.peername(self.file(socket)?);
+                return one(Made::Status);
             }
             Operation::Pipe => {
                 let (reader, writer) = chain.pipe();

@@ -4,8 +4,8 @@
 //! refuse the same input with the same error. Nothing is started and nothing reserved.
 
 use ouzel_ring::modifiers::{
-    AccessFlags, AccessOptions, AllocateFlags, AtFlags, CURRENT_POSITION, LinkFlags, LockMode, MAX_ADDRESS,
-    MAX_DEVICE_MAJOR, MAX_DEVICE_MINOR, MAX_OPTION, MAX_PIECES, MAX_TRANSFER, MAX_XATTR_VALUE,
+    AccessFlags, AccessOptions, AllocateFlags, AtFlags, CURRENT_POSITION, FutexFlags, LinkFlags, LockMode,
+    MAX_ADDRESS, MAX_DEVICE_MAJOR, MAX_DEVICE_MINOR, MAX_OPTION, MAX_PIECES, MAX_TRANSFER, MAX_XATTR_VALUE,
     MESSAGE_RECORD, MessageFlags, NodeKind, OWNER_OMIT, OpenFlags, PollEvents, RemoveFlags, RenameFlags,
     STAT_RECORD, STATFS_RECORD, ShutdownHow, StatFlags, SyncMode, TIME_NOW, TIME_OMIT, TIMES_RECORD,
     TransferFlags, Whence, XattrFlags,
@@ -399,6 +399,20 @@ pub(crate) fn decode(
                 return Err(Errno::EINVAL);
             }
             Operation::Wake { bell: context.file(subject)?, amount: magnitude }
+        }
+        Verb::Futex => {
+            let flags = FutexFlags::from_bits(modifier).ok_or(Errno::EINVAL)?;
+            let shared = flags.contains(FutexFlags::SHARED);
+            let word = regions.span(payload, size_of::<u32>() as u64)?;
+            if !(word.pointer as usize).is_multiple_of(size_of::<u32>()) {
+                return Err(Errno::EINVAL);
+            }
+            if flags.contains(FutexFlags::WAKE) {
+                Operation::FutexWake { word, count: magnitude.min(i32::MAX as u64) as u32, shared }
+            } else {
+                let expected = u32::try_from(auxiliary).map_err(|_| Errno::EINVAL)?;
+                Operation::FutexWait { word, expected, shared }
+            }
         }
         // The engine's own verbs never come here.
         _ => return Err(Errno::ENOSYS),

@@ -210,6 +210,10 @@ pub enum Operation {
     /// WAIT for the process behind a descriptor, or for the one with this number. Result: its exit status; extra: the
     /// signal that ended it, and 0x80 beside it if it left a core.
     Wait { process: Process },
+    /// FUTEX that waits on the word, of four aligned bytes, while it holds `expected`; EAGAIN if it does not.
+    FutexWait { word: Span, expected: u32, shared: bool },
+    /// FUTEX that wakes up to `count` of those who wait on the word. Result: how many.
+    FutexWake { word: Span, count: u32, shared: bool },
     /// WAKE: adds `amount`, at least 1, to the count of a bell.
     Wake { bell: u32, amount: u64 },
 }

@@ -1,6 +1,7 @@
 //! Synchronous calls: the same operations one at a time, each waited for.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ouzel_ring::Descriptor;
@@ -9,7 +10,6 @@ use ouzel_ring::modifiers::{
     StatFlags, SyncMode, Whence,
 };
 
-use crate::Buffer;
 use crate::address::SocketAddress;
 use crate::chain::{Chain, Data, Directory, Offset, OpenOptions, Reg, Target};
 use crate::done::{Done, Kind};
@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::exit::ExitStatus;
 use crate::ring::Ring;
 use crate::stat::FileStat;
+use crate::{Buffer, FutexWord};
 
 impl<M> Ring<M> {
     pub(crate) fn call<T: Kind>(
@@ -319,6 +320,16 @@ impl<M> Ring<M> {
     /// Waits for the child with this number, and says how it ended.
     pub fn wait_child(&mut self, number: u32) -> Result<ExitStatus, Error> {
         self.call(|chain| chain.wait_child(number))
+    }
+
+    /// Waits on `word` while it holds `expected`, until somebody wakes who waits there.
+    pub fn futex_wait(&mut self, word: &Arc<FutexWord>, expected: u32) -> Result<(), Error> {
+        self.call(|chain| chain.futex_wait(word, expected))
+    }
+
+    /// Wakes up to `count` of those who wait on `word` and returns how many that were.
+    pub fn futex_wake(&mut self, word: &Arc<FutexWord>, count: u32) -> Result<u64, Error> {
+        self.call(|chain| chain.futex_wake(word, count))
     }
 
     /// Adds `amount` to the count of a [`Bell`](crate::Bell).

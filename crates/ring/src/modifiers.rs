@@ -151,6 +151,15 @@ bitflags! {
         const READ_HANGUP = 0x2000;
     }
 
+    /// Argument 3 of FUTEX.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub struct FutexFlags: u64 {
+        /// Who waits on the word is woken; without it, the entry waits.
+        const WAKE = 1 << 0;
+        /// The word may be shared with other processes; without it, it is this process's own.
+        const SHARED = 1 << 1;
+    }
+
     /// What RECVMSG says of a message beside its bytes: in its record and in the extra of its completion.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
     pub struct MessageNotes: u32 {

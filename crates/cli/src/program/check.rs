@@ -87,6 +87,8 @@ pub enum Kind {
     Events,
     /// The record that stat filled.
     Status,
+    /// The address of a socket.
+    Address,
     /// The record that statfs filled.
     FileSystem,
     /// The names of extended attributes, as many bytes as the result says.
@@ -118,6 +120,7 @@ impl Kind {
             Kind::Status => "a file's description",
             Kind::FileSystem => "a file system's description",
             Kind::Names => "names of attributes",
+            Kind::Address => "a socket's address",
             Kind::Value => "a number",
             Kind::Buffer => "a buffer",
         }
@@ -526,7 +529,11 @@ impl Checker<'_, '_> {
 fn produced(operation: &Operation<Written>) -> Vec<Kind> {
     match operation {
         Operation::Read { .. } | Operation::Recv { .. } => vec![Kind::Data],
-        Operation::Write { .. } | Operation::Send { .. } | Operation::Copy { .. } => vec![Kind::Count],
+        Operation::Write { .. }
+        | Operation::Send { .. }
+        | Operation::Copy { .. }
+        | Operation::Splice { .. } => vec![Kind::Count],
+        Operation::Sockname { .. } | Operation::Peername { .. } => vec![Kind::Address],
         Operation::Poll { .. } => vec![Kind::Events],
         Operation::Open { flags, .. } => vec![Kind::File(*flags)],
         Operation::Seek { .. } => vec![Kind::Position],
@@ -610,7 +617,8 @@ impl Mapper<Written, Checked> for Checker<'_, '_> {
         let fits = match role {
             ValueRole::Data => matches!(kind, Kind::Data | Kind::Entries | Kind::Names | Kind::Buffer),
             ValueRole::Number => {
-                !kind.is_open() && !matches!(kind, Kind::Status | Kind::FileSystem | Kind::Buffer)
+                !kind.is_open()
+                    && !matches!(kind, Kind::Status | Kind::FileSystem | Kind::Address | Kind::Buffer)
             }
             ValueRole::Buffer if !kind.is_open() && kind != Kind::Buffer => {
                 let message = format!(

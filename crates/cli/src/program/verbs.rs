@@ -1,8 +1,8 @@
 //! The operands of every verb: what follows it on its line.
 
 use ouzel_ring::modifiers::{
-    AllocateFlags, LinkFlags, MessageFlags, OpenFlags, PollEvents, RemoveFlags, RenameFlags, ShutdownHow,
-    StatFlags, SyncMode, Whence,
+    AllocateFlags, LinkFlags, LockMode, MessageFlags, OpenFlags, PollEvents, RemoveFlags, RenameFlags,
+    ShutdownHow, StatFlags, SyncMode, Whence,
 };
 
 use super::control;
@@ -35,6 +35,8 @@ pub(super) const VERBS: &[(&str, &str)] = &[
     ("symlink", "symlink TARGET as PATH [in DIR]"),
     ("readdir", "NAME = readdir DIR SIZE"),
     ("copy", "[NAME =] copy FILE [at OFFSET] to FILE [at OFFSET] LENGTH"),
+    ("splice", "[NAME =] splice FILE [at OFFSET] to FILE [at OFFSET] LENGTH"),
+    ("lock", "lock FILE shared|exclusive|unlock [LENGTH] [at OFFSET]"),
     ("pipe", "READER, WRITER = pipe"),
     ("socket", "NAME = socket tcp|tcp6|udp|udp6|unix [datagram|packet]"),
     ("bind", "bind SOCKET \"ADDRESS\""),
@@ -44,6 +46,8 @@ pub(super) const VERBS: &[(&str, &str)] = &[
     ("send", "[NAME =] send SOCKET \"TEXT\"|NAME [more] [urgent]"),
     ("recv", "NAME = recv SOCKET SIZE [peek] [all] [urgent]"),
     ("shutdown", "shutdown SOCKET [receive|send|both]"),
+    ("sockname", "NAME = sockname SOCKET"),
+    ("peername", "NAME = peername SOCKET"),
     ("sleep", "sleep DURATION"),
     ("get", "[NAME =] get NAME"),
     ("deadline", "deadline DURATION"),
@@ -145,6 +149,16 @@ pub(super) fn operation(verb: &str, c: &mut Cursor<'_>) -> Parsed<Operation<Writ
             let length = c.number("a length")?;
             Operation::Copy { source, source_offset, target, target_offset, length }
         }
+        "splice" => {
+            let source = c.name("a file")?;
+            let source_offset = offset(c)?;
+            c.require("to")?;
+            let target = c.name("a file")?;
+            let target_offset = offset(c)?;
+            let length = c.number("a length")?;
+            Operation::Splice { source, source_offset, target, target_offset, length }
+        }
+        "lock" => lock(c)?,
         "pipe" => Operation::Pipe,
         "socket" => socket(c)?,
         "bind" => Operation::Bind { socket: c.name("a socket")?, address: c.text("an address")? },
@@ -187,6 +201,8 @@ pub(super) fn operation(verb: &str, c: &mut Cursor<'_>) -> Parsed<Operation<Writ
             };
             Operation::Shutdown { socket, how }
         }
+        "sockname" => Operation::Sockname { socket: c.name("a socket")? },
+        "peername" => Operation::Peername { socket: c.name("a socket")? },
         "sleep" => Operation::Sleep { duration: c.duration()? },
         "get" => Operation::Get { value: c.name("a name")? },
         "deadline" => Operation::Deadline { duration: c.duration()? },
@@ -395,6 +411,21 @@ fn sync(c: &mut Cursor<'_>) -> Parsed<Operation<Written>> {
     }
     let length = number_if_next(c, "a length")?;
     Ok(Operation::Sync { file, mode: SyncMode::Range, length, offset: offset(c)? })
+}
+
+fn lock(c: &mut Cursor<'_>) -> Parsed<Operation<Written>> {
+    let file = c.name("a file")?;
+    let mode = if c.accept("shared") {
+        LockMode::Shared
+    } else if c.accept("exclusive") {
+        LockMode::Exclusive
+    } else if c.accept("unlock") {
+        LockMode::Unlock
+    } else {
+        return Err(c.expected("`shared`, `exclusive` or `unlock`"));
+    };
+    let length = number_if_next(c, "a length")?;
+    Ok(Operation::Lock { file, mode, length, offset: offset(c)? })
 }
 
 fn allocate(c: &mut Cursor<'_>) -> Parsed<Operation<Written>> {

@@ -4,6 +4,8 @@
 //! Everything here copies and keeps no reference. It must be called only between an operation's start and its last
 //! report; that is when the addresses in an operation are good (see [`ouzel_engine::Span`]).
 
+use std::sync::atomic::AtomicU32;
+
 use ouzel_engine::{Buffers, Message, Path, Span};
 
 /// The bytes of a span.
@@ -66,6 +68,13 @@ pub(crate) fn set_files(message: &Message, handles: &[u64]) {
         // SAFETY: as for `files`; nobody else writes there while the operation is under way.
         unsafe { message.array.add(at).write(*handle) };
     }
+}
+
+/// The word of a FUTEX, which the engine has seen to be aligned.
+pub(crate) fn word(span: &Span) -> &AtomicU32 {
+    // SAFETY: whoever made the operation promised four bytes that stay valid until it is reported, and that others touch
+    // as an atomic only; the borrow of the span does not outlive its operation.
+    unsafe { AtomicU32::from_ptr(span.pointer.cast::<u32>()) }
 }
 
 /// Whether a transfer asks for no bytes at all.

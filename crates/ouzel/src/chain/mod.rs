@@ -18,6 +18,7 @@ mod text;
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ pub use room::{Part, Room};
 pub(crate) use step::{Marks, Memory, Need, Shape, Step};
 pub(crate) use text::Text;
 
-use crate::{Buffer, BuildError};
+use crate::{Buffer, BuildError, FutexWord};
 
 /// What a register holds, at compile time: a descriptor.
 #[derive(Clone, Copy, Debug)]
@@ -125,6 +126,8 @@ pub(crate) struct Body {
     pub(crate) steps: Vec<Step>,
     pub(crate) text: Text,
     pub(crate) buffers: Vec<Option<Buffer>>,
+    /// The words that steps wait on or wake.
+    pub(crate) words: Vec<Arc<FutexWord>>,
     /// What happened to its steps, if the ring was tracing: the number of the step and the event.
     pub(crate) events: Vec<(u16, Event)>,
     pub(crate) error: Option<BuildError>,
@@ -151,6 +154,7 @@ impl Chain {
             steps: Vec::new(),
             text: Text::default(),
             buffers: Vec::new(),
+            words: Vec::new(),
             events: Vec::new(),
             error: None,
             failed: false,
@@ -293,6 +297,7 @@ impl Body {
         self.steps.clear();
         self.text.clear();
         self.buffers.clear();
+        self.words.clear();
         self.events.clear();
         self.error = None;
         self.failed = false;

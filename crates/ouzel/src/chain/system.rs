@@ -1,11 +1,13 @@
 //! The operations on locks, sockets' own state, processes and bells that a chain can be built of.
 
-use ouzel_ring::Verb;
-use ouzel_ring::modifiers::{LockMode, MAX_ADDRESS};
+use std::sync::Arc;
+
+use ouzel_ring::modifiers::{FutexFlags, LockMode, MAX_ADDRESS};
+use ouzel_ring::{Payload, Verb};
 
 use super::operations::Draft;
 use super::{Address, Chain, Count, Data, Exit, File, Offset, Reg, Target, Unit};
-use crate::Buffer;
+use crate::{Buffer, FutexWord};
 
 impl Chain {
     /// LOCK: takes or gives back a lock on `length` bytes (0: to the end, wherever that will be) of `file` from `offset` on.
@@ -100,6 +102,25 @@ impl Chain {
     /// WAIT: waits for the child with this number. The result is how it ended.
     pub fn wait_child(&mut self, number: impl Into<Count>) -> Reg<Exit> {
         Draft::new(Verb::Wait).count(self, 2, number).add(self)
+    }
+
+    /// FUTEX: waits on `word` while it holds `expected`, until somebody wakes who waits there; fails with EAGAIN if it holds
+    /// something else when the step runs. The chain holds the word until it is over.
+    pub fn futex_wait(&mut self, word: &Arc<FutexWord>, expected: impl Into<Count>) -> Reg<Unit> {
+        let draft = Draft::new(Verb::Futex).count(self, 4, expected);
+        draft.value(1, self.push_word(word)).add(self)
+    }
+
+    /// FUTEX: wakes up to `count` of those who wait on `word`. The result is how many that were.
+    pub fn futex_wake(&mut self, word: &Arc<FutexWord>, count: impl Into<Count>) -> Reg<u64> {
+        let draft = Draft::new(Verb::Futex).count(self, 2, count).value(3, FutexFlags::WAKE.bits());
+        draft.value(1, self.push_word(word)).add(self)
+    }
+
+    /// Keeps a word, and returns its address as an argument.
+    fn push_word(&mut self, word: &Arc<FutexWord>) -> u64 {
+        self.body.words.push(Arc::clone(word));
+        Payload::of(word.as_ptr()).number()
     }
 
     /// WAKE: adds `amount`, at least 1, to the count of a [`Bell`](crate::Bell), and so wakes who waits for it.

@@ -7,6 +7,7 @@
 use std::ffi::{c_int, c_void};
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::atomic::AtomicU32;
 
 use ouzel_engine::{Message, Span};
 use ouzel_ring::Errno;
@@ -136,3 +137,10 @@ pub(super) fn rooms(message: &Message) -> &mut [IoSliceMut<'_>] {
 
 const _: () = assert!(size_of::<Span>() == size_of::<IoSlice<'static>>());
 const _: () = assert!(align_of::<Span>() == align_of::<IoSlice<'static>>());
+
+/// The word of a FUTEX, which the engine has seen to be aligned.
+pub(super) fn word(span: &Span) -> &AtomicU32 {
+    // SAFETY: the submitter promised four bytes that stay valid until the report, and that others touch as an atomic
+    // only; the borrow of the span does not outlive its operation.
+    unsafe { AtomicU32::from_ptr(span.pointer.cast::<u32>()) }
+}

@@ -4,6 +4,7 @@
 //! to know, which has a poller, a ring or a timer for that. Nothing here remembers anything between two attempts, and
 //! nothing here blocks on anything but storage.
 
+pub(super) mod futex;
 mod lock;
 pub(super) mod memory;
 pub(super) mod message;

@@ -13,6 +13,7 @@
 mod address;
 mod bells;
 mod files;
+mod futexes;
 mod locks;
 mod message;
 mod messages;

@@ -10,6 +10,7 @@ pub(super) enum Key {
     Lock((u8, u64)),
     Process(i32),
     Bell(u64),
+    Futex((usize, bool)),
 }
 
 /// Why an attempt gave no result.

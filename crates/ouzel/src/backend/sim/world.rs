@@ -12,6 +12,7 @@ use ouzel_ring::modifiers::{OpenFlags, PollEvents};
 
 use super::address::{self, Given, Name};
 use super::bells::Heard;
+use super::futexes::Futexes;
 use super::locks::Locks;
 use super::network::Network;
 use super::pipe::Pipe;
@@ -68,6 +69,8 @@ pub(super) struct Memory {
     pub(super) passed: Vec<u64>,
     /// Bytes moved so far.
     pub(super) progress: u64,
+    /// The place of a sleeper on a word.
+    pub(super) ticket: Option<u64>,
     /// What a multishot poll has seen: arrivals, departures.
     pub(super) seen: Option<(u64, u64)>,
 }
@@ -82,6 +85,7 @@ pub(super) struct World {
     descriptors: u32,
     pub(super) next: u64,
     pub(super) locks: Locks,
+    pub(super) futexes: Futexes,
     pub(super) processes: Processes,
     pub(super) bells: BTreeMap<u64, Heard>,
     pub(super) largest_file: u64,
@@ -99,6 +103,7 @@ impl World {
             descriptors,
             next: 0,
             locks: Locks::default(),
+            futexes: Futexes::default(),
             processes: Processes::default(),
             bells: BTreeMap::new(),
             largest_file: largest_file.min(i64::MAX as u64),
@@ -155,6 +160,9 @@ impl World {
         }
         for id in memory.passed {
             self.drop_reference(id);
+        }
+        if let Some(ticket) = memory.ticket {
+            self.futex_leave(ticket);
         }
         self.sweep();
     }
@@ -347,6 +355,10 @@ impl World {
                 self.connect(socket, address)?;
                 Ok((0, 0))
             }
+            Operation::FutexWait { word, expected, shared } => {
+                self.futex_wait(word, expected, shared, &mut memory.ticket).map(|()| (0, 0))
+            }
+            Operation::FutexWake { word, count, shared } => Ok((self.futex_wake(word, shared, count), 0)),
             Operation::SendMsg { ref message, flags, .. } => {
                 let socket = self.socket_of(first)?;
                 self.send_message(socket, message, flags, &memory.passed).map(plain)
@@ -598,7 +610,9 @@ pub(super) fn subjects(operation: &Operation) -> [Option<u32>; 2] {
         | Operation::Wake { bell: file, .. }
         | Operation::Wait { process: Process::Descriptor(file) } => [Some(file), None],
         Operation::Splice { source, target, .. } => [Some(source), Some(target)],
-        Operation::Wait { process: Process::Number(_) } => [None, None],
+        Operation::Wait { process: Process::Number(_) }
+        | Operation::FutexWait { .. }
+        | Operation::FutexWake { .. } => [None, None],
         Operation::Pipe { .. } | Operation::Socket { .. } => [None, None],
     }
 }

@@ -103,6 +103,8 @@ pub(super) fn sort(body: &Body) -> Option<Sort> {
         | Operation::SetSockopt { .. }
         | Operation::Sockname { .. }
         | Operation::Peername { .. } => return None,
+        Operation::FutexWait { .. } => Sort::Sleep,
+        Operation::FutexWake { .. } => return None,
         Operation::Wait { .. }
         | Operation::Wake { .. }
         | Operation::SendMsg { .. }
@@ -188,6 +190,10 @@ pub(super) fn attempt(pool: &Pool, body: &mut Body, wish: &AtomicBool) -> Attemp
         | Operation::Recv { .. }
         | Operation::Shutdown { .. } => waiting::attempt(calls, body, &operation),
         Operation::Copy { .. } => copy::attempt(calls, body, wish),
+        Operation::FutexWake { word, count, shared } => {
+            calls.count(1);
+            told(host::futex::wake(&word, shared, count))
+        }
         Operation::SendMsg { message, flags, .. } => {
             let Some(socket) = &body.subject else { return Attempt::failure(Errno::EBADF) };
             calls.count(1);

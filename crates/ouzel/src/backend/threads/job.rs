@@ -87,6 +87,8 @@ pub(super) enum Sort {
     Transfer,
     /// May take its time: only a worker does it.
     Work,
+    /// Waits on a word of memory, on a thread of its own.
+    Sleep,
     /// As [`Sort::Work`], and it cannot be given up.
     Close,
 }
@@ -111,6 +113,8 @@ pub(super) struct Job {
     pub(super) pending: AtomicU64,
     /// The watch it is parked under, or 0.
     pub(super) watch: AtomicU64,
+    /// What ends its sleep, when it is not 0.
+    pub(super) end: AtomicU32,
     body: Mutex<Body>,
 }
 
@@ -129,6 +133,7 @@ impl Job {
             paused: AtomicBool::new(false),
             pending: AtomicU64::new(0),
             watch: AtomicU64::new(0),
+            end: AtomicU32::new(0),
             body: Mutex::new(body),
         }
     }

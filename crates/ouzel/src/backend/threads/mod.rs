@@ -39,6 +39,7 @@ mod memory;
 mod object;
 mod parking;
 mod pool;
+mod sleepers;
 mod storage;
 mod waiting;
 
@@ -222,7 +223,10 @@ impl Threads {
             Operation::Rename { from, to, .. } | Operation::Link { from, to, .. } => {
                 (self.directory(from)?, self.directory(to)?)
             }
-            Operation::Pipe { .. } | Operation::Socket { .. } => (None, None),
+            Operation::Pipe { .. }
+            | Operation::Socket { .. }
+            | Operation::FutexWait { .. }
+            | Operation::FutexWake { .. } => (None, None),
         };
         let mut body = Body::new(*operation, subject, other);
         if let Operation::SendMsg { message, .. } = operation {
@@ -310,6 +314,30 @@ impl Threads {
         }
     }
 
+    /// A FUTEX that waits does so on a thread of its own.
+    fn sleep(&mut self, step: &Step, body: Body) -> Started {
+        let Operation::FutexWait { word, expected, .. } = step.operation else {
+            return finished(Outcome::failure(Errno::EINVAL), "");
+        };
+        if !host::futex::holds(&word, expected) {
+            return finished(Outcome::failure(Errno::EAGAIN), "the word holds something else");
+        }
+        if !step.may_wait {
+            return finished(Outcome::failure(Errno::ETIMEDOUT), "it may not wait");
+        }
+        let job = self.make_job(step, Sort::Sleep, body);
+        match sleepers::Sleepers::take(&self.pool, job) {
+            Ok(()) => {
+                self.pool.handoffs.fetch_add(1, Ordering::Relaxed);
+                Started::Taken { count: 1, way: Way { place: Place::Thread, reason: "it waits on a word" } }
+            }
+            Err(error) => {
+                self.undo_job(step);
+                finished(Outcome::failure(error), "no thread took it")
+            }
+        }
+    }
+
     /// A multishot POLL waits on a descriptor of its own, so that it can be told of changes while others on the same
     /// object are told of states.
     fn poll_many(&mut self, step: &Step, mut body: Body) -> Started {
@@ -359,6 +387,7 @@ impl Backend for Threads {
                 self.hand_over(step, sort, body, None, "the call may take its time")
             }
             Some(Sort::PollMany) => self.poll_many(step, body),
+            Some(Sort::Sleep) => self.sleep(step, body),
             Some(Sort::AcceptMany) if step.may_wait => {
                 let wait = Wait::Subject(PollFlags::IN);
                 self.hand_over(step, Sort::AcceptMany, body, Some(wait), "it waits for peers")

@@ -19,7 +19,9 @@ use super::attempt::{Attempt, Done, Wait, attempt};
 use super::job::{Body, Job, Sort};
 use super::object::{Calls, Object};
 use super::parking::{Parking, WAKE, Waiter};
+use super::sleepers::Sleepers;
 use super::{copy, waiting};
+use crate::backend::host::futex;
 
 /// How long an operation sleeps that nobody will wake.
 const WHILE: Duration = Duration::from_millis(5);
@@ -66,6 +68,7 @@ pub(super) struct Pool {
     ends: Mutex<Ends>,
     ends_signal: Condvar,
     pub(super) parking: Parking,
+    pub(super) sleepers: Sleepers,
     /// By number: objects that came with messages and have no index yet.
     received: Mutex<HashMap<u64, Object>>,
 }
@@ -82,6 +85,7 @@ impl Pool {
             ends: Mutex::default(),
             ends_signal: Condvar::new(),
             parking: Parking::new()?,
+            sleepers: Sleepers::default(),
             received: Mutex::default(),
         }))
     }
@@ -211,12 +215,25 @@ impl Pool {
         }
     }
 
+    /// Ends a job whose body is in hand, unless it is over.
+    pub(super) fn end(&self, job: &Arc<Job>, body: MutexGuard<'_, Body>, outcome: Outcome) {
+        if job.end(body, Claimant::Worker) {
+            let done = Done { outcome, opened: [None, None] };
+            self.report(Finished { token: job.token, done, more: None });
+        }
+    }
+
     /// Asks for a job to be given up: at once if nobody is at work on it, else when that one lets go.
     pub(super) fn cancel(&self, job: &Arc<Job>) {
         if job.sort == Sort::Close {
             return;
         }
-        let Some(mut body) = job.wish_end() else { return };
+        let Some(mut body) = job.wish_end() else {
+            if job.sort == Sort::Sleep {
+                futex::end_sleep(&job.end);
+            }
+            return;
+        };
         copy::give_up(&self.calls, &mut body);
         let outcome = body.stopped(Errno::ECANCELED);
         if job.end(body, Claimant::Canceller) {
@@ -432,6 +449,7 @@ impl Pool {
                 return Some(waiter);
             }
             Sort::AcceptMany => return self.accept_many(waiter, ends),
+            Sort::Sleep => return None,
             Sort::Poll | Sort::Transfer => {}
         }
         let mut body = job.begin()?;
@@ -501,6 +519,7 @@ impl Pool {
             self.stop.store(true, Ordering::Relaxed);
             (std::mem::take(&mut work.threads), work.poller.take())
         };
+        self.sleepers.shut_down();
         self.work_signal.notify_all();
         self.parking.wake();
         for thread in threads.into_iter().chain(poller) {

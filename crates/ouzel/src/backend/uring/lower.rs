@@ -11,7 +11,7 @@ use ouzel_ring::Errno;
 use ouzel_ring::modifiers::{
     AllocateFlags, LinkFlags, OpenFlags, RemoveFlags, RenameFlags, StatFlags, SyncMode,
 };
-use ouzel_uring::abi::{AT_FDCWD, CURRENT_POSITION, FsyncFlags, Opcode, PollFlags};
+use ouzel_uring::abi::{AT_FDCWD, CURRENT_POSITION, FsyncFlags, FutexFlags, Opcode, PollFlags};
 use ouzel_uring::{Slot, Sqe, Target};
 use rustix::fs::OFlags;
 
@@ -37,6 +37,9 @@ const FALLOC_FL_KEEP_SIZE: u32 = 1;
 const FALLOC_FL_PUNCH_HOLE: u32 = 2;
 /// All that `stat(2)` has, and the time of birth.
 const STATX_BASIC_AND_BIRTH: u32 = 0xfff;
+
+/// Every kind of waiter and of wake-up (`FUTEX_BITSET_MATCH_ANY`).
+const ANY: u64 = u32::MAX as u64;
 
 /// Who does an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +127,12 @@ pub(super) fn route(operation: &Operation, features: &Features) -> Route {
         Operation::Splice { .. } => Route::Helper("SPLICE would occupy a thread of the kernel's"),
         Operation::Wait { .. } => {
             Route::Try("the ring waits for the process, and a plain call takes its status")
+        }
+        Operation::FutexWait { .. } => {
+            call(Opcode::FutexWait, "this kernel's io_uring has no FUTEX (Linux 6.7)")
+        }
+        Operation::FutexWake { .. } => {
+            call(Opcode::FutexWake, "this kernel's io_uring has no FUTEX (Linux 6.7)")
         }
         Operation::SendMsg { .. } | Operation::RecvMsg { .. } => {
             Route::Try("the ring waits for the socket, and a plain call moves the message")
@@ -495,6 +504,13 @@ impl Lowering<'_> {
                 let target = self.target(socket)?;
                 Sqe::connect(target, address.pointer.cast::<c_void>(), address.length as u32)
             }
+            Operation::FutexWait { word, expected, shared } => {
+                self.lowered.effect = Effect::Compares;
+                Sqe::futex_wait(word.pointer.cast::<u32>(), u64::from(expected), ANY, futex_flags(shared))
+            }
+            Operation::FutexWake { word, count, shared } => {
+                Sqe::futex_wake(word.pointer.cast::<u32>(), u64::from(count), ANY, futex_flags(shared))
+            }
             Operation::Shutdown { socket, how } => Sqe::shutdown(self.target(socket)?, how as u64 as u32),
             Operation::GetXattr { directory, attribute, value, flags } => {
                 match metadata::attributed(directory, attribute.path(), flags) {
@@ -557,6 +573,10 @@ impl Lowering<'_> {
     fn at_once(&self) -> u32 {
         if self.may_wait { 0 } else { MSG_DONTWAIT }
     }
+}
+
+fn futex_flags(shared: bool) -> FutexFlags {
+    if shared { FutexFlags::SIZE_U32 } else { FutexFlags::SIZE_U32.union(FutexFlags::PRIVATE) }
 }
 
 pub(super) fn text(path: Path) -> *const c_char {

@@ -120,6 +120,7 @@ impl Uring {
         let Packet { standing, lowered: Lowered { effect, .. }, .. } = *self.packets.of(token)?;
         let cancelled = standing.contains(Standing::CANCELLED);
         let error = match error {
+            Errno::EAGAIN if effect == Effect::Compares => Errno::EAGAIN,
             Errno::ECANCELED if standing.contains(Standing::IN_RUN) && !cancelled => {
                 self.undo(effect, Errno::ECANCELED);
                 self.finish(token.slot);
@@ -222,7 +223,12 @@ impl Uring {
             }
             // Whatever a close says, the number is free.
             Effect::Closes(index) => self.table.closed(index),
-            Effect::Nothing | Effect::Tries | Effect::Adds(_) | Effect::Many | Effect::Connections => {}
+            Effect::Nothing
+            | Effect::Compares
+            | Effect::Tries
+            | Effect::Adds(_)
+            | Effect::Many
+            | Effect::Connections => {}
         }
     }
 }

@@ -145,7 +145,10 @@ impl Uring {
     #[inline(never)]
     fn must_be_stopped(&mut self, operation: &Operation) -> Result<bool, Errno> {
         let (file, events) = match *operation {
-            Operation::Accept { .. } | Operation::Connect { .. } | Operation::Poll { .. } => return Ok(true),
+            Operation::Accept { .. }
+            | Operation::Connect { .. }
+            | Operation::Poll { .. }
+            | Operation::FutexWait { .. } => return Ok(true),
             Operation::Read { file, .. } => (file, rustix::event::PollFlags::IN),
             Operation::Write { file, .. } => (file, rustix::event::PollFlags::OUT),
             _ => return Ok(false),
@@ -314,5 +317,6 @@ impl Uring {
 #[inline]
 fn can_be_repeated(operation: &Operation) -> bool {
     // An OPEN meets EAGAIN where somebody holds a lease: to wait for that is not its business.
-    !matches!(operation, Operation::Close { .. } | Operation::Open { .. })
+    // That a word does not hold what was expected is an answer.
+    !matches!(operation, Operation::Close { .. } | Operation::Open { .. } | Operation::FutexWait { .. })
 }
