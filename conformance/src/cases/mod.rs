@@ -11,6 +11,7 @@ mod names;
 mod opening;
 mod pipes;
 mod polling;
+mod programs;
 mod regions;
 mod registers;
 pub(crate) mod sockets;
@@ -37,6 +38,7 @@ pub fn all() -> Vec<Case> {
         opening::CASES,
         pipes::CASES,
         polling::CASES,
+        programs::CASES,
         regions::CASES,
         registers::CASES,
         sockets::CASES,
