@@ -66,6 +66,9 @@ pub struct Ended {
     pub endings: Vec<Ending>,
     /// The buffers of the steps whose results are printed: bytes read, records of a directory, a file's description.
     pub buffers: Vec<(Slot, Vec<u8>)>,
+    /// The last numbers of names that more than one statement sets, and the lengths of named buffers, as far as they are
+    /// printed.
+    pub values: Vec<(Slot, u64)>,
 }
 
 /// How one step ended.
@@ -77,6 +80,8 @@ pub struct Ending {
     pub error: Errno,
     /// Its result.
     pub result: u64,
+    /// Whether a condition kept it from running.
+    pub skipped: bool,
     /// Where it ran (`call`, `linked`, `thread`…); empty if unknown.
     pub place: &'static str,
     /// Why there; empty where there was no choice.

@@ -40,8 +40,11 @@ impl Reporter {
                 let input = input.map(|input| format!("{input}: ")).unwrap_or_default();
                 let place =
                     if ending.place.is_empty() { String::new() } else { format!("  [{}]", ending.place) };
-                let outcome =
-                    if ending.error.is_ok() { ending.result.to_string() } else { ending.error.to_string() };
+                let outcome = match ending.error {
+                    _ if ending.skipped => "skipped".to_owned(),
+                    error if error.is_ok() => ending.result.to_string(),
+                    error => error.to_string(),
+                };
                 self.line(&format!("{input}line {line}: {verb}: {outcome}{place}"));
             }
             Event::Failure(failure) => {

@@ -3,6 +3,8 @@
 //! Chains and buffers are used again, so that a run over many files allocates little. Nothing here waits but
 //! [`Machine::wait`], the first chain of `--explain`, and a start that finds the ring's queue full.
 
+mod metadata;
+
 use std::collections::{HashMap, VecDeque};
 use std::ffi::OsStr;
 use std::io;
@@ -14,14 +16,18 @@ use std::time::Duration;
 use ouzel::abi::{Descriptor, Errno};
 use ouzel::{
     BackendKind, Buffer, Chain, Count, Directory, Distance, Done, Error, Explanation, Fd, File, Offset,
-    OpenOptions, Reg, Rejected, Ring, SocketAddress, Ticket, place_name,
+    OpenOptions, Reg, Rejected, Ring, Room, SocketAddress, Ticket, Variable, place_name,
 };
 
 use crate::args::BackendChoice;
 use crate::machine::{BackendDescription, Ended, Ending, Machine, MachineError, Start, Wanted};
 use crate::program::{
-    Address, Bound, Data, FileRef, Known, MAX_BUFFERS, Operation, Program, Slot, Step, Stream,
+    Address, Bound, Data, FileRef, Known, MAX_BUFFERS, Metadata, Operation, Program, Slot, Step, Stream,
 };
+
+mod building;
+
+use building::Places;
 
 /// The most bytes of buffers in flight, unless a single chain needs more.
 const MAX_BUFFERED: u64 = 4 * MAX_BUFFERS;
@@ -31,18 +37,31 @@ const MAX_ENTRIES: u64 = 1 << 16;
 
 /// The register of a named result.
 #[derive(Clone, Copy)]
-enum Made {
+pub(crate) enum Made {
     Open(Reg<Fd>),
     Bytes(Reg<usize>),
     Number(Reg<u64>),
+    Variable(Variable),
+    Room(Room),
     Status,
 }
 
 /// A chain in flight.
 struct Running {
     ticket: u64,
+    built: Built,
+}
+
+/// What is kept of the building of a chain.
+pub(crate) struct Built {
     /// Bytes of its buffers.
     buffered: u64,
+    /// For each step of the chain the step of the program.
+    origins: Vec<usize>,
+    /// The buffers of its own that statements share.
+    rooms: Vec<(Slot, Room)>,
+    /// The registers that tell the last numbers of names.
+    values: Vec<(Slot, Reg<u64>)>,
 }
 
 /// Executes programs on a [`Ring`].
@@ -60,6 +79,8 @@ pub struct RingMachine {
     streams: [Option<Descriptor>; 3],
     explain: bool,
     explanation: Option<Explanation>,
+    /// For each step of the chain that was built last the step of the program.
+    origins: Vec<usize>,
     /// For each step.
     shapes: Vec<Shape>,
 }
@@ -72,12 +93,14 @@ struct Shape {
     keeps_buffer: bool,
     /// The results whose print shows the buffer.
     printed: Vec<Slot>,
+    /// The named buffer that it fills.
+    room: Option<Slot>,
 }
 
 impl RingMachine {
     /// A ring that is large enough for what is wanted.
     pub fn open(wanted: &Wanted, program: &Program) -> Result<RingMachine, MachineError> {
-        let steps = program.steps.len() as u64;
+        let steps = (program.steps.len() + building::extra_steps(program)) as u64;
         let chains = u64::from(wanted.in_flight.max(1));
         let entries = (steps * chains).clamp(16, MAX_ENTRIES).next_power_of_two();
         let opened = program.results.iter().filter(|info| info.kind.is_open()).count() as u64;
@@ -112,6 +135,7 @@ impl RingMachine {
             streams: [None; 3],
             explain: wanted.explain,
             explanation: None,
+            origins: Vec::new(),
             shapes: shapes(program),
         })
     }
@@ -150,19 +174,24 @@ impl RingMachine {
     }
 
     /// Turns what came of a chain into endings, and keeps its memory for the next one.
-    fn end(&mut self, ticket: u64, buffered: u64, mut done: Done) -> Ended {
-        self.buffered -= buffered;
-        let mut ended = Ended { ticket, endings: Vec::with_capacity(done.len()), buffers: Vec::new() };
+    fn end(&mut self, ticket: u64, built: &Built, mut done: Done) -> Ended {
+        self.buffered -= built.buffered;
+        let mut ended = Ended { ticket, endings: Vec::with_capacity(done.len()), ..Ended::default() };
+        let places = Places::new(built, self.shapes.len());
+        let mut given_back = Vec::new();
         for (step, shape) in self.shapes.iter().enumerate() {
-            if let Some(completion) = done.completion_of(step) {
-                let error = completion.errno();
+            let Some(place) = places.of(step, &done) else { continue };
+            if let Some(completion) = done.completion_of(place) {
+                let skipped = done.skipped(place);
+                let error = if skipped { Errno::OK } else { completion.errno() };
                 // The last step is reported even if it is silent.
                 if !(shape.silent && error.is_ok()) {
-                    let way = done.way_of(step);
+                    let way = done.way_of(place);
                     ended.endings.push(Ending {
                         step,
                         error,
                         result: completion.result,
+                        skipped,
                         place: way.map_or("", |way| place_name(way.place)),
                         reason: way.map_or("", |way| way.reason),
                     });
@@ -171,12 +200,33 @@ impl RingMachine {
             if !shape.has_buffer {
                 continue;
             }
-            let Some(buffer) = done.take_of(step) else { continue };
+            let Some(buffer) = done.take_of(place) else { continue };
             for slot in &shape.printed {
                 ended.buffers.push((*slot, buffer.as_slice().to_vec()));
             }
+            if shape.keeps_buffer {
+                given_back.push(buffer);
+            }
+        }
+        for (slot, reg) in &built.values {
+            // A number that was never set is not printed.
+            ended.values.extend(done.get(*reg).ok().map(|value| (*slot, value)));
+        }
+        for (slot, room) in &built.rooms {
+            let Some(mut buffer) = done.take_room(*room) else { continue };
+            let filled = self.shapes.iter().filter(|shape| shape.room == Some(*slot));
+            for printed in filled.flat_map(|shape| &shape.printed) {
+                ended.buffers.push((*printed, buffer.as_slice().to_vec()));
+            }
+            ended.values.push((*slot, buffer.len() as u64));
+            ended.buffers.push((*slot, buffer.as_slice().to_vec()));
+            buffer.clear();
+            given_back.push(buffer);
+        }
+        // To be used by the next chain.
+        for buffer in given_back {
             let size = buffer.capacity() as u64;
-            if shape.keeps_buffer && self.kept + size <= MAX_BUFFERED {
+            if self.kept + size <= MAX_BUFFERED {
                 self.kept += size;
                 self.buffers.push((size, buffer));
             }
@@ -188,7 +238,8 @@ impl RingMachine {
     fn rejected(&mut self, error: Error, program: &Program) -> MachineError {
         match error {
             Error::Build(error) => {
-                let line = error.step().and_then(|step| program.steps.get(step)).map(|step| step.line);
+                let step = error.step().map(|step| self.origins.get(step).copied().unwrap_or(step));
+                let line = step.and_then(|step| program.steps.get(step)).map(|step| step.line);
                 let line = line.map(|line| format!("line {line}: ")).unwrap_or_default();
                 MachineError::Chain(format!("{line}{error}"))
             }
@@ -196,35 +247,23 @@ impl RingMachine {
         }
     }
 
-    fn build(&mut self, program: &Program, steps: Vec<Step<Bound>>) -> Result<(Chain, u64), MachineError> {
+    fn build(&mut self, program: &Program, steps: Vec<Step<Bound>>) -> Result<(Chain, Built), MachineError> {
         let mut chain = self.chains.pop().unwrap_or_default();
-        let mut builder = Builder { machine: self, made: vec![None; program.results.len()], buffered: 0 };
-        let count = steps.len();
         let ordinary = steps.iter().filter(|step| !step.finally).count();
-        for (index, step) in steps.into_iter().enumerate() {
-            // Behind `finally` nothing depends on what came before it.
-            let hard = step.lets_next_run() && index + 1 < ordinary;
-            debug_assert!(step.finally == (index >= ordinary) && index < count);
-            if step.finally {
-                chain.finally();
-            }
-            let (silent, timeout) = (step.silent, step.timeout);
-            let results = builder.step(&mut chain, step.operation)?;
-            for (slot, info) in program.results_of(index) {
-                builder.made[slot.0] = results[usize::from(info.second)];
-            }
-            if hard {
-                chain.hardlink();
-            }
-            if silent {
-                chain.silent();
-            }
-            if let Some(timeout) = timeout {
-                chain.timeout(Duration::from_nanos(timeout));
-            }
-        }
-        let buffered = builder.buffered;
-        Ok((chain, buffered))
+        let built = Built { buffered: 0, origins: Vec::new(), rooms: Vec::new(), values: Vec::new() };
+        let mut builder = Builder {
+            machine: self,
+            program,
+            steps: steps.into_iter().enumerate(),
+            ordinary,
+            made: vec![None; program.results.len()],
+            built,
+        };
+        builder.block(&mut chain)?;
+        builder.tell_values(&mut chain);
+        let built = builder.built;
+        self.origins.clone_from(&built.origins);
+        Ok((chain, built))
     }
 }
 
@@ -234,10 +273,23 @@ fn shapes(program: &Program) -> Vec<Shape> {
         let operation = &step.operation;
         let keeps_buffer =
             matches!(operation, Operation::Read { .. } | Operation::Recv { .. } | Operation::Readdir { .. });
-        let stat = matches!(operation, Operation::StatPath { .. } | Operation::StatFile { .. });
+        let fills = matches!(operation, Operation::Metadata(metadata) if metadata.buffer().is_some());
+        let keeps_buffer = keeps_buffer || fills;
+        let record = matches!(
+            operation,
+            Operation::StatPath { .. }
+                | Operation::StatFile { .. }
+                | Operation::Sockname { .. }
+                | Operation::Peername { .. }
+                | Operation::Metadata(Metadata::Statfs { .. })
+        );
         let slots = program.results_of(index).map(|(slot, _)| slot);
         let printed = slots.filter(|slot| program.prints.contains(slot)).collect();
-        Shape { silent: step.silent, has_buffer: keeps_buffer || stat, keeps_buffer, printed }
+        let room = match operation {
+            Operation::ReadInto { buffer, .. } | Operation::RecvInto { buffer, .. } => Some(*buffer),
+            _ => None,
+        };
+        Shape { silent: step.silent, has_buffer: keeps_buffer || record, keeps_buffer, printed, room }
     };
     program.steps.iter().enumerate().map(shape).collect()
 }
@@ -247,7 +299,13 @@ fn asked(steps: &[Step<Bound>]) -> u64 {
     let sizes = steps.iter().map(|step| match &step.operation {
         Operation::Read { size: Known::Literal(size), .. }
         | Operation::Recv { size: Known::Literal(size), .. }
-        | Operation::Readdir { size: Known::Literal(size), .. } => *size,
+        | Operation::Readdir { size: Known::Literal(size), .. }
+        | Operation::Buffer { size: Known::Literal(size) } => *size,
+
+        Operation::Metadata(metadata) => match metadata.buffer() {
+            Some(Known::Literal(size)) => *size,
+            _ => 0,
+        },
         _ => 0,
     });
     sizes.fold(0, u64::saturating_add)
@@ -289,14 +347,15 @@ impl Machine for RingMachine {
         if self.buffered > 0 && self.buffered.saturating_add(asked) > MAX_BUFFERED {
             return Ok(Start::Full(steps));
         }
-        let (chain, buffered) = self.build(program, steps)?;
+        let (chain, built) = self.build(program, steps)?;
         if self.explain && self.explanation.is_none() {
             // Alone, so that the crossings are this chain's own.
-            let (done, explanation) =
+            let (done, mut explanation) =
                 self.ring.explain(chain).map_err(|error| self.rejected(error, program))?;
+            building::speak_of_statements(&mut explanation, &built.origins);
             self.explanation = Some(explanation);
-            self.buffered += buffered;
-            let ended = self.end(ticket, buffered, done);
+            self.buffered += built.buffered;
+            let ended = self.end(ticket, &built, done);
             self.ended.push_back(ended);
             return Ok(Start::Taken);
         }
@@ -307,8 +366,8 @@ impl Machine for RingMachine {
                 return Err(self.rejected(error, program));
             }
         };
-        self.buffered += buffered;
-        self.running.insert(name, Running { ticket, buffered });
+        self.buffered += built.buffered;
+        self.running.insert(name, Running { ticket, built });
         Ok(Start::Taken)
     }
 
@@ -339,16 +398,21 @@ impl Machine for RingMachine {
 impl RingMachine {
     fn over(&mut self, name: Ticket, done: Done) -> Option<Ended> {
         let running = self.running.remove(&name)?;
-        Some(self.end(running.ticket, running.buffered, done))
+        Some(self.end(running.ticket, &running.built, done))
     }
 }
 
 /// Adds the steps of one program to a chain.
-struct Builder<'a> {
+pub(crate) struct Builder<'a> {
     machine: &'a mut RingMachine,
+    program: &'a Program,
+    /// The steps that are still to be added.
+    steps: std::iter::Enumerate<std::vec::IntoIter<Step<Bound>>>,
+    /// How many are no `finally` steps.
+    ordinary: usize,
     /// The registers of named results, by slot.
     made: Vec<Option<Made>>,
-    buffered: u64,
+    built: Built,
 }
 
 impl Builder<'_> {
@@ -432,6 +496,24 @@ impl Builder<'_> {
                 let length = self.count(length)?;
                 return one(Made::Bytes(chain.copy(source, from, target, to, length)));
             }
+            Operation::Splice { source, source_offset, target, target_offset, length } => {
+                let (source, target) = (self.file(source)?, self.file(target)?);
+                let (from, to) = (self.offset(source_offset)?, self.offset(target_offset)?);
+                let length = self.count(length)?;
+                return one(Made::Bytes(chain.splice(source, from, target, to, length)));
+            }
+            Operation::Lock { file, mode, length, offset } => {
+                let (offset, length) = (self.count_or(offset, 0)?, self.count_or(length, 0)?);
+                chain.lock(self.file(file)?, offset, length, mode)
+            }
+            Operation::Sockname { socket } => {
+                chain.sockname(self.file(socket)?);
+                return one(Made::Status);
+            }
+            Operation::Peername { socket } => {
+                chain.peername(self.file(socket)?);
+                return one(Made::Status);
+            }
             Operation::Pipe => {
                 let (reader, writer) = chain.pipe();
                 return Ok([Some(Made::Open(reader)), Some(Made::Open(writer))]);
@@ -467,6 +549,8 @@ impl Builder<'_> {
                 return one(Made::Number(chain.get(value)));
             }
             Operation::Deadline { duration } => chain.deadline(Duration::from_nanos(duration)),
+            Operation::Metadata(operation) => return Ok([self.metadata(chain, operation)?, None]),
+            other => return Ok([self.control_step(chain, other)?, None]),
         };
         Ok([None, None])
     }
@@ -494,7 +578,8 @@ impl Builder<'_> {
         match self.made(slot)? {
             Made::Bytes(reg) => Ok(Count::Bytes(reg)),
             Made::Number(reg) => Ok(Count::Number(reg)),
-            Made::Open(_) | Made::Status => Err(unfit(slot, "a number")),
+            Made::Variable(variable) => Ok(variable.into()),
+            Made::Open(_) | Made::Status | Made::Room(_) => Err(unfit(slot, "a number")),
         }
     }
 
@@ -523,7 +608,8 @@ impl Builder<'_> {
             (Known::Result(slot), false) => match self.made(slot)? {
                 Made::Bytes(reg) => Ok(reg.into()),
                 Made::Number(reg) => Ok(reg.into()),
-                Made::Open(_) | Made::Status => Err(unfit(slot, "a number")),
+                Made::Variable(variable) => Ok(variable.into()),
+                Made::Open(_) | Made::Status | Made::Room(_) => Err(unfit(slot, "a number")),
             },
             (Known::Result(slot), true) => Err(unfit(slot, "a constant, which alone can be negated")),
         }
@@ -534,15 +620,17 @@ impl Builder<'_> {
             Data::Text(bytes) => Ok(ouzel::Data::Own(Buffer::from(bytes))),
             Data::Result(slot) => match self.made(slot)? {
                 Made::Bytes(reg) => Ok(ouzel::Data::Of(reg)),
+                Made::Room(room) => Ok(room.into()),
                 _ => Err(unfit(slot, "bytes that were read")),
             },
+            Data::First(slot, length) => Ok(self.room(slot)?.first(self.count(length)?).into()),
         }
     }
 
     fn buffer(&mut self, size: Known) -> Result<Buffer, MachineError> {
         match size {
             Known::Literal(size) => {
-                self.buffered += size;
+                self.built.buffered += size;
                 Ok(self.machine.buffer(size))
             }
             Known::Result(slot) => {

@@ -213,6 +213,9 @@ impl Runner<'_> {
             let (line, verb) = (step.line, step.operation.verb());
             reported[ending.step] = true;
             (self.observe)(Event::Completion { input, line, verb, ending });
+            if ending.skipped {
+                continue;
+            }
             if ending.error == Errno::ECANCELED {
                 cancelled = cancelled.or(Some(ending));
                 continue;
@@ -260,7 +263,7 @@ impl Runner<'_> {
         let sum = match operation {
             Operation::Read { .. } | Operation::Recv { .. } => &mut self.summary.bytes_read,
             Operation::Write { .. } | Operation::Send { .. } => &mut self.summary.bytes_written,
-            Operation::Copy { .. } => &mut self.summary.bytes_copied,
+            Operation::Copy { .. } | Operation::Splice { .. } => &mut self.summary.bytes_copied,
             _ => return,
         };
         *sum = sum.saturating_add(bytes);
@@ -278,7 +281,8 @@ impl Runner<'_> {
             let buffer =
                 ended.buffers.iter().find(|(owner, _)| owner == slot).map(|(_, bytes)| bytes.as_slice());
             let step = program.result(*slot).map(|info| info.step);
-            self.output(input, step.and_then(|step| results.get(&step)), *slot, buffer);
+            let told = ended.values.iter().find(|(owner, _)| owner == slot).map(|(_, value)| value);
+            self.output(input, told.or_else(|| results.get(&step?)), *slot, buffer);
         }
     }
 

@@ -5,6 +5,7 @@
 //! run starts: what an OPEN or SOCKET will save is, because the engine chooses the index; a byte count is not.
 
 use core::mem;
+use core::ops::Range;
 
 use ouzel_ring::modifiers::{MAX_PROGRAM_STEPS, TimeBase};
 use ouzel_ring::{Entry, EntryFlags, Errno, REGISTERS, Verb};
@@ -54,6 +55,8 @@ impl<B: Backend> Engine<B> {
                     continue;
                 }
                 Stage::Waiting | Stage::Stalled => self.dispatch(chain, slot, marks),
+                // The member before it was over at once, and this one is still prepared for the same run.
+                Stage::Started if !self.rest.is_empty() => self.start_rest(chain, slot),
                 Stage::Parked => packet.given_up.map(|why| Ending::of(why.errno())),
                 Stage::Started | Stage::Stored | Stage::Calling(_) | Stage::Kept => None,
             };
@@ -212,7 +215,23 @@ impl<B: Backend> Engine<B> {
         {
             self.timers.set(slot, at);
         }
-        let run = &run[..count];
+        self.hand_over(chain, slot, &run[..count], 0)
+    }
+
+    /// Starts the member in `slot`, which is prepared: the run it is in was started, and those before it are over.
+    #[inline(never)]
+    fn start_rest(&mut self, chain: u32, slot: u32) -> Option<Ending> {
+        let run = mem::take(&mut self.run);
+        let Range { start, end } = mem::take(&mut self.rest);
+        let ending = self.hand_over(chain, slot, &run[start..end], start);
+        self.run = run;
+        ending
+    }
+
+    /// Hands the member in `slot` to the backend, with those prepared behind it. `place` is where they begin in the list
+    /// of the run.
+    #[inline]
+    fn hand_over(&mut self, chain: u32, slot: u32, run: &[Step], place: usize) -> Option<Ending> {
         match self.backend.start(run) {
             Started::Taken { count, way } => {
                 let (taken, rest) = run.split_at(count.clamp(1, run.len()));
@@ -234,14 +253,24 @@ impl<B: Backend> Engine<B> {
                 None
             }
             Started::Finished { outcome, way } => {
-                self.record_starts(&run[..1], way);
-                self.put_back(&run[1..]);
+                if self.trace.is_on() {
+                    self.record_starts(&run[..1], way);
+                }
                 self.started -= 1;
                 self.eager -= self.packets[slot].eager as u32;
-                Some(match self.settle(slot, outcome) {
+                let ending = match self.settle(slot, outcome) {
                     Outcome::Done { error, result, extra } => Ending { error, result, extra, skipped: false },
                     Outcome::NotRun => Ending::of(Errno::EIO),
-                })
+                };
+                if run.len() > 1 {
+                    if ending.error.is_ok() {
+                        // All that was foreseen for the next one has come true, so it need not be prepared again.
+                        self.rest = place + 1..place + run.len();
+                    } else {
+                        self.put_back(&run[1..]);
+                    }
+                }
+                Some(ending)
             }
             Started::Busy => {
                 self.put_back(run);
@@ -315,6 +344,7 @@ impl<B: Backend> Engine<B> {
                 Effect::Closes
             }
             Operation::Accept { multishot: true, .. } => Effect::Accepts,
+            Operation::RecvMsg { .. } => Effect::Receives,
             Operation::Open { into, .. }
             | Operation::Socket { into, .. }
             | Operation::Accept { into, .. } => {
@@ -355,7 +385,7 @@ impl<B: Backend> Engine<B> {
         self.eager -= packet.eager as u32;
         let uses = mem::replace(&mut packet.uses, [NONE; 2]);
         match packet.effect {
-            Effect::None | Effect::Accepts => {}
+            Effect::None | Effect::Accepts | Effect::Receives => {}
             Effect::Closes => self.descriptors.abandon_close(uses[0]),
             Effect::Opens(opens) => {
                 for index in opens {

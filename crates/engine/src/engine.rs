@@ -8,6 +8,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 use core::ptr::NonNull;
 
 use ouzel_ring::{Broken, Descriptor, EngineEnd, Entry, Errno, State};
@@ -164,6 +165,8 @@ pub struct Engine<B> {
     pub(crate) stored: VecDeque<Stored>,
     /// Where runs are made, one at a time.
     pub(crate) run: Box<[Step]>,
+    /// Where in `run` the members are that are prepared and to be started next, those before them being over.
+    pub(crate) rest: Range<usize>,
     /// Operations the backend has not reported for the last time.
     pub(crate) started: u32,
     /// Those of them whose report must wake the engine by itself.
@@ -215,6 +218,7 @@ impl<B: Backend> Engine<B> {
             stalled: VecDeque::with_capacity(slots as usize),
             stored: VecDeque::with_capacity(slots as usize),
             run: core::iter::repeat_n(Step::NONE, longest_run).collect(),
+            rest: 0..0,
             started: 0,
             eager: 0,
             unsubmitted: false,
@@ -338,6 +342,10 @@ impl<B: Backend> Engine<B> {
     /// Moves every chain on that can.
     #[inline(never)]
     pub(crate) fn work_off(&mut self) {
+        if self.work.is_empty() {
+            return;
+        }
+        self.backend.expect(self.work.len() as u32);
         while let Some(chain) = self.work.pop_front() {
             self.chains[chain].queued = false;
             // A chain whose own DEADLINE ended it was queued while it was moving, and may be over.

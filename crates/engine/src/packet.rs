@@ -62,6 +62,8 @@ pub(crate) enum Effect {
     Closes,
     /// Each of its results is a handle that gets an index: a multishot ACCEPT.
     Accepts,
+    /// It leaves handles in its scratch memory that get indices: a RECVMSG.
+    Receives,
 }
 
 /// What a member of a chain with PROGRAM keeps until the chain is over; beside its packet, since few have it. As `new` makes

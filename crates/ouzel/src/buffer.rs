@@ -45,6 +45,13 @@ impl Buffer {
         self.0.extend_from_slice(bytes);
     }
 
+    /// Fills the room behind the filled bytes with zeros; they do not count as filled.
+    pub(crate) fn initialise(&mut self) {
+        let filled = self.0.len();
+        self.0.resize(self.0.capacity(), 0);
+        self.0.truncate(filled);
+    }
+
     #[inline]
     pub(crate) fn as_mut_ptr(&mut self) -> *mut u8 {
         self.0.as_mut_ptr()

@@ -3,10 +3,13 @@
 use ouzel_engine::{EventKind, Way};
 use ouzel_ring::{Completion, Descriptor, Errno, Verb};
 
-use crate::chain::{Chain, Fd, Reg, Stat, Unit};
+use crate::address::SocketAddress;
+use crate::chain::{Address, Chain, Exit, Fd, Reg, Room, Stat, Statfs, Unit};
 use crate::directory::Entries;
 use crate::error::{Error, OperationError};
+use crate::exit::ExitStatus;
 use crate::stat::FileStat;
+use crate::statfs::FileSystemStat;
 use crate::{Buffer, BuildError};
 
 mod sealed {
@@ -14,6 +17,9 @@ mod sealed {
     impl Sealed for super::Fd {}
     impl Sealed for super::Unit {}
     impl Sealed for super::Stat {}
+    impl Sealed for super::Statfs {}
+    impl Sealed for super::Address {}
+    impl Sealed for super::Exit {}
     impl Sealed for usize {}
     impl Sealed for u64 {}
 }
@@ -63,6 +69,27 @@ impl Kind for Stat {
     }
 }
 
+impl Kind for Statfs {
+    type Value = FileSystemStat;
+    fn value(_: &Completion, _: bool, buffer: Option<&Buffer>) -> Option<FileSystemStat> {
+        FileSystemStat::from_record(buffer?)
+    }
+}
+
+impl Kind for Address {
+    type Value = SocketAddress;
+    fn value(_: &Completion, _: bool, buffer: Option<&Buffer>) -> Option<SocketAddress> {
+        Some(SocketAddress::from_bytes(buffer?))
+    }
+}
+
+impl Kind for Exit {
+    type Value = ExitStatus;
+    fn value(completion: &Completion, _: bool, _: Option<&Buffer>) -> Option<ExitStatus> {
+        Some(ExitStatus::new(completion.result, completion.extra))
+    }
+}
+
 /// A chain that has run.
 #[derive(Debug)]
 pub struct Done {
@@ -72,7 +99,8 @@ pub struct Done {
 impl Done {
     /// The value of `reg`.
     ///
-    /// Errors: [`Error::Operation`] if its step failed or was not run; [`Error::Build`] if it is another chain's.
+    /// Errors: [`Error::Operation`] if its step failed or was not run; [`Error::Skipped`] if a condition of the chain kept it
+    /// from running; [`Error::Build`] if it is another chain's. Of a step in a loop it is the value of the last turn.
     pub fn get<T: Kind>(&self, reg: Reg<T>) -> Result<T::Value, Error> {
         let step = self.own(reg)?;
         let completion = self.completion(step)?;
@@ -93,6 +121,26 @@ impl Done {
     /// registers. For a STAT step it is the record; a step that writes what another has read shares that one's buffer.
     pub fn take_of(&mut self, step: usize) -> Option<Buffer> {
         self.chain.body.take_buffer_of(step)
+    }
+
+    /// Takes back a room. What is filled of it is what the last of the steps that read into it says, or, if none did, what
+    /// the buffer held before. `None` if it was taken, or is another chain's.
+    pub fn take_room(&mut self, room: Room) -> Option<Buffer> {
+        let body = &mut *self.chain.body;
+        if !room.is_of(body.number) {
+            return None;
+        }
+        body.take_room(room)
+    }
+
+    /// Whether a step was skipped: a condition of the chain kept it from running.
+    pub fn was_skipped<T>(&self, reg: Reg<T>) -> bool {
+        self.owns(reg) && matches!(self.completion(reg.step()), Err(Error::Skipped { .. }))
+    }
+
+    /// Whether a step was skipped, counted in the order steps were added.
+    pub fn skipped(&self, step: usize) -> bool {
+        matches!(self.completion(step), Err(Error::Skipped { .. }))
     }
 
     /// The entries that a READDIR step has read.
@@ -141,7 +189,7 @@ impl Done {
             (0..self.len()).find(|step| {
                 self.completion_of(*step).is_some_and(|completion| {
                     completion.error != 0 && (completion.errno() == Errno::ECANCELED) == cancelled
-                })
+                }) && !self.chain.body.was_spared(*step)
             })
         };
         let step = failed(false).or_else(|| failed(true))?;
@@ -176,6 +224,9 @@ impl Done {
 
     fn completion(&self, step: usize) -> Result<&Completion, Error> {
         match self.chain.body.steps.get(step).and_then(|step| step.completion.as_ref()) {
+            Some(completion) if completion.was_skipped() || self.chain.body.was_spared(step) => {
+                Err(Error::Skipped { step, verb: self.verb(step) })
+            }
             Some(completion) if completion.error == 0 => Ok(completion),
             Some(completion) => Err(self.error_of(step, completion.errno()).into()),
             None => Err(BuildError::Silent { step, verb: self.verb(step) }.into()),

@@ -22,6 +22,13 @@ pub enum Error {
     Build(BuildError),
     /// An operation failed.
     Operation(OperationError),
+    /// The result of a step is asked for that was skipped: its chain went past it, or had stopped, successfully.
+    Skipped {
+        /// The step, counted from 0 in the order steps were added.
+        step: usize,
+        /// Its verb.
+        verb: Verb,
+    },
     /// The ring cannot be entered any more.
     Enter(EnterError),
     /// The ring was made before a `fork` and this is the child: make a new ring here.
@@ -58,6 +65,11 @@ impl fmt::Display for Error {
             }
             Error::Build(error) => error.fmt(formatter),
             Error::Operation(error) => error.fmt(formatter),
+            Error::Skipped { step, verb } => write!(
+                formatter,
+                "step {step} ({}) was skipped and has no result: a condition of its chain kept it from running",
+                verb.name()
+            ),
             Error::Enter(error) => error.fmt(formatter),
             Error::ForkedChild => formatter
                 .write_str("this ring belongs to the parent of this forked process: make a new ring here"),
@@ -160,6 +172,80 @@ pub enum BuildError {
         /// Its verb.
         verb: Verb,
     },
+    /// A step uses what only a part of the chain makes that may be skipped.
+    Conditional {
+        /// The step that uses it.
+        step: usize,
+        /// Its verb.
+        verb: Verb,
+        /// The step that makes it.
+        of: usize,
+        /// The TEST that may skip that step.
+        test: usize,
+    },
+    /// A step uses a room of another chain.
+    ForeignRoom {
+        /// The step.
+        step: usize,
+        /// Its verb.
+        verb: Verb,
+    },
+    /// A step uses more bytes than there are.
+    BeyondRoom {
+        /// The step.
+        step: usize,
+        /// Its verb.
+        verb: Verb,
+        /// How many bytes, counted from the start of the room, it wants.
+        asked: u64,
+        /// How many there are.
+        room: u64,
+    },
+    /// A FINALLY step uses a part of a room whose length nothing bounds.
+    UnboundedFinally {
+        /// The step.
+        step: usize,
+        /// Its verb.
+        verb: Verb,
+        /// How many bytes the room has.
+        room: u64,
+    },
+    /// A step that decides what runs, or assigns a variable, is a FINALLY step.
+    ControlInFinally {
+        /// The step.
+        step: usize,
+        /// Its verb.
+        verb: Verb,
+    },
+    /// A step leaves a loop and is in none.
+    NotInLoop {
+        /// The step.
+        step: usize,
+    },
+    /// A loop runs no steps.
+    EmptyLoop {
+        /// Its REPEAT.
+        step: usize,
+    },
+    /// A loop is bounded to no turns.
+    NoTurns {
+        /// Its REPEAT.
+        step: usize,
+        /// The largest bound.
+        limit: u64,
+    },
+    /// A step asks something of the step before it, and there is none.
+    NothingBefore {
+        /// The step.
+        step: usize,
+    },
+    /// A number is shifted by more than its width.
+    ShiftTooFar {
+        /// The step.
+        step: usize,
+        /// By how many bits.
+        distance: u64,
+    },
     /// The chain has no steps.
     Empty,
     /// The chain has more steps than this ring can hold.
@@ -180,7 +266,17 @@ impl BuildError {
             | BuildError::TooManyLive { step, .. }
             | BuildError::NulInPath { step, .. }
             | BuildError::NoData { step, .. }
-            | BuildError::Silent { step, .. } => Some(*step),
+            | BuildError::Silent { step, .. }
+            | BuildError::Conditional { step, .. }
+            | BuildError::ForeignRoom { step, .. }
+            | BuildError::BeyondRoom { step, .. }
+            | BuildError::UnboundedFinally { step, .. }
+            | BuildError::ControlInFinally { step, .. }
+            | BuildError::NotInLoop { step }
+            | BuildError::EmptyLoop { step }
+            | BuildError::NoTurns { step, .. }
+            | BuildError::NothingBefore { step }
+            | BuildError::ShiftTooFar { step, .. } => Some(*step),
             BuildError::Empty | BuildError::TooLong { .. } => None,
         }
     }
@@ -218,6 +314,52 @@ impl fmt::Display for BuildError {
                  chain only",
                 verb.name()
             ),
+            BuildError::Conditional { step, verb, of, test } => write!(
+                formatter,
+                "step {step} ({}) uses the result of step {of}, which step {test} (TEST) may skip: use it within the same \
+                 part, or hand it on in a variable that is set before",
+                verb.name()
+            ),
+            BuildError::ForeignRoom { step, verb } => write!(
+                formatter,
+                "step {step} ({}) uses a room of another chain: give this chain one with `room`",
+                verb.name()
+            ),
+            BuildError::BeyondRoom { step, verb, asked, room } => {
+                write!(formatter, "step {step} ({}) goes up to byte {asked} of a room of {room}", verb.name())
+            }
+            BuildError::UnboundedFinally { step, verb, room } => write!(
+                formatter,
+                "step {step} ({}) is a FINALLY step with a length that nothing bounds to its room: take the `min` of it and \
+                 {room} first",
+                verb.name()
+            ),
+            BuildError::ControlInFinally { step, verb } => write!(
+                formatter,
+                "step {step} ({}) cannot be a FINALLY step: those run one after the other, each once; leave `finally()` out",
+                verb.name()
+            ),
+            BuildError::NotInLoop { step } => {
+                write!(
+                    formatter,
+                    "step {step} (TEST) leaves a loop, and is in none: use `stop` or put it into `repeat`"
+                )
+            }
+            BuildError::EmptyLoop { step } => {
+                write!(formatter, "step {step} (REPEAT) has no steps to repeat: add one in its closure")
+            }
+            BuildError::NoTurns { step, limit } => {
+                write!(formatter, "step {step} (REPEAT) is bounded to no turns: the bound is 1 to {limit}")
+            }
+            BuildError::NothingBefore { step } => {
+                write!(
+                    formatter,
+                    "step {step} (TEST) asks something of the step before it, and there is none"
+                )
+            }
+            BuildError::ShiftTooFar { step, distance } => {
+                write!(formatter, "step {step} (SHIFT) shifts by {distance} bits: the most is 63")
+            }
             BuildError::Empty => formatter.write_str("the chain has no steps: add one before running it"),
             BuildError::TooLong { steps, limit } => write!(
                 formatter,

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use ouzel_ring::modifiers::OpenFlags;
 
 use super::bind::{self, ValueError};
+use super::blocks::Block;
 use super::map::{FileRole, Mapper, NumberRole, TextRole, ValueRole};
 use super::parser::nearest;
 use super::problem::{Problem, Problems};
@@ -86,8 +87,16 @@ pub enum Kind {
     Events,
     /// The record that stat filled.
     Status,
-    /// A number that get took out of a register.
+    /// The address of a socket.
+    Address,
+    /// The record that statfs filled.
+    FileSystem,
+    /// The names of extended attributes, as many bytes as the result says.
+    Names,
+    /// A number that get took out of a register, or that was worked out.
     Value,
+    /// A buffer that several statements use.
+    Buffer,
 }
 
 impl Kind {
@@ -109,7 +118,11 @@ impl Kind {
             Kind::Position => "a position",
             Kind::Events => "a set of events",
             Kind::Status => "a file's description",
+            Kind::FileSystem => "a file system's description",
+            Kind::Names => "names of attributes",
+            Kind::Address => "a socket's address",
             Kind::Value => "a number",
+            Kind::Buffer => "a buffer",
         }
     }
 }
@@ -125,6 +138,8 @@ pub struct ResultInfo {
     pub step: usize,
     /// Whether it is the second result of its step (the write end of a pipe).
     pub second: bool,
+    /// Whether a later step assigns it another number.
+    pub assigned: bool,
 }
 
 /// A parameter that a program uses.
@@ -141,6 +156,8 @@ pub struct Parameter {
 pub struct Program {
     /// The steps: ordinary ones, then those behind `finally`.
     pub steps: Vec<Step<Checked>>,
+    /// For each step the earlier result that it assigns a number to, if it does.
+    pub assigns: Vec<Option<Slot>>,
     /// Every named result.
     pub results: Vec<ResultInfo>,
     /// What the command prints when a chain is over, in order.
@@ -169,13 +186,19 @@ impl Program {
     }
 }
 
-struct Definition {
+pub(super) struct Definition {
     /// `None` if its statement is broken: uses are not reported then.
     slot: Option<Slot>,
     kind: Kind,
     span: Span,
     closed: Option<Closed>,
     silent: bool,
+    /// Whether a number may be assigned to it.
+    number: bool,
+    /// How many names were defined before it.
+    index: usize,
+    /// Where the part begins that defines it and may have been skipped.
+    pub(super) part: Option<Span>,
 }
 
 #[derive(Clone, Copy)]
@@ -184,10 +207,16 @@ struct Closed {
     finally: bool,
 }
 
-struct Checker<'p, 'a> {
+pub(super) struct Checker<'p, 'a> {
     problems: &'p mut Problems<'a>,
-    names: HashMap<String, Definition>,
-    order: Vec<String>,
+    pub(super) names: HashMap<String, Definition>,
+    pub(super) order: Vec<String>,
+    /// The parts and loops that have begun.
+    pub(super) blocks: Vec<Block>,
+    /// Whether a statement could not be read.
+    pub(super) has_broken: bool,
+    /// What the statement assigns to.
+    assigned: Option<Slot>,
     parameters: Vec<Parameter>,
     results: Vec<ResultInfo>,
     buffers: u64,
@@ -196,7 +225,7 @@ struct Checker<'p, 'a> {
 }
 
 /// A problem has been reported already, or its cause has.
-struct Reported;
+pub(super) struct Reported;
 
 /// Checks statements. `None` if there are problems that forbid to run the program.
 pub(super) fn check(statements: &[Statement], problems: &mut Problems<'_>, name: &str) -> Option<Program> {
@@ -204,6 +233,9 @@ pub(super) fn check(statements: &[Statement], problems: &mut Problems<'_>, name:
         problems,
         names: HashMap::new(),
         order: Vec::new(),
+        blocks: Vec::new(),
+        has_broken: statements.iter().any(|statement| statement.action == Action::Broken),
+        assigned: None,
         parameters: Vec::new(),
         results: Vec::new(),
         buffers: 0,
@@ -211,6 +243,7 @@ pub(super) fn check(statements: &[Statement], problems: &mut Problems<'_>, name:
         finally: false,
     };
     let mut steps = Vec::new();
+    let mut assigns = Vec::new();
     let mut prints = Vec::new();
     checker.order_of_steps(statements);
     for statement in statements {
@@ -220,10 +253,14 @@ pub(super) fn check(statements: &[Statement], problems: &mut Problems<'_>, name:
             Action::Step(step) => {
                 checker.line = step.line;
                 checker.finally = step.finally;
+                checker.assigned = None;
+                let entered = checker.enter(statement, step, &mut steps);
                 let mapped = step.map(&mut checker);
                 let defined = checker.define(statement, step, steps.len());
-                if let (Ok(mapped), Ok(())) = (mapped, defined) {
+                checker.leave(statement, step, steps.len());
+                if let (Ok(()), Ok(mapped), Ok(())) = (entered, mapped, defined) {
                     steps.push(mapped);
+                    assigns.push(checker.assigned.take());
                 }
             }
         }
@@ -235,16 +272,17 @@ pub(super) fn check(statements: &[Statement], problems: &mut Problems<'_>, name:
             "nothing to run",
         ));
     }
+    checker.finish_blocks();
     checker.warn_of_leaks();
     let Checker { parameters, results, .. } = checker;
     if problems.has_errors() {
         return None;
     }
-    Some(Program { steps, results, prints, parameters, warnings: problems.warnings(name) })
+    Some(Program { steps, assigns, results, prints, parameters, warnings: problems.warnings(name) })
 }
 
 impl Checker<'_, '_> {
-    fn report(&mut self, problem: Problem) -> Reported {
+    pub(super) fn report(&mut self, problem: Problem) -> Reported {
         self.problems.push(problem);
         Reported
     }
@@ -298,8 +336,15 @@ impl Checker<'_, '_> {
     /// The definition of a name; `Err` if it has none or a broken one.
     fn find(&mut self, name: &Name) -> Result<(Slot, Kind), Reported> {
         if let Some(found) = self.names.get(&name.text) {
-            let (slot, kind, closed) = (found.slot, found.kind, found.closed);
+            let (slot, kind, closed, part) = (found.slot, found.kind, found.closed, found.part);
             let Some(slot) = slot else { return Err(Reported) };
+            if let Some(part) = part.filter(|_| !self.finally) {
+                let message = format!("`{}` is defined in a part that may have been skipped", name.text);
+                let problem = Problem::new(name.span, message, "perhaps never made")
+                    .related(part, "the part begins here")
+                    .help("use it within that part; a number that is `set` before it can be assigned in it");
+                return Err(self.report(problem));
+            }
             if let Some(closed) = closed {
                 let message = format!("`{}` is used after it was closed", name.text);
                 let problem =
@@ -355,15 +400,23 @@ impl Checker<'_, '_> {
 
     fn define_broken(&mut self, statement: &Statement) {
         for name in statement.targets.iter().filter(|name| name.text.len() <= MAX_NAME) {
-            let definition =
-                Definition { slot: None, kind: Kind::Value, span: name.span, closed: None, silent: false };
+            let definition = Definition {
+                slot: None,
+                kind: Kind::Value,
+                span: name.span,
+                closed: None,
+                silent: false,
+                number: false,
+                index: self.order.len(),
+                part: None,
+            };
             self.names.entry(name.text.clone()).or_insert(definition);
         }
     }
 
     fn define(&mut self, statement: &Statement, step: &Step<Written>, index: usize) -> Result<(), Reported> {
         let kinds = produced(&step.operation);
-        let must_be_named = kinds.iter().any(|kind| kind.is_open());
+        let must_be_named = kinds.iter().any(|kind| kind.is_open() || *kind == Kind::Buffer);
         let wrong_count =
             statement.targets.len() > kinds.len() || (must_be_named && statement.targets.len() < kinds.len());
         let verb = step.operation.verb();
@@ -371,6 +424,7 @@ impl Checker<'_, '_> {
         if wrong_count {
             let message = match (kinds.len(), statement.targets.len()) {
                 (0, _) => format!("`{verb}` has no result to name"),
+                (1, 0) if kinds[0] == Kind::Buffer => "a buffer needs a name to be used by".to_owned(),
                 (1, 0) => format!("what `{verb}` opens needs a name, or nothing could use or close it"),
                 (1, _) => format!("`{verb}` has one result"),
                 _ => format!("`{verb}` has two results to name: READER, WRITER = {verb}"),
@@ -378,11 +432,15 @@ impl Checker<'_, '_> {
             outcome = Err(self.report(Problem::new(statement.verb_span, message, "here")));
         }
         for (position, target) in statement.targets.iter().enumerate() {
+            if let Some(slot) = self.assignable(target, step) {
+                self.assigned = Some(slot);
+                continue;
+            }
             if let Some(earlier) = self.names.get(&target.text) {
                 let message = format!("`{}` is defined twice", target.text);
                 let problem = Problem::new(target.span, message, "again")
                     .related(earlier.span, "first defined here")
-                    .help("results do not change: give this one another name");
+                    .help("results do not change, but for numbers that are `set` or worked out: give this one another name");
                 outcome = Err(self.report(problem));
                 continue;
             }
@@ -394,15 +452,34 @@ impl Checker<'_, '_> {
             let kind = kinds.get(position).copied();
             let slot = kind.map(|kind| {
                 let second = position == 1;
-                self.results.push(ResultInfo { name: target.text.clone(), kind, step: index, second });
+                let name = target.text.clone();
+                self.results.push(ResultInfo { name, kind, step: index, second, assigned: false });
                 Slot(self.results.len() - 1)
             });
             let kind = kind.unwrap_or(Kind::Value);
-            let definition = Definition { slot, kind, span: target.span, closed: None, silent: step.silent };
+            let definition = Definition {
+                slot,
+                kind,
+                span: target.span,
+                closed: None,
+                silent: step.silent,
+                number: step.operation.is_number(),
+                index: self.order.len(),
+                part: None,
+            };
             self.order.push(target.text.clone());
             self.names.insert(target.text.clone(), definition);
         }
         outcome
+    }
+
+    /// The earlier number that `step` assigns to, if its name is one and it may.
+    fn assignable(&mut self, target: &Name, step: &Step<Written>) -> Option<Slot> {
+        let earlier = self.names.get(&target.text)?;
+        let may = earlier.number && earlier.part.is_none() && step.operation.is_number() && !step.finally;
+        let slot = earlier.slot.filter(|_| may)?;
+        self.results.get_mut(slot.0)?.assigned = true;
+        Some(slot)
     }
 
     fn print(&mut self, name: &Name) -> Option<Slot> {
@@ -410,7 +487,11 @@ impl Checker<'_, '_> {
             self.wrong_kind(name, "a stream of the command", "a number or data");
             return None;
         }
-        let (slot, kind) = self.find(name).ok()?;
+        // What was skipped is not printed; that is no error.
+        let finally = std::mem::replace(&mut self.finally, true);
+        let found = self.find(name);
+        self.finally = finally;
+        let (slot, kind) = found.ok()?;
         if kind.is_open() {
             self.wrong_kind(name, kind.describe(), "a number or data");
             return None;
@@ -448,7 +529,11 @@ impl Checker<'_, '_> {
 fn produced(operation: &Operation<Written>) -> Vec<Kind> {
     match operation {
         Operation::Read { .. } | Operation::Recv { .. } => vec![Kind::Data],
-        Operation::Write { .. } | Operation::Send { .. } | Operation::Copy { .. } => vec![Kind::Count],
+        Operation::Write { .. }
+        | Operation::Send { .. }
+        | Operation::Copy { .. }
+        | Operation::Splice { .. } => vec![Kind::Count],
+        Operation::Sockname { .. } | Operation::Peername { .. } => vec![Kind::Address],
         Operation::Poll { .. } => vec![Kind::Events],
         Operation::Open { flags, .. } => vec![Kind::File(*flags)],
         Operation::Seek { .. } => vec![Kind::Position],
@@ -457,6 +542,10 @@ fn produced(operation: &Operation<Written>) -> Vec<Kind> {
         Operation::Pipe => vec![Kind::ReadEnd, Kind::WriteEnd],
         Operation::Socket { .. } | Operation::Accept { .. } => vec![Kind::Socket],
         Operation::Get { .. } => vec![Kind::Value],
+        Operation::Set { .. } | Operation::Compute { .. } | Operation::Load { .. } => vec![Kind::Value],
+        Operation::ReadInto { .. } | Operation::RecvInto { .. } => vec![Kind::Data],
+        Operation::Buffer { .. } => vec![Kind::Buffer],
+        Operation::Metadata(metadata) => metadata.produced().into_iter().collect(),
         _ => Vec::new(),
     }
 }
@@ -501,6 +590,16 @@ impl Mapper<Written, Checked> for Checker<'_, '_> {
             && let Some(found) = self.names.get_mut(&name.text)
         {
             found.closed = Some(Closed { span: name.span, finally: self.finally });
+            let (index, defined) = (found.index, found.span);
+            let outer = self.blocks.iter().rev().find(|block| block.is_loop() && block.names > index);
+            if let Some(span) = outer.map(Block::span) {
+                let message = format!("`{}` is closed in a loop, but opened in front of it", name.text);
+                let problem = Problem::new(name.span, message, "closed again in the next turn")
+                    .related(if defined == name.span { span } else { defined }, "opened here")
+                    .help("close it behind the loop, or in a `finally` statement")
+                    .warning();
+                self.problems.push(problem);
+            }
         }
         Ok(FileRef::Result(slot))
     }
@@ -509,14 +608,31 @@ impl Mapper<Written, Checked> for Checker<'_, '_> {
         let wanted = match role {
             ValueRole::Data => "the result of a read or recv",
             ValueRole::Number => "a number",
+            ValueRole::Buffer => "a buffer",
         };
         if Stream::of(&name.text).is_some() {
             return Err(self.wrong_kind(name, "a stream of the command", wanted));
         }
         let (slot, kind) = self.find(name)?;
         let fits = match role {
-            ValueRole::Data => matches!(kind, Kind::Data | Kind::Entries),
-            ValueRole::Number => !kind.is_open() && kind != Kind::Status,
+            ValueRole::Data => matches!(kind, Kind::Data | Kind::Entries | Kind::Names | Kind::Buffer),
+            ValueRole::Number => {
+                !kind.is_open()
+                    && !matches!(kind, Kind::Status | Kind::FileSystem | Kind::Address | Kind::Buffer)
+            }
+            ValueRole::Buffer if !kind.is_open() && kind != Kind::Buffer => {
+                let message = format!(
+                    "the size of a buffer is a number or a parameter, not the result `{}`: it is needed before the \
+                     chain starts",
+                    name.text
+                );
+                let problem = Problem::new(name.span, message, "known too late").help(format!(
+                    "`b = buffer SIZE` makes a buffer; `b first {}` is as much of it",
+                    name.text
+                ));
+                return Err(self.report(problem));
+            }
+            ValueRole::Buffer => kind == Kind::Buffer,
         };
         if fits { Ok(slot) } else { Err(self.wrong_kind(name, kind.describe(), wanted)) }
     }
@@ -539,6 +655,13 @@ impl Mapper<Written, Checked> for Checker<'_, '_> {
                 let message = format!(
                     "the size of a buffer is a number or a parameter, not the result `{}`: it is needed before the \
                      chain starts",
+                    name.text
+                );
+                return Err(self.report(Problem::new(name.span, message, "known too late")));
+            }
+            Amount::Result(name) if role == NumberRole::Small => {
+                let message = format!(
+                    "this is a number or a parameter, not the result `{}`: it is needed before the chain starts",
                     name.text
                 );
                 return Err(self.report(Problem::new(name.span, message, "known too late")));

@@ -1,6 +1,6 @@
 //! From one phase to the next: the one place that names the role of every operand.
 
-use super::syntax::{Data, Operation, Phase, Step};
+use super::syntax::{Arithmetic, Asked, Data, Operation, Phase, Step};
 
 /// What an operation wants of an open object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(super) enum ValueRole {
     Data,
     /// Its number.
     Number,
+    /// The buffer that it names.
+    Buffer,
 }
 
 /// What a number is for.
@@ -43,6 +45,14 @@ pub(super) enum NumberRole {
     Nonzero,
     /// How many connections may wait.
     Backlog,
+    /// Any number at all.
+    Any,
+    /// By how many bits a number is shifted.
+    Shift,
+    /// How often a loop may run.
+    Turns,
+    /// A number of 32 bits other than the last, which is needed before the chain starts.
+    Small,
 }
 
 /// What bytes are for.
@@ -52,6 +62,8 @@ pub(super) enum TextRole {
     Path,
     /// Data to transfer.
     Data,
+    /// The name of an extended attribute.
+    Attribute,
 }
 
 /// Turns the operands of phase `P` into those of phase `Q`.
@@ -80,6 +92,22 @@ pub(super) trait Mapper<P: Phase, Q: Phase> {
         Ok(match data {
             Data::Text(text) => Data::Text(self.text(text, TextRole::Data)?),
             Data::Result(value) => Data::Result(self.value(value, ValueRole::Data)?),
+            Data::First(buffer, length) => {
+                Data::First(self.value(buffer, ValueRole::Buffer)?, self.number(length, NumberRole::Length)?)
+            }
+        })
+    }
+
+    fn asked(&mut self, asked: &Asked<P>) -> Result<Asked<Q>, Self::Error> {
+        let mut any = |number: &P::Number| self.number(number, NumberRole::Any);
+        Ok(match asked {
+            Asked::Zero(number) => Asked::Zero(any(number)?),
+            Asked::Positive(number) => Asked::Positive(any(number)?),
+            Asked::Equals(number, other) => Asked::Equals(any(number)?, any(other)?),
+            Asked::Less(number, other) => Asked::Less(any(number)?, any(other)?),
+            Asked::Full => Asked::Full,
+            Asked::Short => Asked::Short,
+            Asked::Failed => Asked::Failed,
         })
     }
 }
@@ -179,6 +207,19 @@ impl<P: Phase> Operation<P> {
                 target_offset: m.optional(target_offset, Number::Offset)?,
                 length: m.number(length, Number::Length)?,
             },
+            Operation::Splice { source, source_offset, target, target_offset, length } => Operation::Splice {
+                source: m.file(source, File::Source)?,
+                source_offset: m.optional(source_offset, Number::Offset)?,
+                target: m.file(target, File::Target)?,
+                target_offset: m.optional(target_offset, Number::Offset)?,
+                length: m.number(length, Number::Length)?,
+            },
+            Operation::Lock { file, mode, length, offset } => Operation::Lock {
+                file: m.file(file, File::Regular)?,
+                mode: *mode,
+                length: m.optional(length, Number::Nonzero)?,
+                offset: m.optional(offset, Number::Offset)?,
+            },
             Operation::Pipe => Operation::Pipe,
             Operation::Socket { kind } => Operation::Socket { kind: *kind },
             Operation::Bind { socket, address } => {
@@ -203,9 +244,44 @@ impl<P: Phase> Operation<P> {
             Operation::Shutdown { socket, how } => {
                 Operation::Shutdown { socket: m.file(socket, File::Socket)?, how: *how }
             }
+            Operation::Sockname { socket } => Operation::Sockname { socket: m.file(socket, File::Socket)? },
+            Operation::Peername { socket } => Operation::Peername { socket: m.file(socket, File::Socket)? },
             Operation::Sleep { duration } => Operation::Sleep { duration: m.duration(duration)? },
             Operation::Get { value } => Operation::Get { value: m.value(value, ValueRole::Number)? },
             Operation::Deadline { duration } => Operation::Deadline { duration: m.duration(duration)? },
+            Operation::Buffer { size } => Operation::Buffer { size: m.number(size, Number::Buffer)? },
+            Operation::ReadInto { file, buffer, first, offset } => Operation::ReadInto {
+                file: m.file(file, File::Source)?,
+                buffer: m.value(buffer, ValueRole::Buffer)?,
+                first: m.optional(first, Number::Length)?,
+                offset: m.optional(offset, Number::Offset)?,
+            },
+            Operation::RecvInto { socket, buffer, first, flags } => Operation::RecvInto {
+                socket: m.file(socket, File::Socket)?,
+                buffer: m.value(buffer, ValueRole::Buffer)?,
+                first: m.optional(first, Number::Length)?,
+                flags: *flags,
+            },
+            Operation::Set { value } => Operation::Set { value: m.number(value, Number::Any)? },
+            Operation::Compute { what, a, b } => {
+                let shift = matches!(what, Arithmetic::Left | Arithmetic::Right);
+                let a = m.number(a, Number::Any)?;
+                let b = m.number(b, if shift { Number::Shift } else { Number::Any })?;
+                Operation::Compute { what: *what, a, b }
+            }
+            Operation::Load { from, width, offset } => Operation::Load {
+                from: m.value(from, ValueRole::Data)?,
+                width: *width,
+                offset: m.optional(offset, Number::Any)?,
+            },
+            Operation::If { asked, not, leave, otherwise } => {
+                Operation::If { asked: m.asked(asked)?, not: *not, leave: *leave, otherwise: *otherwise }
+            }
+            Operation::Else => Operation::Else,
+            Operation::Repeat { bound } => Operation::Repeat { bound: m.number(bound, Number::Turns)? },
+            Operation::End => Operation::End,
+            Operation::Leave(leave) => Operation::Leave(*leave),
+            Operation::Metadata(metadata) => Operation::Metadata(metadata.map(m)?),
         })
     }
 }

@@ -8,21 +8,29 @@
 
 mod address;
 mod bind;
+mod blocks;
 mod check;
+mod control;
 mod lexer;
 mod map;
+mod metadata;
 mod parser;
 mod problem;
 mod quantity;
 mod syntax;
 mod verbs;
+mod width;
 
 pub use address::{Address, AddressError};
 pub use bind::{BindError, Bound, Known, Values};
 pub use check::{Checked, FileRef, Kind, Parameter, Program, ResultInfo, Slot, Stream};
+pub use metadata::{Metadata, Stamp, Subject};
 pub use problem::{Problem, ProgramError, Span};
 pub use quantity::{Dimension, Quantity, QuantityError};
-pub use syntax::{Amount, Data, Operation, Phase, Piece, SocketKind, Step, Template, Wait};
+pub use syntax::{
+    Amount, Arithmetic, Asked, Data, Leave, Operation, Phase, Piece, SocketKind, Step, Template, Wait,
+};
+pub use width::Width;
 
 /// The most bytes of a program.
 pub const MAX_PROGRAM: usize = 64 << 10;
@@ -36,6 +44,8 @@ pub const MAX_PATH: usize = 4095;
 pub const MAX_DATA: usize = 64 << 10;
 /// The most bytes of buffers that the statements of one program ask for together.
 pub const MAX_BUFFERS: u64 = 256 << 20;
+/// The most parts and loops within each other.
+pub const MAX_DEPTH: usize = 16;
 /// The most problems that are reported for one program.
 pub const MAX_PROBLEMS: usize = 100;
 

@@ -3,6 +3,7 @@
 //! Every line stands alone, so a problem costs its own line only: the names it would have defined are kept as
 //! broken, and their uses are not reported a second time.
 
+use super::control;
 use super::lexer::{self, Kind, Token};
 use super::problem::{Problem, Problems};
 use super::quantity::Dimension;
@@ -14,7 +15,7 @@ pub(super) type Parsed<T> = Result<T, Box<Problem>>;
 
 /// Words that structure statements and so cannot be names, beside the verbs.
 const STRUCTURE: &[&str] =
-    &["at", "in", "to", "as", "by", "end", "mode", "finally", "try", "hard", "silent", "timeout"];
+    &["at", "in", "to", "as", "by", "end", "mode", "finally", "try", "hard", "silent", "timeout", "not"];
 
 pub(super) fn is_reserved(word: &str) -> bool {
     STRUCTURE.contains(&word) || VERBS.iter().any(|(verb, _)| *verb == word)
@@ -160,6 +161,10 @@ impl<'a> Cursor<'a> {
         self.tokens.get(self.at)
     }
 
+    pub(super) fn peek_second(&self) -> Option<&'a Token> {
+        self.tokens.get(self.at + 1)
+    }
+
     fn next(&mut self) -> Option<&'a Token> {
         let token = self.tokens.get(self.at);
         self.at += 1;
@@ -287,7 +292,11 @@ impl<'a> Cursor<'a> {
 
     pub(super) fn data(&mut self) -> Parsed<Data<Written>> {
         if self.word().is_some() {
-            return Ok(Data::Result(self.name("data (a string, a parameter or the result of a read)")?));
+            let name = self.name("data (a string, a parameter, the result of a read or a buffer)")?;
+            return Ok(match control::first(self)? {
+                Some(length) => Data::First(name, length),
+                None => Data::Result(name),
+            });
         }
         Ok(Data::Text(self.text("data")?))
     }

@@ -7,11 +7,13 @@
 use std::fmt::Debug;
 
 use ouzel_ring::modifiers::{
-    AllocateFlags, LinkFlags, MessageFlags, OpenFlags, PollEvents, RemoveFlags, RenameFlags, ShutdownHow,
-    StatFlags, SyncMode, Whence,
+    AllocateFlags, LinkFlags, LockMode, MessageFlags, OpenFlags, Overflow, PollEvents, RemoveFlags,
+    RenameFlags, ShutdownHow, StatFlags, SyncMode, Whence,
 };
 
 use super::Span;
+use super::metadata::Metadata;
+pub use super::width::Width;
 
 /// What the operands of an operation are.
 pub trait Phase: Clone + Debug + PartialEq {
@@ -123,8 +125,68 @@ impl Template {
 pub enum Data<P: Phase> {
     /// Bytes of the program.
     Text(P::Text),
-    /// The bytes that an earlier read or receive got, as many as it got.
+    /// The bytes that an earlier read or receive got, as many as it got, or a whole buffer.
     Result(P::Value),
+    /// The first bytes of a buffer.
+    First(P::Value, P::Number),
+}
+
+/// What a `set`, `add` and the like work out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arithmetic {
+    /// `add A B`
+    Add(Overflow),
+    /// `sub A B`
+    Sub(Overflow),
+    /// `min A B`
+    Min,
+    /// `and A B`
+    And,
+    /// `shift A left DISTANCE`
+    Left,
+    /// `shift A right DISTANCE`
+    Right,
+}
+
+/// What an `if` asks.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Asked<P: Phase> {
+    /// `N zero`
+    Zero(P::Number),
+    /// `N positive`
+    Positive(P::Number),
+    /// `N equals M`
+    Equals(P::Number, P::Number),
+    /// `N less M`
+    Less(P::Number, P::Number),
+    /// `last full`
+    Full,
+    /// `last short`
+    Short,
+    /// `last failed`
+    Failed,
+}
+
+/// Where a statement goes instead of on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// `stop`: the chain ends successfully.
+    Stop,
+    /// `break`: the loop ends.
+    Break,
+    /// `next`: the loop goes on with its next turn.
+    Next,
+}
+
+impl Leave {
+    /// The word in a program.
+    pub fn word(self) -> &'static str {
+        match self {
+            Leave::Stop => "stop",
+            Leave::Break => "break",
+            Leave::Next => "next",
+        }
+    }
 }
 
 /// The sockets that can be made.
@@ -240,6 +302,16 @@ pub enum Operation<P: Phase> {
         target_offset: Option<P::Number>,
         length: P::Number,
     },
+    /// `splice FILE [at OFFSET] to FILE [at OFFSET] LENGTH`
+    Splice {
+        source: P::File,
+        source_offset: Option<P::Number>,
+        target: P::File,
+        target_offset: Option<P::Number>,
+        length: P::Number,
+    },
+    /// `lock FILE shared|exclusive|unlock [LENGTH] [at OFFSET]`; a missing length is "to the end", a missing offset 0
+    Lock { file: P::File, mode: LockMode, length: Option<P::Number>, offset: Option<P::Number> },
     /// `READER, WRITER = pipe`
     Pipe,
     /// `socket KIND`
@@ -258,15 +330,61 @@ pub enum Operation<P: Phase> {
     Recv { socket: P::File, size: P::Number, flags: MessageFlags },
     /// `shutdown SOCKET [receive | send | both]`
     Shutdown { socket: P::File, how: ShutdownHow },
+    /// `sockname SOCKET`
+    Sockname { socket: P::File },
+    /// `peername SOCKET`
+    Peername { socket: P::File },
     /// `sleep DURATION`
     Sleep { duration: P::Duration },
     /// `get NAME`
     Get { value: P::Value },
     /// `deadline DURATION`
     Deadline { duration: P::Duration },
+    /// `buffer SIZE`: no step of the chain
+    Buffer { size: P::Number },
+    /// `read FILE BUFFER [first LENGTH] [at OFFSET]`
+    ReadInto { file: P::File, buffer: P::Value, first: Option<P::Number>, offset: Option<P::Number> },
+    /// `recv SOCKET BUFFER [first LENGTH] [peek] [all] [urgent]`
+    RecvInto { socket: P::File, buffer: P::Value, first: Option<P::Number>, flags: MessageFlags },
+    /// `set NUMBER`
+    Set { value: P::Number },
+    /// `add A B`, `sub A B`, `min A B`, `and A B`, `shift A left|right DISTANCE`
+    Compute { what: Arithmetic, a: P::Number, b: P::Number },
+    /// `load NAME u8|u16|u32|u64 [at OFFSET]`
+    Load { from: P::Value, width: Width, offset: Option<P::Number> },
+    /// `if CONDITION stop|break|next`, or without one of these the begin of a part that ends with `end`
+    If { asked: Asked<P>, not: bool, leave: Option<Leave>, otherwise: bool },
+    /// `else`
+    Else,
+    /// `repeat BOUND`: the begin of a loop that ends with `end`
+    Repeat { bound: P::Number },
+    /// `end`
+    End,
+    /// `stop`, `break`, `next`
+    Leave(Leave),
+    /// `readlink` to `removexattr`
+    Metadata(Metadata<P>),
 }
 
 impl<P: Phase> Operation<P> {
+    /// Whether it structures the program: it has no result and takes no modifiers.
+    pub fn is_structure(&self) -> bool {
+        matches!(
+            self,
+            Operation::Buffer { .. }
+                | Operation::If { .. }
+                | Operation::Else
+                | Operation::Repeat { .. }
+                | Operation::End
+                | Operation::Leave(_)
+        )
+    }
+
+    /// Whether it works on numbers alone, so that its result may be assigned to a name that has one.
+    pub fn is_number(&self) -> bool {
+        matches!(self, Operation::Set { .. } | Operation::Compute { .. } | Operation::Load { .. })
+    }
+
     /// The verb as it is written.
     pub fn verb(&self) -> &'static str {
         match self {
@@ -288,6 +406,8 @@ impl<P: Phase> Operation<P> {
             Operation::Symlink { .. } => "symlink",
             Operation::Readdir { .. } => "readdir",
             Operation::Copy { .. } => "copy",
+            Operation::Splice { .. } => "splice",
+            Operation::Lock { .. } => "lock",
             Operation::Pipe => "pipe",
             Operation::Socket { .. } => "socket",
             Operation::Bind { .. } => "bind",
@@ -297,9 +417,27 @@ impl<P: Phase> Operation<P> {
             Operation::Send { .. } => "send",
             Operation::Recv { .. } => "recv",
             Operation::Shutdown { .. } => "shutdown",
+            Operation::Sockname { .. } => "sockname",
+            Operation::Peername { .. } => "peername",
             Operation::Sleep { .. } => "sleep",
             Operation::Get { .. } => "get",
             Operation::Deadline { .. } => "deadline",
+            Operation::Buffer { .. } => "buffer",
+            Operation::ReadInto { .. } => "read",
+            Operation::RecvInto { .. } => "recv",
+            Operation::Set { .. } => "set",
+            Operation::Compute { what: Arithmetic::Add(_), .. } => "add",
+            Operation::Compute { what: Arithmetic::Sub(_), .. } => "sub",
+            Operation::Compute { what: Arithmetic::Min, .. } => "min",
+            Operation::Compute { what: Arithmetic::And, .. } => "and",
+            Operation::Compute { what: Arithmetic::Left | Arithmetic::Right, .. } => "shift",
+            Operation::Load { .. } => "load",
+            Operation::If { .. } => "if",
+            Operation::Else => "else",
+            Operation::Repeat { .. } => "repeat",
+            Operation::End => "end",
+            Operation::Leave(leave) => leave.word(),
+            Operation::Metadata(metadata) => metadata.verb(),
         }
     }
 }

@@ -71,6 +71,8 @@ pub struct Chaos {
     said: HashMap<u64, Outcome>,
     cancelled: HashSet<u64>,
     started: HashMap<u64, Begun>,
+    /// Indices that were closed and have not been opened since.
+    gone: HashSet<u32>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -98,6 +100,7 @@ impl Chaos {
             said: HashMap::new(),
             cancelled: HashSet::new(),
             started: HashMap::new(),
+            gone: HashSet::new(),
         }
     }
 
@@ -128,6 +131,13 @@ impl Chaos {
         }
     }
 
+    /// A step has started: what it opens is there to be closed.
+    fn open(&mut self, step: &Step) {
+        for index in step.operation.opens() {
+            self.gone.remove(index);
+        }
+    }
+
     fn ended(&mut self, operation: &Operation, outcome: Outcome) {
         if let Some(data) = data_of(operation) {
             let before = self.said.insert(data, outcome);
@@ -140,6 +150,19 @@ impl Chaos {
     }
 
     fn outcome(&mut self, operation: &Operation, more: bool) -> Outcome {
+        let outcome = self.any_outcome(operation, more);
+        let Operation::Close { file } = *operation else { return outcome };
+        if self.gone.contains(&file) {
+            // Two closes of one descriptor were under way: the second finds nothing, and what hangs on it does not run.
+            return Outcome::failure(Errno::EBADF);
+        }
+        if !matches!(outcome, Outcome::Done { error: Errno::ECANCELED, .. }) {
+            self.gone.insert(file);
+        }
+        outcome
+    }
+
+    fn any_outcome(&mut self, operation: &Operation, more: bool) -> Outcome {
         let accepts = matches!(operation, Operation::Accept { multishot: true, .. });
         if !more && self.random.one_in(4) {
             let error = [Errno::EIO, Errno::ECANCELED, Errno::EPIPE][self.random.below(3) as usize];
@@ -221,6 +244,7 @@ impl Backend for Chaos {
             0 => Started::Busy,
             1 => {
                 let step = &steps[0];
+                self.open(step);
                 let outcome = self.outcome(&step.operation, false);
                 self.note(step);
                 self.ended(&step.operation, outcome);
@@ -232,6 +256,7 @@ impl Backend for Chaos {
                 for step in &steps[..count] {
                     assert!(self.tokens.insert(step.token), "a token is used twice");
                     self.note(step);
+                    self.open(step);
                     self.running.push(Running {
                         token: step.token,
                         operation: step.operation,
@@ -286,7 +311,8 @@ impl Backend for Chaos {
         self.ready.pop_front()
     }
 
-    fn attach(&mut self, handle: u64, _: u32) {
+    fn attach(&mut self, handle: u64, index: u32) {
+        self.gone.remove(&index);
         assert!(self.handles.remove(&handle), "a handle that was never given out");
     }
 

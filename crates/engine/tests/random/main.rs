@@ -47,6 +47,8 @@ const PATH: &[u8; 4] = b"a\0b\0";
 
 /// The first number that no verb has.
 const UNKNOWN_VERB: u32 = Verb::ALL.len() as u32;
+/// What payloads in argument 3 name: as long as the longest record, and good times.
+static RECORD: [u8; 96] = [0; 96];
 
 impl Driver {
     fn new(seed: u64) -> Driver {
@@ -100,10 +102,10 @@ impl Driver {
         words.fill_with(|| random.next());
         let mut entry = Entry::from_words(words);
         entry.data = self.data;
-        // Now and then a number that no verb has.
-        entry.op = match random.below(32) as u32 {
-            31 => UNKNOWN_VERB,
-            number => number,
+        entry.op = match random.below(44) as u32 {
+            op if op <= Verb::RemoveXattr as u32 => op,
+            // Two that nobody has.
+            op => UNKNOWN_VERB + op,
         };
         // Registers are read often, or it would not show what is in them.
         let reads_register = exact && random.one_in(4);
@@ -206,6 +208,17 @@ impl Driver {
                 entry.arguments[2] = 4;
             }
             Some(Verb::Stat) => entry.op = Verb::Nop as u32,
+            Some(verb) if (Verb::Readlink..=Verb::RemoveXattr).contains(&verb) => {
+                let attribute = matches!(verb, Verb::GetXattr | Verb::SetXattr | Verb::RemoveXattr);
+                entry.arguments[1] = path;
+                entry.arguments[2] = if attribute { 4 } else { 2 * random.below(2) };
+                if !matches!(verb, Verb::Chmod | Verb::Chown | Verb::Mknod | Verb::Access | Verb::RemoveXattr)
+                {
+                    entry.arguments[3] = ouzel_ring::Payload::of(RECORD.as_ptr()).number();
+                }
+                entry.arguments[4] = random.below(3);
+                entry.flags &= !EntryFlags::load(2, 6).unwrap().bits();
+            }
             // A loaded magnitude would name memory that does not exist.
             Some(Verb::Open | Verb::Mkdir | Verb::Remove) => {
                 entry.arguments[1] = path;

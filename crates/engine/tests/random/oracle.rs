@@ -503,7 +503,13 @@ impl Oracle {
 /// Whether this argument of `verb` is a payload address, by the table of section 19.
 fn is_payload(verb: Verb, argument: usize) -> bool {
     match verb {
-        Verb::Stat => argument == 1 || argument == 3,
+        Verb::Stat
+        | Verb::Readlink
+        | Verb::Utimes
+        | Verb::Statfs
+        | Verb::GetXattr
+        | Verb::SetXattr
+        | Verb::ListXattr => argument == 1 || argument == 3,
         Verb::Read
         | Verb::Write
         | Verb::Open
@@ -517,7 +523,12 @@ fn is_payload(verb: Verb, argument: usize) -> bool {
         | Verb::Accept
         | Verb::Connect
         | Verb::Send
-        | Verb::Recv => argument == 1,
+        | Verb::Recv
+        | Verb::Chmod
+        | Verb::Chown
+        | Verb::Mknod
+        | Verb::Access
+        | Verb::RemoveXattr => argument == 1,
         _ => false,
     }
 }

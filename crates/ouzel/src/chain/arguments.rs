@@ -3,7 +3,7 @@
 use ouzel_ring::Descriptor;
 use ouzel_ring::modifiers::{CURRENT_POSITION, OpenFlags};
 
-use super::{Fd, Reg};
+use super::{Fd, Part, Reg, Room, Variable};
 use crate::Buffer;
 
 /// A file, socket or other object: one that is open, or one that an earlier step opens.
@@ -83,6 +83,12 @@ impl From<Reg<u64>> for Count {
     }
 }
 
+impl From<Variable> for Count {
+    fn from(variable: Variable) -> Count {
+        Count::Number(variable.reg())
+    }
+}
+
 /// How far SEEK moves: forwards or, if negative, backwards; as known now or as an earlier step results in.
 #[derive(Clone, Copy, Debug)]
 pub struct Distance(pub(super) Count);
@@ -111,6 +117,12 @@ impl From<Reg<u64>> for Distance {
     }
 }
 
+impl From<Variable> for Distance {
+    fn from(variable: Variable) -> Distance {
+        Distance(variable.into())
+    }
+}
+
 /// Where in a file a transfer starts.
 #[derive(Clone, Copy, Debug)]
 pub struct Offset(pub(super) Count);
@@ -127,13 +139,30 @@ impl Offset {
     }
 }
 
-/// What a read fills.
+/// What a read fills: a buffer of its own, or a part of a [`Room`].
 #[derive(Debug)]
-pub struct Target(pub(super) Buffer);
+pub enum Target {
+    /// A buffer, up to its capacity.
+    Own(Buffer),
+    /// A part of a room that other steps use, too.
+    Part(Part),
+}
 
 impl<T: Into<Buffer>> From<T> for Target {
     fn from(buffer: T) -> Target {
-        Target(buffer.into())
+        Target::Own(buffer.into())
+    }
+}
+
+impl From<Room> for Target {
+    fn from(room: Room) -> Target {
+        Target::Part(room.into())
+    }
+}
+
+impl From<Part> for Target {
+    fn from(part: Part) -> Target {
+        Target::Part(part)
     }
 }
 
@@ -144,6 +173,20 @@ pub enum Data {
     Own(Buffer),
     /// What that read or receive got: its buffer, and as many bytes as it resulted in.
     Of(Reg<usize>),
+    /// A part of a room.
+    Part(Part),
+}
+
+impl From<Room> for Data {
+    fn from(room: Room) -> Data {
+        Data::Part(room.into())
+    }
+}
+
+impl From<Part> for Data {
+    fn from(part: Part) -> Data {
+        Data::Part(part)
+    }
 }
 
 impl<T: Into<Buffer>> From<T> for Data {
@@ -214,6 +257,12 @@ impl OpenOptions {
     /// A symbolic link in the last place is an error.
     pub const fn no_follow(self) -> OpenOptions {
         self.with(OpenFlags::NOFOLLOW)
+    }
+
+    /// A path that leaves the directory it starts from is an error, EXDEV: one that is absolute, climbs out with `..`, or
+    /// does so through a symbolic link.
+    pub const fn beneath(self) -> OpenOptions {
+        self.with(OpenFlags::BENEATH)
     }
 
     /// The permissions of a file that is made, less the process's umask.

@@ -1,7 +1,8 @@
 //! Layout: from a chain's steps to entries with registers.
 //!
-//! FINALLY steps go to the end. Registers are given out by one scan: a result takes a register when its step runs
-//! and gives it back after its last use. A register that held another result is given again only where a stale value
+//! FINALLY steps go to the end. Each result that is used, and each variable, needs a register from the step that makes
+//! it to its last use; a loop that lies between two turns of that lengthens it. Registers are given out by one scan in the
+//! order in which they begin to be needed. A register that held another result is given again only where a stale value
 //! cannot be mistaken for the new one: not if the new result's step may fail and be followed all the same.
 
 use ouzel_ring::{EntryFlags, REGISTERS, Verb};
@@ -22,11 +23,19 @@ pub(crate) struct Layout {
     shape: Vec<Shape>,
     /// For each step: when it runs, the last use of its two results, and their register.
     places: Vec<Place>,
+    /// The TESTs that skip: their position, and where they go on.
+    skips: Vec<(u16, u16)>,
+    /// The loops: where they begin, and the position of their REPEAT.
+    loops: Vec<(u16, u16)>,
+    /// The results in the order in which they begin to need a register: the position, that of their step, and the step.
+    needed: Vec<(u16, u16, u16)>,
 }
 
 #[derive(Clone, Copy)]
 struct Place {
     position: u16,
+    /// From where on its register is its own: its position, or the beginning of a loop it must outlive.
+    begin: u16,
     last_use: [Option<u16>; 2],
     used_finally: bool,
     register: Option<u8>,
@@ -54,18 +63,36 @@ impl Layout {
             && self.shape.iter().zip(&chain.steps).all(|(shape, step)| *shape == step.shape)
     }
 
+    /// The register of a step's first result, if it has one.
+    pub(crate) fn register_of(&self, step: usize) -> Option<u8> {
+        self.places.get(step)?.register
+    }
+
+    /// How many registers it uses.
+    pub(crate) fn registers(&self) -> usize {
+        let held = |(number, _): &(u16, EntryFlags)| {
+            let number = *number as usize;
+            let pipe = self.shape.get(number).is_some_and(|shape| shape.verb() == Verb::Pipe);
+            self.places.get(number)?.register.map(|register| register as usize + 1 + usize::from(pipe))
+        };
+        self.entries.iter().filter_map(held).max().unwrap_or(0)
+    }
+
     #[inline(never)]
     fn lay_out_anew(&mut self, chain: &Body) -> Result<(), BuildError> {
         if let Some(error) = &chain.error {
             return Err(error.clone());
         }
-        if chain.steps.is_empty() {
-            return Err(BuildError::Empty);
-        }
         self.shape.clear();
         self.order(chain);
+        if self.entries.is_empty() {
+            return Err(BuildError::Empty);
+        }
+        self.find_jumps(chain);
         self.find_uses(chain)?;
+        self.find_order_of_need();
         self.assign(chain)?;
+        self.write_flags(chain);
         self.shape.extend(chain.steps.iter().map(|step| step.shape));
         Ok(())
     }
@@ -73,13 +100,16 @@ impl Layout {
     fn order(&mut self, chain: &Body) {
         self.entries.clear();
         self.places.clear();
-        let nowhere = Place { position: 0, last_use: [None; 2], used_finally: false, register: None };
+        let nowhere =
+            Place { position: 0, begin: 0, last_use: [None; 2], used_finally: false, register: None };
         self.places.resize(chain.steps.len(), nowhere);
         for finally in [false, true] {
             for (number, step) in chain.steps.iter().enumerate() {
                 let shape = step.shape;
-                if shape.has(Marks::FINALLY) == finally {
-                    self.places[number].position = self.entries.len() as u16;
+                if shape.has(Marks::FINALLY) == finally && !shape.has(Marks::PARAMETER) {
+                    let position = self.entries.len() as u16;
+                    self.places[number].position = position;
+                    self.places[number].begin = position;
                     let mut flags = if finally { EntryFlags::FINALLY } else { EntryFlags::empty() };
                     flags |= if shape.has(Marks::HARDLINK) { EntryFlags::HARDLINK } else { EntryFlags::LINK };
                     flags |= if shape.has(Marks::SILENT) { EntryFlags::SILENT } else { EntryFlags::empty() };
@@ -87,8 +117,10 @@ impl Layout {
                 }
             }
         }
+        let repeats = chain.steps.iter().any(|step| step.shape.op() == Verb::Repeat as u32);
         if let Some((_, flags)) = self.entries.first_mut() {
             *flags |= EntryFlags::LOCAL;
+            *flags |= if repeats { EntryFlags::PROGRAM } else { EntryFlags::empty() };
         }
         self.unsilenced = None;
         if let Some((last, flags)) = self.entries.last_mut() {
@@ -99,20 +131,85 @@ impl Layout {
         self.announced = (self.entries.len() - silent) as u32;
     }
 
+    fn find_jumps(&mut self, chain: &Body) {
+        self.skips.clear();
+        self.loops.clear();
+        for (position, (number, _)) in self.entries.iter().enumerate() {
+            let shape = chain.steps[*number as usize].shape;
+            let (position, distance) = (position as u16, shape.distance() as u16);
+            match shape.verb() {
+                Verb::Test if distance > 0 => self.skips.push((position, position + 1 + distance)),
+                Verb::Repeat => self.loops.push((position.saturating_sub(distance), position)),
+                _ => {}
+            }
+        }
+    }
+
     fn find_uses(&mut self, chain: &Body) -> Result<(), BuildError> {
         for position in 0..self.entries.len() {
             let number = self.entries[position].0 as usize;
             let shape = chain.steps[number].shape;
-            for (of, second) in shape.needs().into_iter().filter_map(Need::source) {
-                let place = self.places.get_mut(of).filter(|place| (place.position as usize) < position);
-                let Some(place) = place else {
-                    return Err(BuildError::Undefined { step: number, verb: shape.verb(), of });
-                };
-                place.last_use[second as usize] = Some(position as u16);
-                place.used_finally |= shape.has(Marks::FINALLY);
+            let variable = shape.variable().map(|of| (of, false));
+            for (of, second) in shape.needs().into_iter().filter_map(Need::source).chain(variable) {
+                self.note_use(chain, number, shape, position as u16, of, second)?;
             }
         }
         Ok(())
+    }
+
+    /// Step `number` at `position` uses, or assigns, a result of step `of`.
+    fn note_use(
+        &mut self,
+        chain: &Body,
+        number: usize,
+        shape: Shape,
+        position: u16,
+        of: usize,
+        second: bool,
+    ) -> Result<(), BuildError> {
+        let parameter = chain.steps.get(of).is_some_and(|step| step.shape.has(Marks::PARAMETER));
+        let place = self.places.get_mut(of).filter(|place| parameter || place.position < position);
+        let Some(place) = place else {
+            return Err(BuildError::Undefined { step: number, verb: shape.verb(), of });
+        };
+        let made = place.position;
+        let finally = shape.has(Marks::FINALLY);
+        if !finally && !parameter {
+            // On the way of a skip from before it to behind it, but not past this use, it is not made.
+            let skip = |(test, target): &&(u16, u16)| *test < made && made < *target && *target <= position;
+            if let Some((test, _)) = self.skips.iter().find(skip) {
+                let test = self.entries[*test as usize].0 as usize;
+                return Err(BuildError::Conditional { step: number, verb: shape.verb(), of, test });
+            }
+        }
+        // A variable that is assigned is needed there, not only up to there.
+        let mut until = position + u16::from(shape.variable() == Some(of));
+        for (first, repeat) in &self.loops {
+            let is_inside = |position: u16| *first <= position && position <= *repeat;
+            match (is_inside(made) && !parameter, is_inside(position)) {
+                // Every turn needs it.
+                (false, true) => until = until.max(*repeat + 1),
+                // No turn may lose what an earlier one has made.
+                (true, false) => place.begin = place.begin.min(*first),
+                _ => {}
+            }
+        }
+        let last = &mut place.last_use[second as usize];
+        *last = Some(last.unwrap_or(0).max(until));
+        place.used_finally |= finally;
+        Ok(())
+    }
+
+    fn find_order_of_need(&mut self) {
+        self.needed.clear();
+        for (number, _) in &self.entries {
+            let place = self.places[*number as usize];
+            self.needed.push((place.begin, place.position, *number));
+        }
+        // Without loops they are in order.
+        if !self.loops.is_empty() {
+            self.needed.sort_unstable();
+        }
     }
 
     fn assign(&mut self, chain: &Body) -> Result<(), BuildError> {
@@ -122,24 +219,27 @@ impl Layout {
         let mut fresh = free;
         // The position after which each register is free.
         let mut busy_until = [0u16; REGISTERS];
-        for position in 0..self.entries.len() {
-            let number = self.entries[position].0 as usize;
-            let shape = chain.steps[number].shape;
-            for (argument, need) in shape.needs().into_iter().enumerate() {
-                if let Some((of, second)) = need.source()
-                    && let Some(register) = self.places[of].register
-                {
-                    let flags = EntryFlags::load(argument, register as usize + second as usize);
-                    self.entries[position].1 |= flags.unwrap_or_default();
-                }
+        // What the caller of a program sets comes first, in its order.
+        let parameters = chain.steps.iter().enumerate().filter(|(_, step)| step.shape.has(Marks::PARAMETER));
+        for (register, (number, step)) in parameters.enumerate() {
+            if register >= REGISTERS {
+                return Err(BuildError::TooManyLive { step: number, verb: step.shape.verb() });
             }
+            free &= !(1 << register);
+            fresh &= !(1 << register);
+            busy_until[register] = self.places[number].last_use[0].unwrap_or(0);
+            self.places[number].register = Some(register as u8);
+        }
+        for next in 0..self.needed.len() {
+            let (begin, position, number) = self.needed[next];
+            let number = number as usize;
             for (register, until) in busy_until.iter().enumerate() {
-                if *until as usize <= position && fresh & (1 << register) == 0 {
+                if *until <= begin && fresh & (1 << register) == 0 {
                     free |= 1 << register;
                 }
             }
             let place = self.places[number];
-            let pipe = shape.verb() == Verb::Pipe;
+            let pipe = chain.steps[number].shape.verb() == Verb::Pipe;
             if !pipe && place.last_use[0].is_none() {
                 continue;
             }
@@ -148,17 +248,35 @@ impl Layout {
             let mask = (1u8 << width) - 1;
             let register = (0..=REGISTERS - width).find(|register| usable >> register & mask == mask);
             let Some(register) = register else {
-                return Err(BuildError::TooManyLive { step: number, verb: shape.verb() });
+                return Err(BuildError::TooManyLive { step: number, verb: chain.steps[number].shape.verb() });
             };
             for half in 0..width {
                 let bit = 1 << (register + half);
                 free &= !bit;
                 fresh &= !bit;
-                busy_until[register + half] = place.last_use[half].unwrap_or(position as u16);
+                busy_until[register + half] = place.last_use[half].unwrap_or(position).max(position + 1);
             }
             self.places[number].register = Some(register as u8);
-            self.entries[position].1 |= EntryFlags::save(register).unwrap_or_default();
         }
         Ok(())
+    }
+
+    /// Writes the registers into the flags of the entries.
+    fn write_flags(&mut self, chain: &Body) {
+        for (number, flags) in &mut self.entries {
+            let shape = chain.steps[*number as usize].shape;
+            for (argument, need) in shape.needs().into_iter().enumerate() {
+                if let Some((of, second)) = need.source()
+                    && let Some(register) = self.places[of].register
+                {
+                    let load = EntryFlags::load(argument, register as usize + second as usize);
+                    *flags |= load.unwrap_or_default();
+                }
+            }
+            let of = shape.variable().unwrap_or(*number as usize);
+            if let Some(register) = self.places[of].register {
+                *flags |= EntryFlags::save(register as usize).unwrap_or_default();
+            }
+        }
     }
 }

@@ -6,26 +6,37 @@
 //! back with its [`Done`](crate::Done).
 
 mod arguments;
+mod compute;
+mod control;
 mod layout;
+mod metadata;
 mod operations;
+mod room;
 mod step;
+mod system;
 mod text;
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ouzel_engine::Event;
-use ouzel_ring::modifiers::STAT_RECORD;
-use ouzel_ring::{Completion, Payload, Verb};
+use ouzel_ring::modifiers::{STAT_RECORD, STATFS_RECORD};
+use ouzel_ring::{Completion, Errno, Payload, Verb};
 
 pub use arguments::{Count, Data, Directory, Distance, File, Offset, OpenOptions, Target};
+pub use compute::{Bytes, Compute, Variable, Width};
+pub use control::{Condition, When, WhenLast};
 pub(crate) use layout::Layout;
+pub use metadata::{SetTime, Times};
+use operations::Draft;
+pub use room::{Part, Room};
 pub(crate) use step::{Marks, Memory, Need, Shape, Step};
 pub(crate) use text::Text;
 
-use crate::{Buffer, BuildError};
+use crate::{Buffer, BuildError, FutexWord};
 
 /// What a register holds, at compile time: a descriptor.
 #[derive(Clone, Copy, Debug)]
@@ -39,9 +50,22 @@ pub enum Unit {}
 #[derive(Clone, Copy, Debug)]
 pub enum Stat {}
 
+/// What a step returns, at compile time: a description of a file system.
+#[derive(Clone, Copy, Debug)]
+pub enum Statfs {}
+
+/// What a step returns, at compile time: the address of a socket.
+#[derive(Clone, Copy, Debug)]
+pub enum Address {}
+
+/// What a step returns, at compile time: how a process ended.
+#[derive(Clone, Copy, Debug)]
+pub enum Exit {}
+
 /// The result of a step: known to the chain now, to us when the chain is done.
 ///
-/// `T` says what it is: [`Fd`], `usize` (a count of bytes), `u64` (a position or events), [`Unit`] or [`Stat`].
+/// `T` says what it is: [`Fd`], `usize` (a count of bytes), `u64` (a position or events), [`Unit`], [`Stat`], [`Statfs`],
+/// [`Address`] or [`Exit`].
 pub struct Reg<T> {
     pub(crate) chain: u64,
     pub(crate) step: u16,
@@ -102,12 +126,15 @@ pub(crate) struct Body {
     pub(crate) steps: Vec<Step>,
     pub(crate) text: Text,
     pub(crate) buffers: Vec<Option<Buffer>>,
+    /// The words that steps wait on or wake.
+    pub(crate) words: Vec<Arc<FutexWord>>,
     /// What happened to its steps, if the ring was tracing: the number of the step and the event.
     pub(crate) events: Vec<(u16, Event)>,
     pub(crate) error: Option<BuildError>,
     /// Whether a completion that came had an error.
     pub(crate) failed: bool,
     next_is_finally: bool,
+    control: control::Control,
 }
 
 /// Numbers come in blocks, so that a chain that is used again rarely has to ask for one that no other thread has.
@@ -127,10 +154,12 @@ impl Chain {
             steps: Vec::new(),
             text: Text::default(),
             buffers: Vec::new(),
+            words: Vec::new(),
             events: Vec::new(),
             error: None,
             failed: false,
             next_is_finally: false,
+            control: control::Control::default(),
         };
         Chain { body: Box::new(body) }
     }
@@ -195,7 +224,7 @@ impl Chain {
 
     /// Adds a step.
     #[inline]
-    fn add<T>(&mut self, mut shape: Shape, arguments: [u64; 5], payload: Memory) -> Reg<T> {
+    fn push_step<T>(&mut self, mut shape: Shape, arguments: [u64; 5], payload: Memory) -> Reg<T> {
         let body = &mut *self.body;
         let step = body.steps.len();
         if step >= MAX_STEPS {
@@ -204,6 +233,7 @@ impl Chain {
         if std::mem::take(&mut body.next_is_finally) {
             shape.mark(Marks::FINALLY);
         }
+        body.control.count(shape.has(Marks::APART));
         body.steps.push(Step::new(shape, arguments, payload));
         self.result(step, false)
     }
@@ -223,12 +253,17 @@ impl Chain {
         Need::of(reg.step, reg.second)
     }
 
-    /// The buffer that the step of `reg` fills and its address, for the step about to be added to take its data.
-    fn room_of(&mut self, reg: Reg<usize>) -> Option<(u16, u64)> {
+    /// The buffer that the step of `reg` fills, its address, and how many bytes it is asked to fill at the most, for the
+    /// step about to be added to take its data.
+    fn filled_by(&mut self, reg: Reg<usize>) -> Option<(u16, u64, u64)> {
         let body = &mut *self.body;
         let source = if reg.chain == body.number { body.steps.get(reg.step()) } else { None };
-        if let Some(Step { payload: Memory::Room(buffer), arguments, .. }) = source {
-            return Some((*buffer, arguments[1]));
+        if let Some(Step { payload: Memory::Room(buffer), arguments, shape, .. }) = source {
+            let known = shape.needs()[2].source().is_none();
+            return Some((*buffer, arguments[1], if known { arguments[2] } else { u64::MAX }));
+        }
+        if let Some(found) = source.and_then(filled) {
+            return Some(found);
         }
         body.fail(BuildError::NoData { step: body.steps.len(), of: reg.step() });
         None
@@ -262,10 +297,12 @@ impl Body {
         self.steps.clear();
         self.text.clear();
         self.buffers.clear();
+        self.words.clear();
         self.events.clear();
         self.error = None;
         self.failed = false;
         self.next_is_finally = false;
+        self.control.clear();
     }
 
     /// Makes a step report its success, whatever was asked.
@@ -279,13 +316,14 @@ impl Body {
     /// Takes a completion of `step`. Returns whether it had been announced: that of a silent step is not.
     #[inline]
     pub(crate) fn deliver(&mut self, step: u16, completion: Completion) -> bool {
-        let Some(step) = self.steps.get_mut(step as usize) else { return false };
+        let number = step as usize;
+        let Some(step) = self.steps.get_mut(number) else { return false };
         let failed = completion.error != 0;
-        self.failed |= failed;
         let filled = match step.payload {
+            // Another step may have filled it.
+            _ if completion.was_skipped() => None,
             Memory::Room(buffer) => Some((buffer, completion.result as usize)),
-            // STAT has filled its whole record, or none of it.
-            _ if !failed => step.record.map(|record| (record, STAT_RECORD as usize)),
+            _ if !failed => step.record.zip(written(step.shape.verb(), &completion)),
             _ => None,
         };
         if let Some((buffer, length)) = filled
@@ -295,7 +333,24 @@ impl Body {
             unsafe { buffer.set_filled(length) };
         }
         step.completion = Some(completion);
-        !step.shape.has(Marks::SILENT)
+        let announced = !step.shape.has(Marks::SILENT);
+        self.failed |= failed && !self.was_spared(number);
+        announced
+    }
+
+    /// Whether a FINALLY step did not run because the part of the chain that makes what it uses was skipped.
+    pub(crate) fn was_spared(&self, step: usize) -> bool {
+        let Some(step) = self.steps.get(step) else { return false };
+        let cancelled = step.completion.is_some_and(|completion| completion.errno() == Errno::ECANCELED);
+        cancelled
+            && step.shape.has(Marks::FINALLY)
+            && step.shape.needs().into_iter().filter_map(Need::source).any(|(of, _)| {
+                self.steps.get(of).is_some_and(|of| match of.completion {
+                    Some(completion) => completion.was_skipped(),
+                    // What is silent and skipped reports nothing, as what succeeds.
+                    None => of.shape.has(Marks::SILENT) && !self.failed,
+                })
+            })
     }
 
     /// The buffer of a step.
@@ -332,6 +387,30 @@ impl Body {
     #[inline(never)]
     fn fail(&mut self, error: BuildError) {
         self.error.get_or_insert(error);
+    }
+}
+
+/// The buffer of a step that fills the one its argument 3 points to, as far as its result says, its address, and how much
+/// that is at the most.
+fn filled(step: &Step) -> Option<(u16, u64, u64)> {
+    let [.., address, length] = step.arguments;
+    match step.shape.verb() {
+        // Without room they result in what they would need, and fill nothing.
+        Verb::Readlink | Verb::GetXattr | Verb::ListXattr if length as u32 > 0 => {
+            step.record.map(|buffer| (buffer, address, u64::from(length as u32)))
+        }
+        _ => None,
+    }
+}
+
+/// How many bytes a step that succeeded has written where its argument 3 points; `None` if it only reads there.
+fn written(verb: Verb, completion: &Completion) -> Option<usize> {
+    match verb {
+        // They have filled their whole record.
+        Verb::Stat => Some(STAT_RECORD as usize),
+        Verb::Statfs => Some(STATFS_RECORD as usize),
+        Verb::Readlink | Verb::GetXattr | Verb::ListXattr => Some(completion.result as usize),
+        _ => None,
     }
 }
 

@@ -11,14 +11,14 @@ use ouzel_ring::modifiers::{
 };
 
 use super::{
-    Chain, Count, Data, Directory, Distance, Fd, File, Memory, Offset, OpenOptions, Reg, Shape, Stat, Target,
-    Unit,
+    Chain, Count, Data, Directory, Distance, Fd, File, Memory, Need, Offset, OpenOptions, Part, Reg, Shape,
+    Stat, Target, Unit,
 };
 use crate::Buffer;
 use crate::address::SocketAddress;
 
 /// A step under construction, with what its arguments need.
-struct Draft {
+pub(super) struct Draft {
     verb: Verb,
     arguments: [u64; 5],
     shape: Shape,
@@ -26,24 +26,24 @@ struct Draft {
 
 impl Draft {
     #[inline]
-    fn new(verb: Verb) -> Draft {
+    pub(super) fn new(verb: Verb) -> Draft {
         Draft { verb, arguments: [0; 5], shape: Shape::new(verb) }
     }
 
     #[inline]
-    fn value(mut self, argument: usize, value: u64) -> Draft {
+    pub(super) fn value(mut self, argument: usize, value: u64) -> Draft {
         self.arguments[argument] = value;
         self
     }
 
     #[inline]
-    fn loaded<T>(mut self, chain: &mut Chain, argument: usize, reg: Reg<T>) -> Draft {
+    pub(super) fn loaded<T>(mut self, chain: &mut Chain, argument: usize, reg: Reg<T>) -> Draft {
         self.shape = self.shape.with(argument, chain.need(self.verb, reg));
         self
     }
 
     #[inline]
-    fn file(self, chain: &mut Chain, argument: usize, file: impl Into<File>) -> Draft {
+    pub(super) fn file(self, chain: &mut Chain, argument: usize, file: impl Into<File>) -> Draft {
         match file.into() {
             File::Open(descriptor) => self.value(argument, descriptor.number()),
             File::Of(reg) => self.loaded(chain, argument, reg),
@@ -51,7 +51,12 @@ impl Draft {
     }
 
     #[inline]
-    fn directory(self, chain: &mut Chain, argument: usize, directory: impl Into<Directory>) -> Draft {
+    pub(super) fn directory(
+        self,
+        chain: &mut Chain,
+        argument: usize,
+        directory: impl Into<Directory>,
+    ) -> Draft {
         match directory.into() {
             Directory::Working => self,
             Directory::At(file) => self.file(chain, argument, file),
@@ -59,7 +64,7 @@ impl Draft {
     }
 
     #[inline]
-    fn count(self, chain: &mut Chain, argument: usize, count: impl Into<Count>) -> Draft {
+    pub(super) fn count(self, chain: &mut Chain, argument: usize, count: impl Into<Count>) -> Draft {
         match count.into() {
             Count::Known(number) => self.value(argument, number),
             Count::Bytes(reg) => self.loaded(chain, argument, reg),
@@ -67,25 +72,35 @@ impl Draft {
         }
     }
 
+    /// The shape so far.
+    pub(super) fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// Its result goes into a variable.
+    pub(super) fn assigns(&mut self, variable: Need) {
+        self.shape = self.shape.into_variable(variable);
+    }
+
     #[inline]
-    fn add<T>(self, chain: &mut Chain) -> Reg<T> {
+    pub(super) fn add<T>(self, chain: &mut Chain) -> Reg<T> {
         self.add_with(chain, Memory::None)
     }
 
     #[inline]
-    fn add_with<T>(self, chain: &mut Chain, payload: Memory) -> Reg<T> {
-        chain.add(self.shape, self.arguments, payload)
+    pub(super) fn add_with<T>(self, chain: &mut Chain, payload: Memory) -> Reg<T> {
+        chain.push_step(self.shape, self.arguments, payload)
     }
 
     #[inline]
-    fn add_path<T>(self, chain: &mut Chain, path: &Path) -> Reg<T> {
+    pub(super) fn add_path<T>(self, chain: &mut Chain, path: &Path) -> Reg<T> {
         let bytes = path.as_os_str().as_bytes();
         let start = chain.push_path(bytes);
         self.value(2, bytes.len() as u64 + 1).add_with(chain, Memory::Text(start))
     }
 
     #[inline]
-    fn add_two_paths<T>(self, chain: &mut Chain, first: &Path, second: &Path) -> Reg<T> {
+    pub(super) fn add_two_paths<T>(self, chain: &mut Chain, first: &Path, second: &Path) -> Reg<T> {
         let (first, second) = (first.as_os_str().as_bytes(), second.as_os_str().as_bytes());
         let start = chain.push_path(first);
         chain.push_path(second);
@@ -93,25 +108,39 @@ impl Draft {
     }
 
     #[inline]
-    fn add_room<T>(self, chain: &mut Chain, mut buffer: Buffer) -> Reg<T> {
-        buffer.clear();
-        let capacity = buffer.capacity() as u64;
-        let (buffer, address) = chain.push_buffer(buffer);
-        self.value(1, address).value(2, capacity).add_with(chain, Memory::Room(buffer))
+    pub(super) fn add_room<T>(self, chain: &mut Chain, target: Target) -> Reg<T> {
+        match target {
+            Target::Own(mut buffer) => {
+                buffer.clear();
+                let capacity = buffer.capacity() as u64;
+                let (buffer, address) = chain.push_buffer(buffer);
+                self.value(1, address).value(2, capacity).add_with(chain, Memory::Room(buffer))
+            }
+            Target::Part(part) => self.add_part(chain, part, Memory::Room),
+        }
+    }
+
+    /// Adds the step with a part of a room as its payload. What bounds the length, if that is not known now, comes first.
+    fn add_part<T>(self, chain: &mut Chain, part: Part, memory: fn(u16) -> Memory) -> Reg<T> {
+        let verb = self.verb;
+        let Some(found) = chain.part(verb, part) else { return self.add(chain) };
+        let draft = self.count(chain, 2, found.length).value(1, found.address);
+        draft.add_with(chain, memory(found.buffer))
     }
 
     #[inline]
-    fn add_data<T>(self, chain: &mut Chain, data: Data) -> Reg<T> {
+    pub(super) fn add_data<T>(self, chain: &mut Chain, data: Data) -> Reg<T> {
         match data {
             Data::Own(buffer) => {
                 let length = buffer.len() as u64;
                 let (buffer, address) = chain.push_buffer(buffer);
                 self.value(1, address).value(2, length).add_with(chain, Memory::Filled(buffer))
             }
+            Data::Part(part) => self.add_part(chain, part, Memory::Filled),
             Data::Of(reg) => {
                 let draft = self.loaded(chain, 2, reg);
-                match chain.room_of(reg) {
-                    Some((buffer, address)) => {
+                match chain.filled_by(reg) {
+                    Some((buffer, address, _)) => {
                         draft.value(1, address).add_with(chain, Memory::Filled(buffer))
                     }
                     None => draft.add(chain),
@@ -158,8 +187,7 @@ impl Chain {
     /// READ: fills `buffer` up to its capacity. The result is how many bytes that were; 0 at the end of the file.
     #[inline]
     pub fn read(&mut self, file: impl Into<File>, buffer: impl Into<Target>, offset: Offset) -> Reg<usize> {
-        let Target(buffer) = buffer.into();
-        Draft::new(Verb::Read).file(self, 0, file).count(self, 3, offset.0).add_room(self, buffer)
+        Draft::new(Verb::Read).file(self, 0, file).count(self, 3, offset.0).add_room(self, buffer.into())
     }
 
     /// WRITE: writes `data`. The result is how many bytes were written.
@@ -200,7 +228,12 @@ impl Chain {
     }
 
     fn attach_record(&mut self) {
-        let (record, address) = self.push_buffer(Buffer::with_capacity(STAT_RECORD as usize));
+        self.attach(Buffer::with_capacity(STAT_RECORD as usize));
+    }
+
+    /// Lets argument 3 of the last step point to this buffer.
+    pub(super) fn attach(&mut self, buffer: Buffer) {
+        let (record, address) = self.push_buffer(buffer);
         if let Some(step) = self.body.steps.last_mut() {
             step.arguments[3] = address;
             step.record = Some(record);
@@ -318,8 +351,7 @@ impl Chain {
     /// READDIR: fills `buffer` with the next entries of a directory; 0 bytes at the end. See
     /// [`Done::entries`](crate::Done::entries).
     pub fn readdir(&mut self, file: impl Into<File>, buffer: impl Into<Target>) -> Reg<usize> {
-        let Target(buffer) = buffer.into();
-        Draft::new(Verb::Readdir).file(self, 0, file).add_room(self, buffer)
+        Draft::new(Verb::Readdir).file(self, 0, file).add_room(self, buffer.into())
     }
 
     /// COPY: copies up to `length` bytes between two files. The result is how many; 0 at the end of `source`.
@@ -397,8 +429,7 @@ impl Chain {
         buffer: impl Into<Target>,
         flags: MessageFlags,
     ) -> Reg<usize> {
-        let Target(buffer) = buffer.into();
-        Draft::new(Verb::Recv).file(self, 0, socket).value(3, flags.bits()).add_room(self, buffer)
+        Draft::new(Verb::Recv).file(self, 0, socket).value(3, flags.bits()).add_room(self, buffer.into())
     }
 
     /// SHUTDOWN: ends one or both directions of a connection.

@@ -38,13 +38,20 @@ bitflags! {
         const FINALLY = 1 << 1;
         /// It posts no completion if it succeeds.
         const SILENT = 1 << 2;
+        /// It is no step but a register that the caller of a program sets.
+        const PARAMETER = 1 << 3;
+        /// Its result is a variable.
+        const VARIABLE = 1 << 4;
+        /// It is not one of the ordinary steps.
+        const APART = Marks::FINALLY.bits() | Marks::PARAMETER.bits();
     }
 }
 
-/// What of a step the layout of its chain depends on: its verb, its marks, and what its arguments are loaded from.
+/// What of a step the layout of its chain depends on: its verb, its marks, what its arguments are loaded from, which
+/// variable it assigns, and how far it jumps.
 ///
-/// They are packed, so that comparing two is comparing numbers: needs in 16 bits each from below, marks in 16, the
-/// verb in 32.
+/// They are packed, so that comparing two is comparing numbers: needs in 16 bits each from below, marks, verb and
+/// variable in 16 each. The distance of a TEST or REPEAT stands in the place of a need that these verbs do not have.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape(u128);
 
@@ -52,6 +59,7 @@ impl Shape {
     const NEEDS: u32 = 16;
     const MARKS: u32 = 80;
     const VERB: u32 = 96;
+    const VARIABLE: u32 = 112;
 
     #[inline]
     pub(crate) fn new(verb: Verb) -> Shape {
@@ -66,7 +74,7 @@ impl Shape {
 
     #[inline]
     pub(crate) fn op(self) -> u32 {
-        (self.0 >> Shape::VERB) as u32
+        (self.0 >> Shape::VERB) as u16 as u32
     }
 
     pub(crate) fn verb(self) -> Verb {
@@ -75,7 +83,43 @@ impl Shape {
 
     /// What each argument is loaded from.
     pub(crate) fn needs(self) -> [Need; 5] {
-        std::array::from_fn(|argument| Need((self.0 >> (Shape::NEEDS * argument as u32)) as u16))
+        let distance = self.distance_argument();
+        std::array::from_fn(|argument| {
+            let need = (self.0 >> (Shape::NEEDS * argument as u32)) as u16;
+            Need(if distance == Some(argument) { 0 } else { need })
+        })
+    }
+
+    /// The same shape, with a result that goes into `variable` and not into a register of its own.
+    pub(crate) fn into_variable(self, variable: Need) -> Shape {
+        Shape(self.0 | (variable.0 as u128) << Shape::VARIABLE)
+    }
+
+    /// The step that made the variable it assigns.
+    pub(crate) fn variable(self) -> Option<usize> {
+        Need((self.0 >> Shape::VARIABLE) as u16).source().map(|(step, _)| step)
+    }
+
+    /// The argument that holds a distance and is never loaded.
+    fn distance_argument(self) -> Option<usize> {
+        match self.op() {
+            op if op == Verb::Test as u32 => Some(1),
+            op if op == Verb::Repeat as u32 => Some(3),
+            _ => None,
+        }
+    }
+
+    /// How many steps a TEST skips, or a REPEAT goes back; 0 for others.
+    pub(crate) fn distance(self) -> usize {
+        let distance = |argument: usize| (self.0 >> (Shape::NEEDS * argument as u32)) as u16 as usize;
+        self.distance_argument().map_or(0, distance)
+    }
+
+    /// Sets the distance of a TEST or REPEAT, which had none.
+    pub(crate) fn set_distance(&mut self, distance: u16) {
+        if let Some(argument) = self.distance_argument() {
+            self.0 |= (distance as u128) << (Shape::NEEDS * argument as u32);
+        }
     }
 
     #[inline]
