@@ -13,6 +13,7 @@ mod copy;
 mod helpers;
 mod lengths;
 mod lower;
+mod measure;
 mod memory;
 mod objects;
 mod packets;
@@ -263,6 +264,9 @@ impl Backend for Uring {
 
     fn expect(&mut self, chains: u32) {
         self.planner.expect(chains);
+        if self.in_flight == 0 {
+            self.planner.measure_in_time();
+        }
     }
 
     #[inline]
