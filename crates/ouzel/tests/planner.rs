@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use ouzel::engine::Place;
 use ouzel::{
-    BackendKind, Buffer, Chain, Costs, Explanation, Offset, OpenOptions, Policy, Reg, Ring, RingBuilder,
+    BackendKind, Buffer, Chain, Costs, Directory, Explanation, Offset, OpenOptions, Policy, Reg, Ring,
+    RingBuilder,
 };
 use rustix::fs::{Advice, fadvise};
 
@@ -243,16 +244,15 @@ fn a_status_is_the_same_by_calls_and_by_the_ring() {
         for policy in [Policy::Auto, Policy::Calls, Policy::Links] {
             let Some(mut ring) = ring(policy) else { return };
             let mut chain = Chain::new();
-            let status = chain.stat(&path);
+            let status = chain.stat(Directory::Working, &path, Default::default());
             let (done, explanation) = ring.explain(chain).unwrap();
             done.check().unwrap();
             let by_call = places(&explanation) == [Place::Call];
             assert_eq!(by_call, policy != Policy::Links && honours(&path), "{explanation}");
-            let status = done.stat(status).unwrap();
-            found.push((status.size(), status.inode(), status.links()));
+            found.push(done.get(status).unwrap());
         }
         assert!(found.windows(2).all(|pair| pair[0] == pair[1]), "{found:?}");
-        assert_eq!(found[0].0, 10);
+        assert_eq!(found[0].size, 10);
         std::fs::remove_file(path).unwrap();
     }
 }
@@ -267,11 +267,15 @@ fn files_that_cannot_refuse_to_wait_are_read_all_the_same() {
     done.check().unwrap();
     assert_eq!(done.take(length).unwrap().as_slice(), expected.as_bytes());
     assert_ne!(explanation.steps[1].way.unwrap().place, Place::Call, "{explanation}");
-    let (chain, _) = read_whole(Path::new("/nowhere/at all"), 10, Offset::START);
-    let (done, explanation) = ring.explain(chain).unwrap();
-    assert!(done.check().is_err());
-    assert_eq!(explanation.steps[0].error, ouzel::abi::Errno::ENOENT);
-    assert_eq!(explanation.counters.crossings(), 1, "{explanation}");
+    for _ in 0..2 {
+        let (chain, _) = read_whole(Path::new("/nowhere/at all"), 10, Offset::START);
+        let (done, explanation) = ring.explain(chain).unwrap();
+        assert!(done.check().is_err());
+        assert_eq!(explanation.steps[0].error, ouzel::abi::Errno::ENOENT);
+        // Whether the cache knows that there is no such name is for the file system to say.
+        let by_call = explanation.steps[0].way.unwrap().place == Place::Call;
+        assert_eq!(explanation.counters.crossings(), if by_call { 1 } else { 2 }, "{explanation}");
+    }
 }
 
 #[test]
@@ -281,8 +285,9 @@ fn explain_tells_where_a_chain_is_cut_and_why() {
         let Some(mut ring) = ring(Policy::Links) else { return };
         let mut chain = Chain::new();
         let from = chain.open(&path, OpenOptions::read());
-        let length = chain.read(from, Buffer::with_capacity(100), Offset::START);
-        let to = chain.open(&copy, OpenOptions::write().create(true));
+        // Filled to the last byte, so that nothing but the value cuts the chain.
+        let length = chain.read(from, Buffer::with_capacity(10), Offset::START);
+        let to = chain.open(&copy, OpenOptions::write().create());
         chain.write(to, length, Offset::START);
         chain.finally().close(from);
         chain.finally().close(to);
