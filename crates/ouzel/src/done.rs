@@ -23,12 +23,17 @@ pub trait Kind: sealed::Sealed {
     /// Its type when the chain is done.
     type Value;
 
+    /// Whether it is a number in a register.
+    #[doc(hidden)]
+    const HELD: bool;
+
     #[doc(hidden)]
     fn value(completion: &Completion, second: bool, buffer: Option<&Buffer>) -> Option<Self::Value>;
 }
 
 impl Kind for Fd {
     type Value = Descriptor;
+    const HELD: bool = true;
     fn value(completion: &Completion, second: bool, _: Option<&Buffer>) -> Option<Descriptor> {
         // A pipe's second end is not in its completion.
         if second { None } else { Descriptor::from_number(completion.result) }
@@ -37,6 +42,7 @@ impl Kind for Fd {
 
 impl Kind for usize {
     type Value = usize;
+    const HELD: bool = true;
     fn value(completion: &Completion, _: bool, _: Option<&Buffer>) -> Option<usize> {
         usize::try_from(completion.result).ok()
     }
@@ -44,6 +50,7 @@ impl Kind for usize {
 
 impl Kind for u64 {
     type Value = u64;
+    const HELD: bool = true;
     fn value(completion: &Completion, _: bool, _: Option<&Buffer>) -> Option<u64> {
         Some(completion.result)
     }
@@ -51,6 +58,7 @@ impl Kind for u64 {
 
 impl Kind for Unit {
     type Value = ();
+    const HELD: bool = false;
     fn value(_: &Completion, _: bool, _: Option<&Buffer>) -> Option<()> {
         Some(())
     }
@@ -58,6 +66,7 @@ impl Kind for Unit {
 
 impl Kind for Stat {
     type Value = FileStat;
+    const HELD: bool = false;
     fn value(_: &Completion, _: bool, buffer: Option<&Buffer>) -> Option<FileStat> {
         FileStat::from_record(buffer?)
     }
@@ -183,7 +192,7 @@ impl Done {
     }
 
     #[inline]
-    fn owns<T>(&self, reg: Reg<T>) -> bool {
+    pub(crate) fn owns<T>(&self, reg: Reg<T>) -> bool {
         reg.chain == self.chain.body.number && reg.step() < self.len()
     }
 

@@ -33,6 +33,7 @@ mod error;
 mod explain;
 mod fork;
 mod memory;
+mod program;
 mod raw;
 mod ring;
 mod select;
@@ -51,6 +52,9 @@ pub use error::{BuildError, Error, OperationError};
 pub use explain::{Explanation, StepExplanation, place_name};
 pub use ouzel_engine as engine;
 pub use ouzel_ring as abi;
+pub use program::{
+    Call, Called, Input, PathInput, Program, ProgramBuilder, ProgramId, ProgramPath, StepDetail, Stored,
+};
 pub use raw::{Movable, Pinned, RawRing, TEARDOWN_BOUND, Teardown, leaked_operations};
 pub use ring::{Rejected, Ring, Ticket};
 pub use select::{BackendKind, Choice};
