@@ -22,6 +22,8 @@ pub struct StepExplanation {
     pub run: Option<(u32, u32)>,
     /// How often it had been taken along in a run that broke before it.
     pub not_run: u32,
+    /// How often it ran: in a loop perhaps more than once.
+    pub ran: u32,
     /// Its error, or success.
     pub error: Errno,
     /// Its result.
@@ -52,6 +54,7 @@ impl Explanation {
                 way: None,
                 run: None,
                 not_run: 0,
+                ran: 0,
                 error: Errno::OK,
                 result: 0,
             })
@@ -65,10 +68,12 @@ impl Explanation {
                     explained.way = Some(way);
                     explained.run = Some((place, run));
                 }
+                EventKind::Ended { skipped: false, .. } if explained.verb != Verb::Call => explained.ran += 1,
                 EventKind::NotRun => explained.not_run += 1,
                 EventKind::Completed { error, result, skipped } => {
                     explained.error = error;
                     explained.result = result;
+                    explained.ran = explained.ran.max(u32::from(explained.way.is_some() && !skipped));
                     if skipped {
                         explained.way = None;
                         explained.run = None;
@@ -113,6 +118,9 @@ impl fmt::Display for Explanation {
                     write!(formatter, "{reason}")?;
                 }
                 _ => write!(formatter, " not run")?,
+            }
+            if step.ran > 1 {
+                write!(formatter, "; ran {} times, the last", step.ran)?;
             }
             if step.not_run > 0 {
                 write!(formatter, "; resumed after its run broke before it")?;

@@ -44,7 +44,7 @@ pub use buffer::Buffer;
 pub use builder::RingBuilder;
 pub use chain::{
     Bytes, Chain, Compute, Condition, Count, Data, Directory, Distance, Fd, File, MAX_STEPS, Offset,
-    OpenOptions, Part, Reg, Room, Stat, Target, Unit, Variable, When, WhenLast, Width,
+    OpenOptions, Part, Planned, Reg, Room, Stat, Target, Unit, Variable, Verification, When, WhenLast, Width,
 };
 pub use directory::{DirectoryEntry, Entries};
 pub use done::{Done, Kind};

@@ -13,6 +13,7 @@ mod operations;
 mod room;
 mod step;
 mod text;
+mod verify;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -32,6 +33,7 @@ pub(crate) use room::CALLERS;
 pub use room::{Part, Room};
 pub(crate) use step::{Marks, Memory, Need, Shape, Step};
 pub(crate) use text::Text;
+pub use verify::{Planned, Verification};
 
 use crate::program::Calling;
 use crate::{Buffer, BuildError};
