@@ -256,3 +256,125 @@ pub fn get(value: u64) -> Entry {
 pub fn deadline(nanoseconds: u64) -> Entry {
     entry(Verb::Deadline, [0, 0, nanoseconds, TimeBase::Relative as u64, 0])
 }
+
+/// READLINK of a path.
+pub fn readlink(path: Memory, to: Memory) -> Entry {
+    entry(Verb::Readlink, [0, path.payload, path.length, to.payload, to.length])
+}
+
+/// CHMOD of a path.
+pub fn chmod(path: Memory, mode: u64) -> Entry {
+    entry(Verb::Chmod, [0, path.payload, path.length, 0, mode])
+}
+
+/// CHOWN of a path.
+pub fn chown(path: Memory, user: u32, group: u32) -> Entry {
+    let owner = u64::from(user) | u64::from(group) << 32;
+    entry(Verb::Chown, [0, path.payload, path.length, 0, owner])
+}
+
+/// UTIMES of a path.
+pub fn utimes(path: Memory, record: Memory) -> Entry {
+    entry(Verb::Utimes, [0, path.payload, path.length, record.payload, 0])
+}
+
+/// MKNOD, mode 0o644.
+pub fn mknod(path: Memory, kind: NodeKind, device: u64) -> Entry {
+    entry(Verb::Mknod, [0, path.payload, path.length, kind as u64 | 0o644, device])
+}
+
+/// STATFS of a path.
+pub fn statfs(path: Memory, record: Memory) -> Entry {
+    entry(Verb::Statfs, [0, path.payload, path.length, record.payload, 0])
+}
+
+/// ACCESS of a path.
+pub fn access(path: Memory, access: AccessFlags) -> Entry {
+    entry(Verb::Access, [0, path.payload, path.length, access.bits(), 0])
+}
+
+/// GETXATTR of what `names` (`path\0name\0`, or `name\0` with a descriptor as argument 0) says.
+pub fn getxattr(names: Memory, to: Memory) -> Entry {
+    entry(Verb::GetXattr, [0, names.payload, names.length, to.payload, to.length])
+}
+
+/// SETXATTR of what `names` says.
+pub fn setxattr(names: Memory, value: Memory, flags: XattrFlags) -> Entry {
+    let last = value.length | flags.bits();
+    entry(Verb::SetXattr, [0, names.payload, names.length, value.payload, last])
+}
+
+/// LISTXATTR of a path.
+pub fn listxattr(path: Memory, to: Memory) -> Entry {
+    entry(Verb::ListXattr, [0, path.payload, path.length, to.payload, to.length])
+}
+
+/// REMOVEXATTR of what `names` says.
+pub fn removexattr(names: Memory) -> Entry {
+    entry(Verb::RemoveXattr, [0, names.payload, names.length, 0, 0])
+}
+
+/// LOCK.
+pub fn lock(file: u64, offset: u64, length: u64, mode: LockMode) -> Entry {
+    entry(Verb::Lock, [file, 0, length, offset, mode as u64])
+}
+
+/// GETSOCKOPT.
+pub fn getsockopt(socket: u64, level: u64, name: u64, to: Memory) -> Entry {
+    entry(Verb::GetSockopt, [socket, to.payload, to.length, level, name])
+}
+
+/// SETSOCKOPT.
+pub fn setsockopt(socket: u64, level: u64, name: u64, from: Memory) -> Entry {
+    entry(Verb::SetSockopt, [socket, from.payload, from.length, level, name])
+}
+
+/// SOCKNAME.
+pub fn sockname(socket: u64, to: Memory) -> Entry {
+    entry(Verb::Sockname, [socket, to.payload, to.length, 0, 0])
+}
+
+/// PEERNAME.
+pub fn peername(socket: u64, to: Memory) -> Entry {
+    entry(Verb::Peername, [socket, to.payload, to.length, 0, 0])
+}
+
+/// SENDMSG of the message that `record` describes.
+pub fn sendmsg(socket: u64, record: Memory, flags: MessageFlags) -> Entry {
+    entry(Verb::SendMsg, [socket, record.payload, record.length, flags.bits(), 0])
+}
+
+/// RECVMSG into what `record` describes.
+pub fn recvmsg(socket: u64, record: Memory, flags: MessageFlags) -> Entry {
+    entry(Verb::RecvMsg, [socket, record.payload, record.length, flags.bits(), 0])
+}
+
+/// SPLICE.
+pub fn splice(source: u64, from: u64, target: u64, to: u64, length: u64) -> Entry {
+    entry(Verb::Splice, [source, to, length, from, target])
+}
+
+/// WAIT for the process behind a descriptor.
+pub fn wait_for(process: u64) -> Entry {
+    entry(Verb::Wait, [process, 0, 0, 0, 0])
+}
+
+/// WAIT for the process with this number.
+pub fn wait_number(number: u64) -> Entry {
+    entry(Verb::Wait, [0, 0, number, 0, 0])
+}
+
+/// WAKE.
+pub fn wake(bell: u64, amount: u64) -> Entry {
+    entry(Verb::Wake, [bell, 0, amount, 0, 0])
+}
+
+/// FUTEX that waits on a private word.
+pub fn futex_wait(word: Memory, expected: u64) -> Entry {
+    entry(Verb::Futex, [0, word.payload, 0, 0, expected])
+}
+
+/// FUTEX that wakes who waits on a private word.
+pub fn futex_wake(word: Memory, count: u64) -> Entry {
+    entry(Verb::Futex, [0, word.payload, count, FutexFlags::WAKE.bits(), 0])
+}

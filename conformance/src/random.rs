@@ -105,7 +105,7 @@ pub fn chain(seed: u64, number: u64) -> Vec<Member> {
 }
 
 fn member(random: &mut Random, at: u64, pipes: bool) -> Member {
-    const VERBS: [Verb; 24] = [
+    const VERBS: [Verb; 32] = [
         Verb::Open,
         Verb::Open,
         Verb::Open,
@@ -130,6 +130,14 @@ fn member(random: &mut Random, at: u64, pipes: bool) -> Member {
         Verb::Link,
         Verb::Readdir,
         Verb::Mkdir,
+        Verb::Chmod,
+        Verb::Chmod,
+        Verb::Chown,
+        Verb::Utimes,
+        Verb::Access,
+        Verb::Access,
+        Verb::Readlink,
+        Verb::Mknod,
     ];
     let verb = if pipes && (at == 0 || random.once_in(8)) {
         Verb::Pipe
@@ -150,6 +158,12 @@ fn member(random: &mut Random, at: u64, pipes: bool) -> Member {
         Verb::Open => flags |= EntryFlags::save(random.below(2) as usize).unwrap(),
         Verb::Pipe => flags |= EntryFlags::save(random.below(3) as usize).unwrap(),
         Verb::Get if random.once_in(3) => flags |= load(0, random.below(7)),
+        // Pipes without a name cannot be changed in the simulator.
+        Verb::Chmod | Verb::Chown | Verb::Utimes | Verb::Access | Verb::Readlink
+            if !pipes && random.once_in(2) =>
+        {
+            flags |= load(0, descriptor);
+        }
         Verb::Nop if random.once_in(4) => flags |= load(3, random.below(7)),
         Verb::Read
         | Verb::Write
@@ -203,6 +217,10 @@ fn member(random: &mut Random, at: u64, pipes: bool) -> Member {
         Verb::Remove => random.below(2),
         Verb::Rename => random.below(4),
         Verb::Link => random.below(2),
+        // What one may, all may, and the owner always reads and writes: it is the same for root.
+        Verb::Chmod => random.of(&[0o600, 0o644, 0o666, 0o755, 0o1777, 0o10_600]),
+        Verb::Chown | Verb::Utimes => random.below(3),
+        Verb::Access => random.below(9),
         _ => 0,
     };
     Member {
@@ -338,6 +356,20 @@ impl Player {
                 entry::readdir(0, record)
             }
             Verb::Mkdir => entry::mkdir(world.path(&file(0))),
+            Verb::Mknod => entry::mknod(world.path(&file(0)), NodeKind::Regular, 0),
+            Verb::Chmod | Verb::Chown | Verb::Utimes | Verb::Access | Verb::Readlink => {
+                let open = EntryFlags::from_bits_retain(member.flags).loaded_from(0).is_some();
+                let path = if open { Memory::NONE } else { world.path(&file(0)) };
+                match member.verb {
+                    Verb::Chmod => entry::chmod(path, modifier),
+                    Verb::Chown => entry::chown(path, OWNER_OMIT, OWNER_OMIT).arg(3, modifier),
+                    // 32 bytes of the first file's filler are no good times; zeros are.
+                    Verb::Utimes if length == 7 => entry::utimes(path, Memory { payload: at, length: 32 }),
+                    Verb::Utimes => entry::utimes(path, world.room(32)).arg(4, modifier),
+                    Verb::Access => entry::access(path, AccessFlags::from_bits_retain(modifier)),
+                    _ => entry::readlink(path, data),
+                }
+            }
             verb => Entry::new(verb),
         };
         let timeout = if member.zero_timeout { 0 } else { NEVER };

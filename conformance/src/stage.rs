@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ouzel::{BackendKind, RawRing, RingBuilder};
+use ouzel::{BackendKind, Policy, RawRing, RingBuilder};
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
@@ -21,6 +21,8 @@ pub struct Stage {
     pub place: String,
     /// The simulator's seed.
     pub seed: u64,
+    /// How the uring backend chooses between its ways.
+    pub policy: Policy,
 }
 
 impl Stage {
@@ -34,8 +36,19 @@ impl Stage {
                 place.push('+');
             }
             places.push(place.clone());
-            for backend in [BackendKind::Threads, BackendKind::Uring] {
-                stages.push(Stage { backend, base: Some(base.clone()), place: place.clone(), seed: 0 });
+            for (backend, policy) in [
+                (BackendKind::Threads, Policy::Auto),
+                (BackendKind::Uring, Policy::Auto),
+                (BackendKind::Uring, Policy::Links),
+                (BackendKind::Uring, Policy::Calls),
+            ] {
+                stages.push(Stage {
+                    backend,
+                    base: Some(base.clone()),
+                    place: place.clone(),
+                    seed: 0,
+                    policy,
+                });
             }
         }
         stages
@@ -43,12 +56,17 @@ impl Stage {
 
     /// The simulator with this seed.
     pub fn sim(seed: u64) -> Stage {
-        Stage { backend: BackendKind::Sim, base: None, place: "memory".into(), seed }
+        Stage { backend: BackendKind::Sim, base: None, place: "memory".into(), seed, policy: Policy::Auto }
     }
 
-    /// The name, such as `uring/ext4`.
+    /// The name, such as `uring/ext4` or `uring-links/ext4`.
     pub fn name(&self) -> String {
-        format!("{}/{}", self.backend.name(), self.place)
+        let policy = match self.policy {
+            Policy::Links => "-links",
+            Policy::Calls => "-calls",
+            _ => "",
+        };
+        format!("{}{policy}/{}", self.backend.name(), self.place)
     }
 
     /// Whether files are the simulator's.
@@ -58,7 +76,7 @@ impl Stage {
 
     /// A builder for rings of this stage.
     pub fn builder(&self) -> RingBuilder {
-        RingBuilder::new().backend(self.backend).seed(self.seed).descriptors(64)
+        RingBuilder::new().backend(self.backend).seed(self.seed).policy(self.policy).descriptors(64)
     }
 
     /// Why nothing can run here, if so.

@@ -1,6 +1,7 @@
 //! The protocol between the harness and a contender.
 //!
-//! A contender is started with its task as arguments, `contender LIST IN_FLIGHT` for `small-files`. It prints one line
+//! A contender is started with its task as arguments, `contender LIST IN_FLIGHT [reused|allocated]` for
+//! `small-files`. It prints one line
 //! that says how it was set up, then makes one pass for each `run` line it is sent and prints one line with what came of
 //! it. Only the pass is timed: neither start-up nor the protocol.
 
@@ -21,21 +22,28 @@ pub struct Task {
     pub c_paths: Vec<CString>,
     /// How many files may be in work at once.
     pub in_flight: usize,
+    /// Whether each file is read into memory of its own; a contender that can do only one of the two does that.
+    pub allocate: bool,
 }
 
 impl Task {
     fn from_arguments() -> Result<Task, Box<dyn Error>> {
-        let usage = "usage: contender LIST IN_FLIGHT";
+        let usage = "usage: contender LIST IN_FLIGHT [reused|allocated]";
         let mut arguments = std::env::args().skip(1);
         let list = arguments.next().ok_or(usage)?;
         let in_flight = arguments.next().ok_or(usage)?.parse()?;
+        let allocate = match arguments.next().as_deref() {
+            None | Some("reused") => false,
+            Some("allocated") => true,
+            Some(_) => return Err(usage.into()),
+        };
         let text =
             std::fs::read_to_string(&list).map_err(|error| format!("cannot read list {list}: {error}"))?;
         let mut c_paths = Vec::new();
         for line in text.lines() {
             c_paths.push(CString::new(line)?);
         }
-        Ok(Task { paths: text.lines().map(PathBuf::from).collect(), c_paths, in_flight })
+        Ok(Task { paths: text.lines().map(PathBuf::from).collect(), c_paths, in_flight, allocate })
     }
 }
 

@@ -100,7 +100,7 @@ fn difference(count: impl Fn(u64) -> Result<f64, String>, items: u64) -> Counted
 }
 
 /// The calls of the last line of strace's table: share, seconds, microseconds per call, calls, maybe errors, "total".
-fn total_calls(table: &str) -> Option<f64> {
+pub fn total_calls(table: &str) -> Option<f64> {
     let line = table.lines().rfind(|line| line.trim_end().ends_with("total"))?;
     line.split_whitespace().nth(3)?.parse().ok()
 }

@@ -29,6 +29,27 @@ pub struct Contender {
     pub in_flight: &'static [u32],
     /// Whether it is pinned to one processor; what brings a pool of threads is not.
     pub pinned: bool,
+    /// What it reads into.
+    pub memory: Memory,
+}
+
+/// What a contender reads into.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    /// Buffers that are used again.
+    Reused,
+    /// A new one for each file.
+    Allocated,
+}
+
+impl Memory {
+    /// The argument that asks for it, and what the table says.
+    pub fn name(self) -> &'static str {
+        match self {
+            Memory::Reused => "reused",
+            Memory::Allocated => "allocated",
+        }
+    }
 }
 
 /// What an entrant is given to do, and how much that is.
@@ -51,6 +72,8 @@ pub struct Entrant {
     pub in_flight: u32,
     /// Whether it is pinned to one processor.
     pub pinned: bool,
+    /// What it reads into.
+    pub memory: Memory,
     /// What is timed.
     pub timed: Work,
     /// What a timed pass must come to.
@@ -69,19 +92,35 @@ pub fn contenders() -> Vec<Contender> {
         source: Source::Package(package),
         in_flight,
         pinned,
+        memory: Memory::Reused,
     };
+    let allocated = |contender| Contender { memory: Memory::Allocated, ..contender };
     vec![
         package("raw", "openat, read, close as system calls (rustix)", "small-files-raw", &[1], true),
-        package("std", "std::fs::read", "small-files-std", &[1], true),
+        allocated(package("std", "std::fs::read", "small-files-std", &[1], true)),
         Contender {
             name: "liburing-c",
             what: "linked chains by hand in C, with fixed slots",
             source: Source::C("small-files/liburing-c/main.c"),
-            in_flight: &[1, 8, 32],
+            in_flight: &DEPTHS,
             pinned: true,
+            memory: Memory::Reused,
         },
-        package("ouzel", "Ouzel's Ring and Chain", "small-files-ouzel", &[1, 8, 32], true),
-        package("tokio-fs", "tokio::fs::read on its pool of threads", "small-files-tokio-fs", &[32], false),
+        package("ouzel", "Ouzel's Ring and Chain", "small-files-ouzel", &DEPTHS, true),
+        allocated(package(
+            "ouzel-vec",
+            "the same, with a new buffer for each file",
+            "small-files-ouzel",
+            &[1, 32],
+            true,
+        )),
+        allocated(package(
+            "tokio-fs",
+            "tokio::fs::read on its pool of threads",
+            "small-files-tokio-fs",
+            &[32],
+            false,
+        )),
         package(
             "tokio-uring",
             "tokio-uring: File::open, read_at, close",
@@ -94,6 +133,9 @@ pub fn contenders() -> Vec<Contender> {
     ]
 }
 
+/// Numbers of files in flight at which Ouzel is compared with chains by hand.
+pub const DEPTHS: [u32; 5] = [1, 2, 4, 8, 32];
+
 /// The entrants of the contenders that were built. The floor runs twice: what lies between the two is noise.
 pub fn entrants(built: &[(Contender, PathBuf)], files: &Files) -> Vec<Entrant> {
     let mut entrants = Vec::new();
@@ -105,7 +147,7 @@ pub fn entrants(built: &[(Contender, PathBuf)], files: &Files) -> Vec<Entrant> {
                 format!("{} x{in_flight}", contender.name)
             };
             let work = |(list, count): &(PathBuf, u32)| Work {
-                arguments: vec![list.into(), in_flight.to_string().into()],
+                arguments: vec![list.into(), in_flight.to_string().into(), contender.memory.name().into()],
                 items: u64::from(*count),
             };
             entrants.push(Entrant {
@@ -113,6 +155,7 @@ pub fn entrants(built: &[(Contender, PathBuf)], files: &Files) -> Vec<Entrant> {
                 program: program.clone(),
                 in_flight: *in_flight,
                 pinned: contender.pinned,
+                memory: contender.memory,
                 timed: work(&files.all),
                 expected: files.expected,
                 traced: work(&files.short),

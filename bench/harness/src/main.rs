@@ -7,6 +7,8 @@ mod build;
 mod count;
 mod entrants;
 mod files;
+mod http;
+mod http_report;
 mod machine;
 mod nops;
 mod picture;
@@ -41,7 +43,7 @@ enum Command {
 #[derive(Args, Clone)]
 pub struct Options {
     /// Only these contenders of small-files, comma separated: `raw,ouzel`; and these benchmarks: `nop`, `raw-nop`,
-    /// `raw-read`.
+    /// `raw-read`, `http`.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Rounds that count, after one that warms up.
@@ -93,6 +95,9 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
             for (name, what) in BENCHMARKS {
                 println!("{name:<12} {what}");
             }
+            for contender in http::CONTENDERS {
+                println!("{:<12} (in http) {}", contender.name, contender.what);
+            }
             for contender in raw_rings::contenders() {
                 println!("{:<12} (in raw-nop and raw-read) {}", contender.name, contender.what);
             }
@@ -102,10 +107,11 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
 }
 
 /// What is raced besides small files.
-const BENCHMARKS: [(&str, &str); 3] = [
+const BENCHMARKS: [(&str, &str); 4] = [
     ("nop", "a NOP through Ouzel's engine, plain queues, the kernel's ring"),
     ("raw-nop", "a NOP through the libraries that drive a ring"),
     ("raw-read", "random reads through the libraries that drive a ring"),
+    ("http", "a static-file server on Ouzel, tokio and monoio, driven by wrk"),
 ];
 
 /// The folder of the bench workspace.
@@ -138,6 +144,12 @@ fn all(options: &Options) -> Result<(), Box<dyn Error>> {
     }
     if options.wants("raw-nop") || options.wants("raw-read") {
         raw_rings(&home, options, &mut results)?;
+    }
+    if options.wants("http") {
+        match http::run(&home, options, |name, reason| results.skip(name, reason)) {
+            Ok(raced) => results.http = Some(raced),
+            Err(error) => results.skip("http", error.to_string()),
+        }
     }
     results.machine = machine::describe(&home);
 

@@ -116,12 +116,30 @@ impl Drop for Running {
     }
 }
 
+/// One of the processors this thread may use.
+#[derive(Clone, Copy)]
+pub enum Processor {
+    /// The first, where those are that drive others.
+    First,
+    /// The last, where those are that are measured.
+    Last,
+}
+
 /// Does something on the last processor this thread may use: a child started meanwhile stays there.
 pub fn pinned<T>(action: impl FnOnce() -> T) -> Result<T, Box<dyn Error>> {
+    pinned_to(Processor::Last, action)
+}
+
+/// Does something on one processor: a child started meanwhile stays there.
+pub fn pinned_to<T>(processor: Processor, action: impl FnOnce() -> T) -> Result<T, Box<dyn Error>> {
     let before = rustix::thread::sched_getaffinity(None)?;
-    let last = (0..rustix::thread::CpuSet::MAX_CPU).rev().find(|cpu| before.is_set(*cpu)).unwrap_or(0);
+    let mut usable = (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| before.is_set(*cpu));
+    let chosen = match processor {
+        Processor::First => usable.next(),
+        Processor::Last => usable.next_back(),
+    };
     let mut one = rustix::thread::CpuSet::new();
-    one.set(last);
+    one.set(chosen.unwrap_or(0));
     rustix::thread::sched_setaffinity(None, &one)?;
     let result = action();
     rustix::thread::sched_setaffinity(None, &before)?;

@@ -65,7 +65,7 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// Between which values the median lies, with 95 % confidence.
-fn bounds(mut values: Vec<f64>) -> (f64, f64) {
+pub fn bounds(mut values: Vec<f64>) -> (f64, f64) {
     values.sort_by(f64::total_cmp);
     let count = values.len() as f64;
     // How many values lie below the median is binomial, here by its normal approximation.

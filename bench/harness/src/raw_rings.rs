@@ -10,7 +10,7 @@ use raw_ring_task::{BLOCK_BYTES, blocks};
 
 use crate::blocks::BLOCKS;
 use crate::count;
-use crate::entrants::{Contender, Entrant, Source, Work};
+use crate::entrants::{Contender, Entrant, Memory, Source, Work};
 use crate::race::{self, Line};
 use crate::{Options, build};
 
@@ -28,8 +28,14 @@ const IN_FLIGHT: [u32; 4] = [1, 8, 32, 128];
 
 /// The contenders, in the order of a round.
 pub fn contenders() -> Vec<Contender> {
-    let contender =
-        |name, what, source| Contender { name, what, source, in_flight: &IN_FLIGHT, pinned: true };
+    let contender = |name, what, source| Contender {
+        name,
+        what,
+        source,
+        in_flight: &IN_FLIGHT,
+        pinned: true,
+        memory: Memory::Reused,
+    };
     let package = |name, what, package| contender(name, what, Source::Package(package));
     vec![
         contender(MEASURE, "liburing, in C", Source::C("raw-ring/liburing-c/main.c")),
@@ -140,6 +146,7 @@ impl Case {
             program: program.clone(),
             in_flight: self.in_flight,
             pinned: true,
+            memory: Memory::Reused,
             timed: self.work(timed),
             expected: self.expected(timed),
             traced: self.work(traced),

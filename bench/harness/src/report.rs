@@ -4,6 +4,9 @@ use std::fmt::Write;
 
 use crate::Options;
 use crate::count::Counted;
+use crate::entrants::DEPTHS;
+use crate::http::HttpResult;
+use crate::http_report;
 use crate::nops::Nop;
 use crate::race::Line;
 use crate::raw_report;
@@ -27,6 +30,8 @@ pub struct Results {
     pub nops: Vec<Nop>,
     /// The races of the libraries that drive a ring.
     pub raw: Vec<RawResult>,
+    /// The race of HTTP servers.
+    pub http: Option<HttpResult>,
     /// What did not run, and why.
     pub skipped: Vec<(String, String)>,
 }
@@ -43,6 +48,7 @@ impl Results {
             race: Vec::new(),
             nops: Vec::new(),
             raw: Vec::new(),
+            http: None,
             skipped: Vec::new(),
         }
     }
@@ -99,6 +105,9 @@ fn write_to(text: &mut String, results: &Results) -> std::fmt::Result {
         results.file_system
     );
     raw_report::section(text, &results.raw, "raw-read", &reads)?;
+    if let Some(http) = &results.http {
+        http_report::section(text, http, results.rounds)?;
+    }
     if !results.skipped.is_empty() {
         writeln!(text, "\n## Not run\n")?;
         for (name, reason) in &results.skipped {
@@ -123,8 +132,8 @@ fn small_files(text: &mut String, results: &Results) -> std::fmt::Result {
     }
     writeln!(
         text,
-        "| contender | median | min..max | to liburing-c x32 | to raw | system calls | instructions | allocations |\n\
-         |---|---:|---:|---:|---:|---:|---:|---:|"
+        "| contender | median | min..max | to liburing-c x32 | to raw | system calls | instructions | allocations | result |\n\
+         |---|---:|---:|---:|---:|---:|---:|---:|---|"
     )?;
     let best = results.line("liburing-c x32");
     let raw = results.line("raw");
@@ -135,7 +144,7 @@ fn small_files(text: &mut String, results: &Results) -> std::fmt::Result {
         let ratio = |to: Option<&Line>| to.map_or("n/a".to_owned(), |to| format!("{:.2}", line.ratio_to(to)));
         writeln!(
             text,
-            "| {} | {:.0} | {low:.0}..{high:.0} | {} | {} | {} | {} | {:.2} |",
+            "| {} | {:.0} | {low:.0}..{high:.0} | {} | {} | {} | {} | {:.2} | {} |",
             line.name,
             line.median(),
             ratio(best),
@@ -143,6 +152,7 @@ fn small_files(text: &mut String, results: &Results) -> std::fmt::Result {
             counted(&line.system_calls, 2),
             counted(&line.instructions, 0),
             line.allocations,
+            line.entrant.memory.name(),
         )?;
     }
     if let (Some(raw), Some(again)) = (raw, results.line("raw (again)")) {
@@ -156,7 +166,12 @@ fn small_files(text: &mut String, results: &Results) -> std::fmt::Result {
              single rounds up to {widest:.1} %."
         )?;
     }
-    writeln!(text, "\nSystem calls, instructions (in user space) and allocations are per file.")?;
+    writeln!(
+        text,
+        "\nSystem calls, instructions (in user space) and allocations are per file. A result that is allocated is read into new \
+         memory for each\nfile; one that is reused, into memory that was there. What is allocated beside it is the contender's own."
+    )?;
+    better_way(text, results)?;
     verdict(text, results)?;
     writeln!(text, "\nHow they were set up:\n")?;
     for line in &results.race {
@@ -173,6 +188,31 @@ fn small_files(text: &mut String, results: &Results) -> std::fmt::Result {
     }
     if !reasons.is_empty() {
         writeln!(text, "\nNot counted:\n\n{}", reasons.join("\n"))?;
+    }
+    Ok(())
+}
+
+/// Ouzel beside the better of system calls and chains by hand, at each number of files in flight.
+fn better_way(text: &mut String, results: &Results) -> std::fmt::Result {
+    let Some(raw) = results.line("raw") else { return Ok(()) };
+    let mut rows = String::new();
+    for depth in DEPTHS {
+        let by_hand = results.line(&format!("liburing-c x{depth}"));
+        let (Some(ouzel), Some(by_hand)) = (results.line(&format!("ouzel x{depth}")), by_hand) else {
+            continue;
+        };
+        let better = if by_hand.median() < raw.median() { by_hand } else { raw };
+        let (low, high) = ouzel.ratio_bounds(better);
+        let (better, ratio, to_raw) = (&better.name, ouzel.ratio_to(better), ouzel.ratio_to(raw));
+        writeln!(rows, "| {depth} | {better} | {ratio:.2} | {low:.2}..{high:.2} | {to_raw:.2} |")?;
+    }
+    if !rows.is_empty() {
+        writeln!(
+            text,
+            "\nOuzel's time by that of the better of the two plain ways, the loop of system calls (raw) and chains by hand:\n\n\
+             | in flight | the better | Ouzel by it | 95 % bounds | Ouzel by raw |\n|---:|---|---:|---:|---:|\n{}",
+            rows.trim_end()
+        )?;
     }
     Ok(())
 }

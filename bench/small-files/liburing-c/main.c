@@ -80,8 +80,8 @@ static struct list read_list(const char *name)
 
 int main(int argc, char **argv)
 {
-    if (argc != 3) {
-        fprintf(stderr, "usage: liburing-c LIST IN_FLIGHT\n");
+    if (argc < 3) {
+        fprintf(stderr, "usage: liburing-c LIST IN_FLIGHT [reused]\n");
         return 2;
     }
     struct list list = read_list(argv[1]);

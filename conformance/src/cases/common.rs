@@ -56,6 +56,17 @@ fn with_a_directory(world: &World) -> Vec<(Entry, usize)> {
         (link(paths, LinkFlags::empty()), 0),
         (link(paths, LinkFlags::empty()), 4),
         (symlink(paths), 4),
+        (readlink(path, record), 0),
+        (chmod(path, 0o600), 0),
+        (chown(path, OWNER_OMIT, OWNER_OMIT), 0),
+        (utimes(path, record), 0),
+        (mknod(path, NodeKind::Fifo, 0), 0),
+        (statfs(path, record), 0),
+        (access(path, AccessFlags::empty()), 0),
+        (getxattr(paths, record), 0),
+        (setxattr(paths, record, XattrFlags::empty()), 0),
+        (listxattr(path, record), 0),
+        (removexattr(paths), 0),
     ]
 }
 
@@ -93,6 +104,15 @@ fn every_payload_refuses_to_be_loaded(world: &mut World) {
         with_a_directory(world).into_iter().map(|(entry, _)| (entry, 1)).collect();
     let record = world.room(256);
     entries.push((stat_of(file, record), 3));
+    for (entry, _) in with_a_directory(world) {
+        let verb = Verb::from_number(entry.op).unwrap();
+        if matches!(
+            verb,
+            Verb::Readlink | Verb::Utimes | Verb::Statfs | Verb::GetXattr | Verb::SetXattr | Verb::ListXattr
+        ) {
+            entries.push((entry, 3));
+        }
+    }
     for entry in with_a_descriptor(world, file) {
         let verb = Verb::from_number(entry.op).unwrap();
         if matches!(
@@ -129,6 +149,14 @@ fn every_other_argument_may_be_loaded(world: &mut World) {
         (allocate(9, 9, 9, AllocateFlags::empty()).arg(4, 9), vec![(0, file), (2, 4), (3, 0), (4, 0)]),
         (mkdir(path).arg(0, 9).arg(2, 9).arg(4, 9), vec![(0, 0), (2, path.length), (4, 0o755)]),
         (stat(path, record).arg(0, 9).arg(2, 9).arg(4, 9), vec![(0, 0), (2, path.length), (4, 0)]),
+        (chmod(path, 9).arg(0, 9).arg(2, 9), vec![(0, 0), (2, path.length), (4, 0o755)]),
+        (
+            chown(path, 9, 9).arg(0, 9).arg(2, 9).arg(3, 9),
+            vec![(0, 0), (2, path.length), (3, 0), (4, u64::MAX)],
+        ),
+        (access(path, AccessFlags::READ).arg(0, 9).arg(3, 9), vec![(0, 0), (3, 4), (4, 0)]),
+        (statfs(path, record).arg(0, 9).arg(2, 9), vec![(0, 0), (2, path.length)]),
+        (listxattr(path, record).arg(0, 9).arg(4, 9), vec![(0, 0), (4, 256)]),
         (poll(9, PollEvents::IN).arg(1, 1 << 40), vec![(0, file), (1, 1)]),
         (sleep(9).arg(3, 9), vec![(2, 0), (3, 0)]),
         (deadline(9).arg(3, 9), vec![(2, NEVER), (3, 0)]),
@@ -157,7 +185,7 @@ fn every_verb_needs_its_registers_defined(world: &mut World) {
 }
 
 fn unknown_verbs(world: &mut World) {
-    for op in [31, 32, 1 << 16, u32::MAX] {
+    for op in [Verb::ALL.len() as u32, 1 << 16, u32::MAX] {
         let mut entry = nop();
         entry.op = op;
         world.fails(entry, Errno::EINVAL);
@@ -197,6 +225,9 @@ fn unused_arguments_are_not_looked_at(world: &mut World) {
         (mkdir(path), vec![3]),
         (remove(path, RemoveFlags::DIRECTORY), vec![4]),
         (pipe(0), vec![0, 1, 2, 3, 4]),
+        (chmod(Memory::NONE, 0o644).arg(0, file), vec![1, 3]),
+        (statfs(Memory::NONE, world.room(96)), vec![1, 4]),
+        (mknod(world.path("n"), NodeKind::Fifo, 0), vec![4]),
         (socket(1, 1, 0), vec![3, 4]),
         (close(file), vec![1, 2, 3, 4]),
     ] {

@@ -1,6 +1,8 @@
 //! MKDIR, REMOVE, RENAME, LINK, SYMLINK, and the rules for paths. Section 17.
 
-use ouzel::abi::modifiers::{LinkFlags, OpenFlags, RemoveFlags, RenameFlags};
+use ouzel::abi::modifiers::{
+    AccessFlags, LinkFlags, NodeKind, OWNER_OMIT, OpenFlags, RemoveFlags, RenameFlags,
+};
 use ouzel::abi::{Entry, Errno, Verb};
 
 use crate::World;
@@ -35,7 +37,20 @@ const READ: OpenFlags = OpenFlags::READ;
 /// Every verb with one path in arguments 1 and 2.
 fn with_one_path(world: &World, path: Memory) -> Vec<Entry> {
     let record = world.room(256);
-    vec![open(path, READ), stat(path, record), mkdir(path), remove(path, RemoveFlags::empty())]
+    vec![
+        open(path, READ),
+        stat(path, record),
+        mkdir(path),
+        remove(path, RemoveFlags::empty()),
+        readlink(path, record),
+        chmod(path, 0o600),
+        chown(path, OWNER_OMIT, OWNER_OMIT),
+        utimes(path, record),
+        mknod(path, NodeKind::Regular, 0),
+        statfs(path, record),
+        access(path, AccessFlags::READ),
+        listxattr(path, record),
+    ]
 }
 
 /// Every verb with two.
@@ -55,7 +70,10 @@ fn paths_have_exactly_one_nul_at_their_end(world: &mut World) {
         world.fails(entry, Errno::ENOENT);
     }
     for entry in with_one_path(world, Memory::NONE) {
-        if entry.op != Verb::Stat as u32 {
+        // For the others that is no path at all.
+        if [Verb::Open, Verb::Mkdir, Verb::Remove, Verb::Mknod]
+            .contains(&Verb::from_number(entry.op).unwrap())
+        {
             world.fails(entry, Errno::EINVAL);
         }
     }

@@ -1,6 +1,6 @@
 //! OPEN, CLOSE, SEEK, and what descriptors are. Sections 15 and 17.
 
-use ouzel::abi::modifiers::{OpenFlags, RemoveFlags, Whence};
+use ouzel::abi::modifiers::{NodeKind, OpenFlags, RemoveFlags, Whence};
 use ouzel::abi::{Descriptor, Errno};
 
 use crate::World;
@@ -17,6 +17,10 @@ crate::cases![
     open_through_a_directory_descriptor,
     open_follows_links_unless_told,
     open_of_a_loop_of_links,
+    open_beneath_stays_below,
+    open_beneath_through_links,
+    open_beneath_with_other_flags,
+    open_beneath_in_a_run,
     open_more_than_the_table_holds,
     open_of_a_fifo_never_waits,
     opened_files_outlive_their_names,
@@ -79,7 +83,7 @@ fn open_flags_that_make_no_sense(world: &mut World) {
     ] {
         world.fails(open(path, flags), Errno::EINVAL);
     }
-    for bits in [1 << 10, 1 << 32, 1 << 63, u64::MAX] {
+    for bits in [1 << 11, 1 << 32, 1 << 63, u64::MAX] {
         world.fails(open(path, READ).arg(3, READ.bits() | bits), Errno::EINVAL);
     }
     assert_eq!(world.gauges().descriptors, 1, "a failed OPEN leaves nothing");
@@ -100,7 +104,7 @@ fn open_of_a_path_heeds_nothing_else(world: &mut World) {
         OpenFlags::EXCLUSIVE,
         CREATE | OpenFlags::EXCLUSIVE,
         OpenFlags::DIRECT,
-        OpenFlags::all() - OpenFlags::DIRECTORY - OpenFlags::NOFOLLOW,
+        OpenFlags::all() - OpenFlags::DIRECTORY - OpenFlags::NOFOLLOW - OpenFlags::BENEATH,
     ];
     for flags in ignored.map(|flags| flags | OpenFlags::PATH) {
         let named = world.ok(open(there, flags));
@@ -109,7 +113,7 @@ fn open_of_a_path_heeds_nothing_else(world: &mut World) {
         world.close(named);
         world.fails(open(missing, flags), Errno::ENOENT);
         world.fails(open(there, flags | OpenFlags::DIRECTORY), Errno::ENOTDIR);
-        world.fails(open(there, flags).arg(3, flags.bits() | 1 << 10), Errno::EINVAL);
+        world.fails(open(there, flags).arg(3, flags.bits() | 1 << 11), Errno::EINVAL);
     }
     let file = world.open("a", READ);
     assert_eq!(world.contents(file, 0, 9), b"abc", "nothing was done to the file");
@@ -185,6 +189,165 @@ fn open_of_a_loop_of_links(world: &mut World) {
     world.fails(open(path, READ), Errno::ELOOP);
 }
 
+/// A directory `top` with `file` and `below/deep` in it, and a file `outside` beside it. Returns a descriptor of `top`.
+fn fenced(world: &mut World) -> u64 {
+    for name in ["top", "top/below"] {
+        let path = world.path(name);
+        world.ok(mkdir(path));
+    }
+    world.file("top/file", b"file");
+    world.file("top/below/deep", b"deep");
+    world.file("outside", b"outside");
+    world.open("top", READ | OpenFlags::DIRECTORY)
+}
+
+fn symbolic(world: &mut World, target: &str, name: &str) {
+    let paths = world.put(format!("{target}\0{}\0", world.name(name)).as_bytes());
+    world.ok(symlink(paths));
+}
+
+fn open_beneath_stays_below(world: &mut World) {
+    let top = fenced(world);
+    let flags = READ | OpenFlags::BENEATH;
+    for name in ["file", "./file", "below/../file", "below/./../below/../file", "below//..//file"] {
+        let text = world.text(name);
+        let file = world.ok(open(text, flags).arg(0, top));
+        assert_eq!(world.contents(file, 0, 9), b"file", "{name}");
+        world.close(file);
+    }
+    for name in [".", "./", "below/.."] {
+        let text = world.text(name);
+        let directory = world.ok(open(text, flags | OpenFlags::DIRECTORY).arg(0, top));
+        world.close(directory);
+    }
+    let absolute = world.name("top/file");
+    for name in [
+        "..",
+        "../",
+        "../outside",
+        "../top/file",
+        "./../outside",
+        "below/../../outside",
+        "below/../..",
+        "/",
+        "//",
+        "/nowhere",
+        absolute.as_str(),
+    ] {
+        let text = world.text(name);
+        world.fails(open(text, flags).arg(0, top), Errno::EXDEV);
+        world.fails(open(text, OpenFlags::PATH | OpenFlags::BENEATH).arg(0, top), Errno::EXDEV);
+    }
+    // What is wrong on the way there comes first.
+    for (name, error) in [
+        ("nowhere", Errno::ENOENT),
+        ("nowhere/../../outside", Errno::ENOENT),
+        ("file/../../outside", Errno::ENOTDIR),
+        ("", Errno::ENOENT),
+    ] {
+        let text = world.text(name);
+        world.fails(open(text, flags).arg(0, top), error);
+    }
+    let text = world.text("../outside");
+    let file = world.ok(open(text, READ).arg(0, top));
+    assert_eq!(world.contents(file, 0, 9), b"outside", "only BENEATH keeps it below");
+}
+
+fn open_beneath_through_links(world: &mut World) {
+    let top = fenced(world);
+    let flags = READ | OpenFlags::BENEATH;
+    let absolute = world.name("top/file");
+    let outside = world.name("");
+    for (target, name) in [
+        ("file", "top/good"),
+        ("../file", "top/below/up"),
+        ("below", "top/way"),
+        ("../outside", "top/out"),
+        ("..", "top/parent"),
+        (absolute.as_str(), "top/absolute"),
+        (outside.as_str(), "top/away"),
+        ("out", "top/twice"),
+        ("loop", "top/loop"),
+    ] {
+        symbolic(world, target, name);
+    }
+    for (name, content) in [
+        ("good", "file"),
+        ("below/up", "file"),
+        ("way/up", "file"),
+        ("way/deep", "deep"),
+        ("way/../file", "file"),
+    ] {
+        let text = world.text(name);
+        let file = world.ok(open(text, flags).arg(0, top));
+        assert_eq!(world.contents(file, 0, 9), content.as_bytes(), "{name}");
+        world.close(file);
+    }
+    for name in
+        ["out", "parent", "parent/outside", "parent/top/file", "absolute", "away", "away/outside", "twice"]
+    {
+        let text = world.text(name);
+        world.fails(open(text, flags).arg(0, top), Errno::EXDEV);
+    }
+    let text = world.text("loop");
+    world.fails(open(text, flags).arg(0, top), Errno::ELOOP);
+    // A link that is not followed leads nowhere.
+    let text = world.text("out");
+    world.fails(open(text, flags | OpenFlags::NOFOLLOW).arg(0, top), Errno::ELOOP);
+    let link = world.ok(open(text, OpenFlags::PATH | OpenFlags::NOFOLLOW | OpenFlags::BENEATH).arg(0, top));
+    world.close(link);
+}
+
+fn open_beneath_with_other_flags(world: &mut World) {
+    let top = fenced(world);
+    let made = world.text("below/made");
+    let file = world.ok(open(made, WRITE | CREATE | OpenFlags::BENEATH).arg(0, top).arg(4, 0o640));
+    world.give(file, b"made");
+    world.close(file);
+    let there = world.text("below/made");
+    world.fails(
+        open(there, WRITE | CREATE | OpenFlags::EXCLUSIVE | OpenFlags::BENEATH).arg(0, top),
+        Errno::EEXIST,
+    );
+    // A mode without CREATE counts for nothing here too.
+    let file = world.ok(open(there, READ | OpenFlags::BENEATH).arg(0, top).arg(4, 0o600));
+    assert_eq!(world.contents(file, 0, 9), b"made");
+    let file = world.ok(open(there, READ | WRITE | OpenFlags::TRUNCATE | OpenFlags::BENEATH).arg(0, top));
+    assert_eq!(world.contents(file, 0, 9), b"");
+    let outside = world.text("../new");
+    world.fails(open(outside, WRITE | CREATE | OpenFlags::BENEATH).arg(0, top), Errno::EXDEV);
+    let path = world.path("new");
+    world.fails(open(path, READ), Errno::ENOENT);
+    let name = world.text("file");
+    world.fails(open(name, READ | OpenFlags::DIRECTORY | OpenFlags::BENEATH).arg(0, top), Errno::ENOTDIR);
+    let named = world.ok(open(name, OpenFlags::all() - OpenFlags::DIRECTORY).arg(0, top));
+    let memory = world.room(3);
+    world.fails(read(named, memory, 0), Errno::EBADF);
+}
+
+fn open_beneath_in_a_run(world: &mut World) {
+    let top = fenced(world);
+    let memory = world.room(8);
+    let chain = |text, flags| {
+        [
+            open(text, flags).arg(0, top).local().save(0).link(),
+            read(0, memory, 0).load(0, 0).link(),
+            close(0).load(0, 0).finally(),
+        ]
+    };
+    let flags = READ | OpenFlags::BENEATH;
+    let (file, out) = (world.text("file"), world.text("below/../../outside"));
+    for _ in 0..3 {
+        let done = world.run(&chain(file, flags));
+        assert_eq!(done[1].result, 4, "{done:?}");
+        let done = world.run(&chain(out, flags));
+        let errors: Vec<Errno> = done.iter().map(|one| one.errno()).collect();
+        assert_eq!(errors, [Errno::EXDEV, Errno::ECANCELED, Errno::ECANCELED]);
+    }
+    assert_eq!(&world.bytes(memory)[..4], b"file");
+    assert_eq!(world.gauges().descriptors, 4, "those that `fenced` left open");
+}
+
 fn open_more_than_the_table_holds(world: &mut World) {
     world.renew(|builder| builder.descriptors(4));
     let files: Vec<u64> = (0..4).map(|_| world.file("a", b"")).collect();
@@ -207,12 +370,8 @@ fn open_more_than_the_table_holds(world: &mut World) {
 }
 
 fn open_of_a_fifo_never_waits(world: &mut World) {
-    if world.is_sim() {
-        crate::table::skip("the simulator has no FIFOs");
-    }
-    let name = world.name("fifo");
-    rustix::fs::mknodat(rustix::fs::CWD, &name, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
     let path = world.path("fifo");
+    world.ok(mknod(path, NodeKind::Fifo, 0));
     world.fails(open(path, WRITE), Errno::ENXIO);
     let reader = world.ok(open(path, READ));
     let writer = world.ok(open(path, WRITE));

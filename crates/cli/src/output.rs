@@ -3,6 +3,7 @@
 //! The records come out of buffers that the kernel or a peer filled; they are read within their bounds and no
 //! further.
 
+use ouzel::{FileSystemStat, SocketAddress};
 use serde_json::{Value, json};
 
 use crate::inputs::shown_bytes;
@@ -19,6 +20,18 @@ pub fn render(input: Option<&str>, name: &str, kind: Kind, result: u64, buffer: 
             let lines =
                 names.iter().flat_map(|name| [shown_bytes(name).as_bytes(), b"\n"].concat()).collect();
             (names.iter().map(|name| json_bytes(name)).collect(), lines)
+        }
+        (Kind::Names, Some(list), _) => {
+            let names: Vec<&[u8]> = list.split(|byte| *byte == 0).filter(|name| !name.is_empty()).collect();
+            let lines =
+                names.iter().flat_map(|name| [shown_bytes(name).as_bytes(), b"\n"].concat()).collect();
+            (names.iter().map(|name| json_bytes(name)).collect(), lines)
+        }
+        (Kind::FileSystem, _, Some(record)) => file_system(input, name, record),
+        (Kind::Address, Some(bytes), _) => {
+            let text = SocketAddress::from_bytes(bytes).to_string();
+            let line = format!("{text}\n").into_bytes();
+            (json!(text), line)
         }
         (Kind::Status, _, Some(record)) => status(input, name, record),
         _ => {
@@ -87,6 +100,23 @@ fn status(input: Option<&str>, name: &str, record: &[u8]) -> (Value, Vec<u8>) {
     (value, line.into_bytes())
 }
 
+/// The fields of the record of STATFS that people ask for.
+fn file_system(input: Option<&str>, name: &str, record: &[u8]) -> (Value, Vec<u8>) {
+    let Some(found) = FileSystemStat::from_record(record) else { return (Value::Null, Vec::new()) };
+    let (size, available) = (found.bytes(), found.bytes_available());
+    let value = json!({
+        "kind": format!("{:#x}", found.kind), "block": found.block, "blocks": found.blocks, "free": found.free,
+        "available": found.available, "files": found.files, "free_files": found.free_files,
+        "longest_name": found.longest_name, "flags": format!("{:#x}", found.flags.bits()),
+    });
+    let input = input.map(|input| format!("{input}: ")).unwrap_or_default();
+    let line = format!(
+        "{input}{name}: file system {:#x}, {size} bytes, {available} available, {} of {} files free\n",
+        found.kind, found.free_files, found.files
+    );
+    (value, line.into_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +158,15 @@ mod tests {
             (&status.value["kind"], &status.value["size"], &status.value["mode"]),
             (&json!("file"), &json!(9), &json!("0644"))
         );
+        let names = render(None, "n", Kind::Names, 14, Some(b"user.a\0user.b\0##"));
+        assert_eq!((names.value, names.bytes), (json!(["user.a", "user.b"]), b"user.a\nuser.b\n".to_vec()));
+        let mut statfs = vec![0u8; 96];
+        statfs[8..16].copy_from_slice(&4096u64.to_ne_bytes());
+        statfs[16..24].copy_from_slice(&10u64.to_ne_bytes());
+        let described = render(Some("f"), "s", Kind::FileSystem, 0, Some(&statfs));
+        assert_eq!((&described.value["block"], &described.value["blocks"]), (&json!(4096), &json!(10)));
+        assert!(described.bytes.starts_with(b"f: s: file system 0x0, 40960 bytes, 0 available"));
+        assert_eq!(render(None, "s", Kind::FileSystem, 0, Some(&statfs[..95])).bytes, b"");
         // A short record is no reason to panic.
         render(None, "s", Kind::Status, 0, Some(&statx[..29]));
     }

@@ -3,6 +3,8 @@
 //! Chains and buffers are used again, so that a run over many files allocates little. Nothing here waits but
 //! [`Machine::wait`], the first chain of `--explain`, and a start that finds the ring's queue full.
 
+mod metadata;
+
 use std::collections::{HashMap, VecDeque};
 use std::ffi::OsStr;
 use std::io;
@@ -20,7 +22,7 @@ use ouzel::{
 use crate::args::BackendChoice;
 use crate::machine::{BackendDescription, Ended, Ending, Machine, MachineError, Start, Wanted};
 use crate::program::{
-    Address, Bound, Data, FileRef, Known, MAX_BUFFERS, Operation, Program, Slot, Step, Stream,
+    Address, Bound, Data, FileRef, Known, MAX_BUFFERS, Metadata, Operation, Program, Slot, Step, Stream,
 };
 
 mod building;
@@ -287,14 +289,23 @@ fn shapes(program: &Program) -> Vec<Shape> {
         let operation = &step.operation;
         let keeps_buffer =
             matches!(operation, Operation::Read { .. } | Operation::Recv { .. } | Operation::Readdir { .. });
-        let stat = matches!(operation, Operation::StatPath { .. } | Operation::StatFile { .. });
+        let fills = matches!(operation, Operation::Metadata(metadata) if metadata.buffer().is_some());
+        let keeps_buffer = keeps_buffer || fills;
+        let record = matches!(
+            operation,
+            Operation::StatPath { .. }
+                | Operation::StatFile { .. }
+                | Operation::Sockname { .. }
+                | Operation::Peername { .. }
+                | Operation::Metadata(Metadata::Statfs { .. })
+        );
         let slots = program.results_of(index).map(|(slot, _)| slot);
         let printed = slots.filter(|slot| program.prints.contains(slot)).collect();
         let room = match operation {
             Operation::ReadInto { buffer, .. } | Operation::RecvInto { buffer, .. } => Some(*buffer),
             _ => None,
         };
-        Shape { silent: step.silent, has_buffer: keeps_buffer || stat, keeps_buffer, printed, room }
+        Shape { silent: step.silent, has_buffer: keeps_buffer || record, keeps_buffer, printed, room }
     };
     program.steps.iter().enumerate().map(shape).collect()
 }
@@ -306,6 +317,11 @@ fn asked(steps: &[Step<Bound>]) -> u64 {
         | Operation::Recv { size: Known::Literal(size), .. }
         | Operation::Readdir { size: Known::Literal(size), .. }
         | Operation::Buffer { size: Known::Literal(size) } => *size,
+
+        Operation::Metadata(metadata) => match metadata.buffer() {
+            Some(Known::Literal(size)) => *size,
+            _ => 0,
+        },
         _ => 0,
     });
     sizes.fold(0, u64::saturating_add)
@@ -496,6 +512,24 @@ impl Builder<'_> {
                 let length = self.count(length)?;
                 return one(Made::Bytes(chain.copy(source, from, target, to, length)));
             }
+            Operation::Splice { source, source_offset, target, target_offset, length } => {
+                let (source, target) = (self.file(source)?, self.file(target)?);
+                let (from, to) = (self.offset(source_offset)?, self.offset(target_offset)?);
+                let length = self.count(length)?;
+                return one(Made::Bytes(chain.splice(source, from, target, to, length)));
+            }
+            Operation::Lock { file, mode, length, offset } => {
+                let (offset, length) = (self.count_or(offset, 0)?, self.count_or(length, 0)?);
+                chain.lock(self.file(file)?, offset, length, mode)
+            }
+            Operation::Sockname { socket } => {
+                chain.sockname(self.file(socket)?);
+                return one(Made::Status);
+            }
+            Operation::Peername { socket } => {
+                chain.peername(self.file(socket)?);
+                return one(Made::Status);
+            }
             Operation::Pipe => {
                 let (reader, writer) = chain.pipe();
                 return Ok([Some(Made::Open(reader)), Some(Made::Open(writer))]);
@@ -531,6 +565,7 @@ impl Builder<'_> {
                 return one(Made::Number(chain.get(value)));
             }
             Operation::Deadline { duration } => chain.deadline(Duration::from_nanos(duration)),
+            Operation::Metadata(operation) => return Ok([self.metadata(chain, operation)?, None]),
             other => return Ok([self.control_step(chain, other)?, None]),
         };
         Ok([None, None])

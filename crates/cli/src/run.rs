@@ -263,7 +263,7 @@ impl Runner<'_> {
         let sum = match operation {
             Operation::Read { .. } | Operation::Recv { .. } => &mut self.summary.bytes_read,
             Operation::Write { .. } | Operation::Send { .. } => &mut self.summary.bytes_written,
-            Operation::Copy { .. } => &mut self.summary.bytes_copied,
+            Operation::Copy { .. } | Operation::Splice { .. } => &mut self.summary.bytes_copied,
             _ => return,
         };
         *sum = sum.saturating_add(bytes);

@@ -316,6 +316,18 @@ fn the_doctor_knows_where_verbs_run() {
         bind s \"unix:socket\"
         listen s
         sleep 1ms
+        symlink \"f\" as \"l\"
+        readlink \"l\" 100
+        chmod f 0640
+        chown f
+        utimes \"f\"
+        mknod \"p\" fifo
+        statfs f
+        access \"f\" read
+        try setxattr f \"user.a\" \"x\"
+        try getxattr \"f\" \"user.a\" 10
+        try listxattr f 4K
+        try removexattr \"f\" \"user.a\"
         finally close f
         finally close d
         finally close s";
@@ -332,6 +344,54 @@ fn the_doctor_knows_where_verbs_run() {
         let expected = table.iter().find(|known| known["verb"] == verb.as_str()).unwrap();
         let place = if step["place"] == "linked" { &json!("ring") } else { &step["place"] };
         assert_eq!(place, &expected["way"], "{step}");
+    }
+}
+
+#[test]
+fn what_files_are_is_changed_and_shown_alike_everywhere() {
+    for backend in ["sim", "threads", "uring"] {
+        let directory = directory();
+        let text = "
+            mkdir \"meta\"
+            d = open \"meta\" read directory
+            f = open \"f\" read write create in d
+            chmod f 0604
+            utimes \"f\" accessed 1 modified 1000000000 in d
+            s = stat f
+            symlink \"some target\" as \"l\" in d
+            l = readlink \"l\" 64 in d
+            w = write f l at 0
+            b = read f 64 at 0
+            mknod \"p\" fifo mode 0600 in d
+            p = stat \"p\" in d
+            try access f execute
+            t = statfs f
+            finally close f
+            finally close d
+            print l
+            print b
+            print s
+            print p
+            print t";
+        let path = program(&directory, text);
+        let output = ouzel(&["run", path.to_str().unwrap(), "--backend", backend, "--json"])
+            .current_dir(directory.path())
+            .output()
+            .unwrap();
+        let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+        if summary["error"].as_str().is_some_and(|_| backend == "uring") {
+            println!("SKIPPED: {backend}: {}", summary["error"]);
+            continue;
+        }
+        assert_eq!(output.status.code(), Some(0), "{backend}: {summary}");
+        let outputs: Vec<&Value> =
+            summary["outputs"].as_array().unwrap().iter().map(|output| &output["value"]).collect();
+        assert_eq!(outputs[..2], [&json!("some target"); 2], "{backend}");
+        assert_eq!(outputs[2]["mode"], "0604", "{backend}");
+        assert_eq!(outputs[2]["modified_seconds"], 1_000_000_000, "{backend}");
+        assert_eq!(outputs[3]["kind"], "fifo", "{backend}");
+        assert_eq!(outputs[4]["longest_name"], 255, "{backend}");
+        assert_eq!(summary["tolerated"], 1, "{backend}: nobody may execute it");
     }
 }
 

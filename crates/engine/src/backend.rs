@@ -234,6 +234,13 @@ pub trait Backend {
         1
     }
 
+    /// Says that up to `chains` chains are about to move on before anything is sent on its way by
+    /// [`wait`](Backend::wait): what they start can travel together. A hint, for backends with more than one way to get
+    /// something done.
+    fn expect(&mut self, chains: u32) {
+        let _ = chains;
+    }
+
     /// Whether `next` could be started in one run behind `previous`.
     ///
     /// Asked before `start`, for each pair of a run in turn. The engine has made sure that the arguments of `next` do not
@@ -245,6 +252,8 @@ pub trait Backend {
 
     /// Starts a run: `steps[0]`, and behind it as many of the others as this backend can take in one go. The slice is
     /// not empty, and no longer than [`longest_run`](Backend::longest_run). Must not block.
+    ///
+    /// If the first step is over at once and succeeded, this may be called with the rest of the same slice next.
     fn start(&mut self, steps: &[Step]) -> Started;
 
     /// Asks for an operation to be given up. Unknown tokens are ignored. Must not block.
@@ -277,6 +286,10 @@ impl<B: Backend + ?Sized> Backend for alloc::boxed::Box<B> {
 
     fn longest_run(&self) -> usize {
         (**self).longest_run()
+    }
+
+    fn expect(&mut self, chains: u32) {
+        (**self).expect(chains);
     }
 
     fn follows(&self, previous: &Operation, edge: Edge, next: &Operation) -> bool {

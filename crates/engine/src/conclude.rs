@@ -1,5 +1,6 @@
 //! Conclude: reports come in, completions go out, timers fire.
 
+use ouzel_ring::modifiers::{MAX_MESSAGE_DESCRIPTORS, MessageNotes};
 use ouzel_ring::{Completion, CompletionFlags, Entry, EntryFlags, Errno, REGISTERS};
 
 use core::mem;
@@ -8,7 +9,7 @@ use crate::control::is_passed_over;
 use crate::packet::{Effect, Ended, GivenUp, Stage, marks};
 use crate::slab::NONE;
 use crate::trace::EventKind;
-use crate::{Backend, Engine, Outcome, Report};
+use crate::{Backend, Engine, Message, Outcome, Report};
 
 /// A result of a multishot that waits for a completion slot.
 pub(crate) struct Stored {
@@ -181,6 +182,7 @@ impl<B: Backend> Engine<B> {
             Effect::Opens(opens) => self.opened(slot, opens, outcome),
             Effect::Closes => self.closed(uses[0], outcome),
             Effect::Accepts => self.accepted(outcome).unwrap_or_else(Outcome::failure),
+            Effect::Receives => self.received(slot, outcome),
         };
         for index in uses {
             if index != NONE {
@@ -194,6 +196,32 @@ impl<B: Backend> Engine<B> {
             }
             other => other,
         }
+    }
+
+    /// A RECVMSG is over: gives what it received an index each, as far as there are any, and tells the submitter.
+    #[cold]
+    fn received(&mut self, slot: u32, outcome: Outcome) -> Outcome {
+        let Outcome::Done { error: Errno::OK, result, extra } = outcome else { return outcome };
+        let (count, mut notes, address) = Message::from_extra(extra);
+        let scratch = &mut self.packets[slot].scratch;
+        let mut descriptors = [0; MAX_MESSAGE_DESCRIPTORS as usize];
+        let mut kept = 0;
+        for handle in scratch.files().iter().take(count) {
+            match self.descriptors.reserve() {
+                Ok(index) => {
+                    self.backend.attach(*handle, index);
+                    self.descriptors.install(index);
+                    descriptors[kept] = self.descriptors.descriptor(index);
+                    kept += 1;
+                }
+                Err(_) => {
+                    self.backend.discard(*handle);
+                    notes |= MessageNotes::DESCRIPTORS_LOST;
+                }
+            }
+        }
+        scratch.tell(&descriptors[..kept], notes, address);
+        Outcome::Done { error: Errno::OK, result, extra: notes.bits() }
     }
 
     /// The operation in `slot` was to open these indices. Returns its outcome with a descriptor for its result.
@@ -237,9 +265,6 @@ impl<B: Backend> Engine<B> {
     /// the next.
     #[inline]
     pub(crate) fn conclude(&mut self, chain: u32, slot: u32, ending: Ending) {
-        if self.chains[chain].marks & marks::PROGRAM != 0 {
-            return self.keep(chain, slot, ending);
-        }
         let Ending { error, result, extra, skipped } = ending;
         self.timers.clear(slot);
         let packet = self.packets.free(slot);

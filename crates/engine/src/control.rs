@@ -45,6 +45,7 @@ pub(crate) const fn is_passed_over(op: u32) -> bool {
 
 impl<B: Backend> Engine<B> {
     /// Executes a control verb other than CALL. Returns how it ended.
+    #[inline(never)]
     pub(crate) fn control(&mut self, chain: u32, slot: u32, verb: Verb) -> Ending {
         let Entry { data, arguments, .. } = self.packets[slot].entry;
         let (ended, reason) = match verb {
@@ -126,15 +127,15 @@ impl<B: Backend> Engine<B> {
         {
             return Err(Errno::EINVAL);
         }
-        let start = match self.packets[slot].kept.body {
+        let start = match self.kept[slot as usize].body {
             NONE => {
                 let start = self.before(members.first, slot, distance).ok_or(Errno::EINVAL)?;
-                self.packets[slot].kept.body = start;
+                self.kept[slot as usize].body = start;
                 start
             }
             known => known,
         };
-        let kept = &mut self.packets[slot].kept;
+        let kept = &mut self.kept[slot as usize];
         kept.turns += 1;
         let turns = u64::from(kept.turns);
         if turns >= bound {
@@ -149,7 +150,7 @@ impl<B: Backend> Engine<B> {
             packet.stage = Stage::Waiting;
             // A timeout that fired was about the turn before.
             packet.given_up = None;
-            packet.kept.turns = 0;
+            self.kept[member as usize].turns = 0;
             member = packet.next;
         }
         Ok((turns, "the body runs again"))
@@ -171,9 +172,10 @@ impl<B: Backend> Engine<B> {
         Some(member)
     }
 
-    /// Gives the member in `slot` its turn, in a chain that is marked as special.
-    #[inline(never)]
-    pub(crate) fn dispatch_special(&mut self, chain: u32, slot: u32) -> Option<Ending> {
+    /// Looks at what is special about `chain` before the member in `slot` has its turn. Returns how that ended, if it may not
+    /// run. What is entered of a call here is left when the chain has moved on.
+    #[cold]
+    pub(crate) fn screen(&mut self, chain: u32, slot: u32) -> Option<Ending> {
         let packet = &self.packets[slot];
         let members = &mut self.chains[chain];
         let finally = packet.is_finally();
@@ -196,15 +198,10 @@ impl<B: Backend> Engine<B> {
                 return Some(Ending::of(Errno::EINVAL));
             }
         }
-        let is_called = members.marks & marks::CALLED != 0;
-        if is_called {
+        if members.marks & marks::CALLED != 0 {
             self.regions.enter_call(members.call);
         }
-        let ending = self.dispatch_plain(chain, slot);
-        if is_called {
-            self.regions.leave_call();
-        }
-        ending
+        None
     }
 }
 

@@ -4,16 +4,18 @@
 //! refuse the same input with the same error. Nothing is started and nothing reserved.
 
 use ouzel_ring::modifiers::{
-    AllocateFlags, CURRENT_POSITION, LinkFlags, MAX_ADDRESS, MAX_PIECES, MAX_TRANSFER, MessageFlags,
-    OpenFlags, PollEvents, RemoveFlags, RenameFlags, STAT_RECORD, ShutdownHow, StatFlags, SyncMode,
-    TransferFlags, Whence,
+    AccessFlags, AccessOptions, AllocateFlags, AtFlags, CURRENT_POSITION, FutexFlags, LinkFlags, LockMode,
+    MAX_ADDRESS, MAX_DEVICE_MAJOR, MAX_DEVICE_MINOR, MAX_OPTION, MAX_PIECES, MAX_TRANSFER, MAX_XATTR_VALUE,
+    MESSAGE_RECORD, MessageFlags, NodeKind, OWNER_OMIT, OpenFlags, PollEvents, RemoveFlags, RenameFlags,
+    STAT_RECORD, STATFS_RECORD, ShutdownHow, StatFlags, SyncMode, TIME_NOW, TIME_OMIT, TIMES_RECORD,
+    TransferFlags, Whence, XattrFlags,
 };
 use ouzel_ring::{EntryFlags, Errno, Verb};
 
 use crate::descriptors::{Descriptors, Look};
 use crate::regions::{Regions, Scratch};
 use crate::slab::NONE;
-use crate::{Buffers, Directory, Operation, Position};
+use crate::{Buffers, Directory, Operation, Path, Position, Process, Span, Times};
 
 /// What decoding looks things up in, and the indices it found.
 pub(crate) struct Context<'a> {
@@ -98,7 +100,7 @@ pub(crate) fn decode(
         },
         Verb::Stat => Operation::Stat {
             directory: context.directory(subject)?,
-            path: if magnitude == 0 { None } else { Some(regions.path(payload, magnitude, scratch)?) },
+            path: path_if_any(payload, magnitude, regions, scratch)?,
             record: regions.span(modifier, STAT_RECORD)?,
             flags: StatFlags::from_bits(auxiliary).ok_or(Errno::EINVAL)?,
         },
@@ -230,6 +232,188 @@ pub(crate) fn decode(
             socket: context.file(subject)?,
             how: ShutdownHow::from_number(modifier).ok_or(Errno::EINVAL)?,
         },
+        Verb::Readlink => Operation::Readlink {
+            directory: context.directory(subject)?,
+            path: path_if_any(payload, magnitude, regions, scratch)?,
+            buffer: regions.span(modifier, auxiliary)?,
+        },
+        Verb::Chmod => Operation::Chmod {
+            directory: context.directory(subject)?,
+            path: path_if_any(payload, magnitude, regions, scratch)?,
+            mode: mode(auxiliary)?,
+        },
+        Verb::Chown => {
+            let owner = |number: u32| (number != OWNER_OMIT).then_some(number);
+            Operation::Chown {
+                directory: context.directory(subject)?,
+                path: path_if_any(payload, magnitude, regions, scratch)?,
+                user: owner(auxiliary as u32),
+                group: owner((auxiliary >> 32) as u32),
+                flags: AtFlags::from_bits(modifier).ok_or(Errno::EINVAL)?,
+            }
+        }
+        Verb::Utimes => {
+            let flags = AtFlags::from_bits(auxiliary).ok_or(Errno::EINVAL)?;
+            Operation::Utimes {
+                directory: context.directory(subject)?,
+                path: path_if_any(payload, magnitude, regions, scratch)?,
+                times: times(&regions.record(modifier)?)?,
+                follow: !flags.contains(AtFlags::NOFOLLOW),
+            }
+        }
+        Verb::Mknod => {
+            let kind = NodeKind::from_number(modifier & !0o7777).ok_or(Errno::EINVAL)?;
+            let is_device = matches!(kind, NodeKind::Character | NodeKind::Block);
+            let (major, minor) = (auxiliary >> 32, auxiliary & u64::from(u32::MAX));
+            if is_device && (major > MAX_DEVICE_MAJOR || minor > MAX_DEVICE_MINOR) {
+                return Err(Errno::EINVAL);
+            }
+            Operation::Mknod {
+                directory: context.directory(subject)?,
+                path: regions.path(payload, magnitude, scratch)?,
+                kind,
+                mode: (modifier & 0o7777) as u32,
+                device: if is_device { auxiliary } else { 0 },
+            }
+        }
+        Verb::Statfs => Operation::Statfs {
+            directory: context.directory(subject)?,
+            path: path_if_any(payload, magnitude, regions, scratch)?,
+            record: regions.span(modifier, STATFS_RECORD)?,
+        },
+        Verb::Access => Operation::Access {
+            directory: context.directory(subject)?,
+            path: path_if_any(payload, magnitude, regions, scratch)?,
+            access: AccessFlags::from_bits(modifier).ok_or(Errno::EINVAL)?,
+            options: AccessOptions::from_bits(auxiliary).ok_or(Errno::EINVAL)?,
+        },
+        Verb::GetXattr => {
+            let (flags, length) = xattr_flags(auxiliary, XattrFlags::NOFOLLOW)?;
+            Operation::GetXattr {
+                directory: context.directory(subject)?,
+                attribute: regions.attribute(payload, magnitude, scratch)?,
+                value: no_longer_than_a_value(regions.span(modifier, length)?),
+                flags,
+            }
+        }
+        Verb::SetXattr => {
+            let (flags, length) = xattr_flags(auxiliary, XattrFlags::all())?;
+            if flags.contains(XattrFlags::CREATE | XattrFlags::REPLACE) {
+                return Err(Errno::EINVAL);
+            }
+            let (directory, value) = (context.directory(subject)?, regions.span(modifier, length)?);
+            if length > MAX_XATTR_VALUE {
+                return Err(Errno::E2BIG);
+            }
+            let attribute = regions.attribute(payload, magnitude, scratch)?;
+            Operation::SetXattr { directory, attribute, value, flags }
+        }
+        Verb::ListXattr => {
+            let (flags, length) = xattr_flags(auxiliary, XattrFlags::NOFOLLOW)?;
+            Operation::ListXattr {
+                directory: context.directory(subject)?,
+                path: path_if_any(payload, magnitude, regions, scratch)?,
+                buffer: no_longer_than_a_value(regions.span(modifier, length)?),
+                flags,
+            }
+        }
+        Verb::RemoveXattr => {
+            let (flags, length) = xattr_flags(auxiliary, XattrFlags::NOFOLLOW)?;
+            if length != 0 {
+                return Err(Errno::EINVAL);
+            }
+            Operation::RemoveXattr {
+                directory: context.directory(subject)?,
+                attribute: regions.attribute(payload, magnitude, scratch)?,
+                flags,
+            }
+        }
+        Verb::Lock => {
+            let mode = LockMode::from_number(auxiliary).ok_or(Errno::EINVAL)?;
+            range(modifier, magnitude)?;
+            Operation::Lock { file: context.file(subject)?, offset: modifier, length: magnitude, mode }
+        }
+        Verb::GetSockopt | Verb::SetSockopt => {
+            let socket = context.file(subject)?;
+            let (level, name) = (number(modifier)?, number(auxiliary)?);
+            if magnitude > MAX_OPTION {
+                return Err(Errno::EINVAL);
+            }
+            let value = regions.span(payload, magnitude)?;
+            if verb == Verb::GetSockopt {
+                Operation::GetSockopt { socket, level, name, value }
+            } else {
+                Operation::SetSockopt { socket, level, name, value }
+            }
+        }
+        Verb::Sockname | Verb::Peername => {
+            let socket = context.file(subject)?;
+            let buffer = regions.span(payload, magnitude)?;
+            // No address is longer, so no more of the buffer is needed.
+            let address = crate::Span { length: buffer.length.min(MAX_ADDRESS as usize), ..buffer };
+            if verb == Verb::Sockname {
+                Operation::Sockname { socket, address }
+            } else {
+                Operation::Peername { socket, address }
+            }
+        }
+        Verb::SendMsg | Verb::RecvMsg => {
+            let socket = context.file(subject)?;
+            let flags = MessageFlags::from_bits(modifier).ok_or(Errno::EINVAL)?;
+            let allowed = if verb == Verb::SendMsg { MessageFlags::MORE } else { MessageFlags::PEEK };
+            if !allowed.union(MessageFlags::OUT_OF_BAND).contains(flags) || magnitude != MESSAGE_RECORD {
+                return Err(Errno::EINVAL);
+            }
+            let mut message = regions.message(payload, scratch)?;
+            if verb == Verb::RecvMsg {
+                // No address is longer, so no more of the buffer is needed.
+                message.address.length = message.address.length.min(MAX_ADDRESS as usize);
+                // What the submitter has written there is no handle.
+                scratch.files().fill(0);
+                return Ok(Operation::RecvMsg { socket, message, flags });
+            }
+            if message.address.length as u64 > MAX_ADDRESS {
+                return Err(Errno::EINVAL);
+            }
+            // The backend takes hold of what is behind the indices when it starts, so the operation need not name them.
+            for file in scratch.files() {
+                *file = u64::from(context.descriptors.look_up(*file, context.look)?);
+            }
+            Operation::SendMsg { socket, message, flags }
+        }
+        Verb::Splice => Operation::Splice {
+            source: context.file(subject)?,
+            from: position(modifier)?,
+            target: context.file(auxiliary)?,
+            to: position(payload)?,
+            length: magnitude.min(MAX_TRANSFER),
+        },
+        Verb::Wait if subject == 0 => match number(magnitude)? {
+            0 => return Err(Errno::EINVAL),
+            number => Operation::Wait { process: Process::Number(number) },
+        },
+        Verb::Wait => Operation::Wait { process: Process::Descriptor(context.file(subject)?) },
+        Verb::Wake => {
+            // The count of a bell ends one below the largest number.
+            if magnitude == 0 || magnitude == u64::MAX {
+                return Err(Errno::EINVAL);
+            }
+            Operation::Wake { bell: context.file(subject)?, amount: magnitude }
+        }
+        Verb::Futex => {
+            let flags = FutexFlags::from_bits(modifier).ok_or(Errno::EINVAL)?;
+            let shared = flags.contains(FutexFlags::SHARED);
+            let word = regions.span(payload, size_of::<u32>() as u64)?;
+            if !(word.pointer as usize).is_multiple_of(size_of::<u32>()) {
+                return Err(Errno::EINVAL);
+            }
+            if flags.contains(FutexFlags::WAKE) {
+                Operation::FutexWake { word, count: magnitude.min(i32::MAX as u64) as u32, shared }
+            } else {
+                let expected = u32::try_from(auxiliary).map_err(|_| Errno::EINVAL)?;
+                Operation::FutexWait { word, expected, shared }
+            }
+        }
         // The engine's own verbs never come here.
         _ => return Err(Errno::ENOSYS),
     })
@@ -272,11 +456,50 @@ fn shorten(span: crate::Span) -> crate::Span {
     crate::Span { length: span.length.min(MAX_TRANSFER as usize), ..span }
 }
 
+/// The path of a verb that also works on its subject itself, which it does if the length is 0.
+fn path_if_any(
+    payload: u64,
+    length: u64,
+    regions: &Regions,
+    scratch: &mut Scratch,
+) -> Result<Option<Path>, Errno> {
+    if length == 0 { Ok(None) } else { regions.path(payload, length, scratch).map(Some) }
+}
+
+/// The flags and the length that argument 4 of the verbs on extended attributes holds.
+fn xattr_flags(argument: u64, allowed: XattrFlags) -> Result<(XattrFlags, u64), Errno> {
+    let length = argument & u64::from(u32::MAX);
+    match XattrFlags::from_bits(argument - length) {
+        Some(flags) if allowed.contains(flags) => Ok((flags, length)),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// No value and no list of names is longer, so no more of the buffer is needed.
+fn no_longer_than_a_value(buffer: Span) -> Span {
+    Span { length: buffer.length.min(MAX_XATTR_VALUE as usize), ..buffer }
+}
+
+fn times(record: &[u8; TIMES_RECORD as usize]) -> Result<Times, Errno> {
+    let mut times = Times { seconds: [0; 2], nanoseconds: [0; 2] };
+    for (number, time) in record.as_chunks::<16>().0.iter().enumerate() {
+        let (halves, _) = time.as_chunks::<8>();
+        let nanoseconds = u64::from_ne_bytes(halves[1]);
+        if nanoseconds >= 1_000_000_000 && nanoseconds != TIME_NOW && nanoseconds != TIME_OMIT {
+            return Err(Errno::EINVAL);
+        }
+        times.seconds[number] = i64::from_ne_bytes(halves[0]);
+        times.nanoseconds[number] = nanoseconds as u32;
+    }
+    Ok(times)
+}
+
 pub(crate) fn open_flags(bits: u64) -> Result<OpenFlags, Errno> {
     let flags = OpenFlags::from_bits(bits).ok_or(Errno::EINVAL)?;
     if flags.contains(OpenFlags::PATH) {
         // As for `O_PATH`: what would do something to the file counts for nothing.
-        return Ok(flags & (OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NOFOLLOW));
+        let heeded = OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NOFOLLOW | OpenFlags::BENEATH;
+        return Ok(flags & heeded);
     }
     let accesses = OpenFlags::READ | OpenFlags::WRITE;
     let needs_write =

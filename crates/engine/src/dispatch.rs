@@ -5,6 +5,7 @@
 //! run starts: what an OPEN or SOCKET will save is, because the engine chooses the index; a byte count is not.
 
 use core::mem;
+use core::ops::Range;
 
 use ouzel_ring::modifiers::{MAX_PROGRAM_STEPS, TimeBase};
 use ouzel_ring::{Entry, EntryFlags, Errno, REGISTERS, Verb};
@@ -33,11 +34,13 @@ enum Refusal {
 }
 
 impl<B: Backend> Engine<B> {
-    /// Moves `chain` on until it waits for somebody or is over.
+    /// Moves `chain` on until it waits for somebody, is over, or has had its turn.
+    #[inline(always)]
     pub(crate) fn advance(&mut self, chain: u32) {
         let mut turns = MEMBERS_AT_ONCE;
         loop {
-            let slot = self.chains[chain].current;
+            let members = &self.chains[chain];
+            let (slot, marks) = (members.current, members.marks);
             if slot == NONE {
                 self.finish_chain(chain);
                 return;
@@ -51,11 +54,14 @@ impl<B: Backend> Engine<B> {
                     packet.stage = Stage::Waiting;
                     continue;
                 }
-                Stage::Waiting | Stage::Stalled => self.dispatch(chain, slot),
+                Stage::Waiting | Stage::Stalled => self.dispatch(chain, slot, marks),
+                // The member before it was over at once, and this one is still prepared for the same run.
+                Stage::Started if !self.rest.is_empty() => self.start_rest(chain, slot),
                 Stage::Parked => packet.given_up.map(|why| Ending::of(why.errno())),
                 Stage::Started | Stage::Stored | Stage::Calling(_) | Stage::Kept => None,
             };
             match ending {
+                Some(ending) if marks & marks::PROGRAM != 0 => self.keep(chain, slot, &ending),
                 Some(ending) => self.conclude(chain, slot, ending),
                 None => return,
             }
@@ -70,16 +76,12 @@ impl<B: Backend> Engine<B> {
     }
 
     /// Gives the member in `slot` its turn. Returns how it ended, if it is over already.
-    fn dispatch(&mut self, chain: u32, slot: u32) -> Option<Ending> {
-        if self.chains[chain].marks & marks::SPECIAL != 0 {
-            return self.dispatch_special(chain, slot);
+    fn dispatch(&mut self, chain: u32, slot: u32, marks: u8) -> Option<Ending> {
+        if marks & marks::SPECIAL != 0
+            && let Some(ending) = self.screen(chain, slot)
+        {
+            return Some(ending);
         }
-        self.dispatch_plain(chain, slot)
-    }
-
-    /// The same for a chain about which nothing is special, or once that has been looked at.
-    #[inline(always)]
-    pub(crate) fn dispatch_plain(&mut self, chain: u32, slot: u32) -> Option<Ending> {
         let packet = &mut self.packets[slot];
         let members = &self.chains[chain];
         let finally = packet.is_finally();
@@ -213,7 +215,23 @@ impl<B: Backend> Engine<B> {
         {
             self.timers.set(slot, at);
         }
-        let run = &run[..count];
+        self.hand_over(chain, slot, &run[..count], 0)
+    }
+
+    /// Starts the member in `slot`, which is prepared: the run it is in was started, and those before it are over.
+    #[inline(never)]
+    fn start_rest(&mut self, chain: u32, slot: u32) -> Option<Ending> {
+        let run = mem::take(&mut self.run);
+        let Range { start, end } = mem::take(&mut self.rest);
+        let ending = self.hand_over(chain, slot, &run[start..end], start);
+        self.run = run;
+        ending
+    }
+
+    /// Hands the member in `slot` to the backend, with those prepared behind it. `place` is where they begin in the list
+    /// of the run.
+    #[inline]
+    fn hand_over(&mut self, chain: u32, slot: u32, run: &[Step], place: usize) -> Option<Ending> {
         match self.backend.start(run) {
             Started::Taken { count, way } => {
                 let (taken, rest) = run.split_at(count.clamp(1, run.len()));
@@ -235,14 +253,24 @@ impl<B: Backend> Engine<B> {
                 None
             }
             Started::Finished { outcome, way } => {
-                self.record_starts(&run[..1], way);
-                self.put_back(&run[1..]);
+                if self.trace.is_on() {
+                    self.record_starts(&run[..1], way);
+                }
                 self.started -= 1;
                 self.eager -= self.packets[slot].eager as u32;
-                Some(match self.settle(slot, outcome) {
+                let ending = match self.settle(slot, outcome) {
                     Outcome::Done { error, result, extra } => Ending { error, result, extra, skipped: false },
                     Outcome::NotRun => Ending::of(Errno::EIO),
-                })
+                };
+                if run.len() > 1 {
+                    if ending.error.is_ok() {
+                        // All that was foreseen for the next one has come true, so it need not be prepared again.
+                        self.rest = place + 1..place + run.len();
+                    } else {
+                        self.put_back(&run[1..]);
+                    }
+                }
+                Some(ending)
             }
             Started::Busy => {
                 self.put_back(run);
@@ -264,9 +292,10 @@ impl<B: Backend> Engine<B> {
             // Those beyond the limit of a program do not run.
             run.len().min((MAX_PROGRAM_STEPS as u32).saturating_sub(members.ran) as usize)
         };
+        let run = &mut run[..most];
         let mut slot = slot;
         let mut count = 1;
-        while count < most {
+        while count < run.len() {
             let packet = &self.packets[slot];
             let next = packet.next;
             if next == NONE {
@@ -315,6 +344,7 @@ impl<B: Backend> Engine<B> {
                 Effect::Closes
             }
             Operation::Accept { multishot: true, .. } => Effect::Accepts,
+            Operation::RecvMsg { .. } => Effect::Receives,
             Operation::Open { into, .. }
             | Operation::Socket { into, .. }
             | Operation::Accept { into, .. } => {
@@ -355,7 +385,7 @@ impl<B: Backend> Engine<B> {
         self.eager -= packet.eager as u32;
         let uses = mem::replace(&mut packet.uses, [NONE; 2]);
         match packet.effect {
-            Effect::None | Effect::Accepts => {}
+            Effect::None | Effect::Accepts | Effect::Receives => {}
             Effect::Closes => self.descriptors.abandon_close(uses[0]),
             Effect::Opens(opens) => {
                 for index in opens {

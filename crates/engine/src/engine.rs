@@ -8,6 +8,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 use core::ptr::NonNull;
 
 use ouzel_ring::{Broken, Descriptor, EngineEnd, Entry, Errno, State};
@@ -15,7 +16,7 @@ use ouzel_ring::{Broken, Descriptor, EngineEnd, Entry, Errno, State};
 use crate::cancel::Target;
 use crate::conclude::Stored;
 use crate::descriptors::{Descriptors, Look};
-use crate::packet::{Chain, Packet, Stage};
+use crate::packet::{Chain, Kept, Packet, Stage};
 use crate::program::{Calls, Programs};
 use crate::regions::Regions;
 use crate::slab::{NONE, Slab};
@@ -139,6 +140,8 @@ pub struct Engine<B> {
     pub(crate) backend: B,
     pub(crate) packets: Slab<Packet>,
     pub(crate) chains: Slab<Chain>,
+    /// By packet: what members of chains with PROGRAM keep. As many as there are packets once there has been such a chain.
+    pub(crate) kept: Vec<Kept>,
     pub(crate) descriptors: Descriptors,
     pub(crate) regions: Regions,
     /// Owners below `packet_limit` are packets, those above are chains.
@@ -162,6 +165,8 @@ pub struct Engine<B> {
     pub(crate) stored: VecDeque<Stored>,
     /// Where runs are made, one at a time.
     pub(crate) run: Box<[Step]>,
+    /// Where in `run` the members are that are prepared and to be started next, those before them being over.
+    pub(crate) rest: Range<usize>,
     /// Operations the backend has not reported for the last time.
     pub(crate) started: u32,
     /// Those of them whose report must wake the engine by itself.
@@ -199,6 +204,7 @@ impl<B: Backend> Engine<B> {
             backend,
             packets: Slab::new(slots, Packet::new),
             chains: Slab::new(slots, Chain::new),
+            kept: Vec::new(),
             descriptors: Descriptors::new(limits.descriptors.clamp(1, 1 << 20)),
             regions: Regions::new(limits.in_process),
             timers: Timers::new(packet_limit + slots + slots.min(program_steps)),
@@ -212,6 +218,7 @@ impl<B: Backend> Engine<B> {
             stalled: VecDeque::with_capacity(slots as usize),
             stored: VecDeque::with_capacity(slots as usize),
             run: core::iter::repeat_n(Step::NONE, longest_run).collect(),
+            rest: 0..0,
             started: 0,
             eager: 0,
             unsubmitted: false,
@@ -333,12 +340,18 @@ impl<B: Backend> Engine<B> {
     }
 
     /// Moves every chain on that can.
+    #[inline(never)]
     pub(crate) fn work_off(&mut self) {
+        if self.work.is_empty() {
+            return;
+        }
+        self.backend.expect(self.work.len() as u32);
         while let Some(chain) = self.work.pop_front() {
             self.chains[chain].queued = false;
             // A chain whose own DEADLINE ended it was queued while it was moving, and may be over.
             if self.chains.is_live(chain) {
                 self.advance(chain);
+                self.regions.leave_call();
             }
         }
     }

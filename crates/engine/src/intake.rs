@@ -343,6 +343,7 @@ impl<B: Backend> Engine<B> {
         let mut special = self.restricted;
         if flags.contains(EntryFlags::PROGRAM) {
             special |= marks::PROGRAM;
+            self.make_kept();
         }
         self.chains[slot].begin(registers, local, drain, special);
         slot

@@ -14,12 +14,22 @@ use crate::trace::EventKind;
 use crate::{Backend, Engine};
 
 impl<B: Backend> Engine<B> {
+    /// Sees to it that there is something to keep for each packet.
+    #[cold]
+    pub(crate) fn make_kept(&mut self) {
+        let packets = self.packets.capacity() as usize;
+        if self.kept.len() < packets {
+            self.kept.resize(packets, Kept::new());
+        }
+    }
+
     /// The member in `slot` of a chain with PROGRAM, whose turn it was, is over for this time.
-    pub(crate) fn keep(&mut self, chain: u32, slot: u32, ending: Ending) {
+    #[cold]
+    pub(crate) fn keep(&mut self, chain: u32, slot: u32, ending: &Ending) {
         self.timers.clear(slot);
         // If it runs again it is another operation: a cancel still on its way must not find it.
         self.packets.renew(slot);
-        let Ending { error, result, skipped, .. } = ending;
+        let Ending { error, result, skipped, .. } = *ending;
         let packet = &mut self.packets[slot];
         let (flags, second, data) = (packet.flags(), packet.second, packet.entry.data);
         let finally = flags.contains(EntryFlags::FINALLY);
@@ -27,7 +37,8 @@ impl<B: Backend> Engine<B> {
         packet.second = 0;
         packet.effect = Effect::None;
         packet.wakes = false;
-        let back = core::mem::replace(&mut packet.kept.back, NONE);
+        let kept = &mut self.kept[slot as usize];
+        let back = core::mem::replace(&mut kept.back, NONE);
         // A REPEAT that goes back is reached once more.
         (members.current, packet.stage) =
             if back == NONE { (packet.next, Stage::Kept) } else { (back, Stage::Waiting) };
@@ -35,11 +46,11 @@ impl<B: Backend> Engine<B> {
         let given_up = members.ended == Some(Ended::GivenUp) && !finally;
         let tells = given_up && !error.is_ok() && !members.told;
         members.told |= tells;
-        if !skipped || !packet.kept.ran || tells {
-            packet.kept.ending = ending;
+        if !skipped || !kept.ran || tells {
+            kept.ending = *ending;
         }
         if !skipped {
-            packet.kept.ran = true;
+            kept.ran = true;
             if !finally {
                 members.ran += 1;
                 if !is_passed_over(packet.entry.op) {
@@ -66,7 +77,7 @@ impl<B: Backend> Engine<B> {
     }
 
     /// A chain with PROGRAM is over: its completions are posted, or become the end of the CALL that runs it.
-    #[inline(never)]
+    #[cold]
     pub(crate) fn finish_program(&mut self, chain: u32) {
         if self.chains[chain].marks & marks::CALLED != 0 {
             return self.finish_call(chain);
@@ -74,7 +85,7 @@ impl<B: Backend> Engine<B> {
         let mut slot = self.chains[chain].first;
         while slot != NONE {
             let packet = &self.packets[slot];
-            let Ending { error, result, skipped, .. } = packet.kept.ending;
+            let Ending { error, result, skipped, .. } = self.kept[slot as usize].ending;
             let silent = packet.flags().contains(EntryFlags::SILENT);
             let data = packet.entry.data;
             self.record(data, EventKind::Completed { error, result, skipped });
@@ -90,15 +101,14 @@ impl<B: Backend> Engine<B> {
     /// What the member in `slot` completes with.
     pub(crate) fn kept_completion(&self, slot: u32) -> Completion {
         let packet = &self.packets[slot];
-        let Ending { error, result, extra, skipped } = packet.kept.ending;
+        let Ending { error, result, extra, skipped } = self.kept[slot as usize].ending;
         let flags = if skipped && error.is_ok() { CompletionFlags::SKIPPED.bits() } else { 0 };
         Completion { op: packet.entry.op, error: error.raw(), data: packet.entry.data, result, flags, extra }
     }
 
     /// Frees the packet in `slot` with what it has kept. Returns the next member.
     pub(crate) fn let_go(&mut self, slot: u32) -> u32 {
-        let packet = &mut self.packets[slot];
-        packet.kept = Kept::new();
+        self.kept[slot as usize] = Kept::new();
         self.packets.free(slot).next
     }
 }

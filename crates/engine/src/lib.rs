@@ -28,7 +28,9 @@ pub use backend::{Backend, Counters, Edge, Outcome, Place, Report, Started, Step
 pub use cancel::Target;
 pub use claim::{Claim, Claimant};
 pub use engine::{Engine, EnterError, Entered, Gauges, Limits, MAX_RUN};
-pub use operation::{Buffers, Directory, Operation, Path, Position, Span};
+pub use operation::{
+    Attribute, Buffers, Directory, Message, Operation, Path, Position, Process, Span, Times,
+};
 pub use program::{Interface, Kind, Program, Reason, Rejection, StoreError};
 pub use regions::MAX_REGIONS;
 pub use trace::{Event, EventKind, MAX_EVENTS};

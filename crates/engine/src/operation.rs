@@ -5,8 +5,9 @@
 //! input alike: it is never asked. This module only describes; it touches no memory.
 
 use ouzel_ring::modifiers::{
-    AllocateFlags, LinkFlags, MessageFlags, OpenFlags, PollEvents, RemoveFlags, RenameFlags, ShutdownHow,
-    StatFlags, SyncMode, Whence,
+    AccessFlags, AccessOptions, AllocateFlags, AtFlags, LinkFlags, LockMode, MessageFlags, MessageNotes,
+    NodeKind, OpenFlags, PollEvents, RemoveFlags, RenameFlags, ShutdownHow, StatFlags, SyncMode, Whence,
+    XattrFlags,
 };
 
 /// Bytes of the submitter's that an operation reads or fills.
@@ -58,6 +59,46 @@ pub struct Path {
 
 // SAFETY: as for `Span`.
 unsafe impl Send for Path {}
+
+/// The name of an extended attribute, and the path in front of it if the file is named by one. The bytes stay valid
+/// until the operation is reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attribute {
+    pointer: *const u8,
+    path: u32,
+    name: u32,
+}
+
+// SAFETY: as for `Span`.
+unsafe impl Send for Attribute {}
+
+impl Attribute {
+    /// The attribute whose path (0 for none) and then whose name, each with its NUL, are so many bytes at `pointer`.
+    pub fn new(pointer: *const u8, path: u32, name: u32) -> Attribute {
+        Attribute { pointer, path, name }
+    }
+
+    /// The path, if there is one.
+    pub fn path(&self) -> Option<Path> {
+        (self.path > 0).then_some(Path { pointer: self.pointer, length: self.path as usize })
+    }
+
+    /// The name: 2 to [`MAX_XATTR_NAME`](ouzel_ring::modifiers::MAX_XATTR_NAME) + 1 bytes of which the last, and no
+    /// other, is NUL.
+    pub fn name(&self) -> Path {
+        Path { pointer: self.pointer.wrapping_add(self.path as usize), length: self.name as usize }
+    }
+}
+
+/// The times that UTIMES sets: of the last access, of the last change. Nanoseconds may be
+/// [`TIME_NOW`](ouzel_ring::modifiers::TIME_NOW) or [`TIME_OMIT`](ouzel_ring::modifiers::TIME_OMIT).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// Seconds since 1970.
+    pub seconds: [i64; 2],
+    /// Nanoseconds of that second.
+    pub nanoseconds: [u32; 2],
+}
 
 /// Where a relative path starts: an index of the descriptor table, or the working directory.
 pub type Directory = Option<u32>;
@@ -123,7 +164,103 @@ pub enum Operation {
     Recv { socket: u32, buffer: Span, flags: MessageFlags },
     /// SHUTDOWN.
     Shutdown { socket: u32, how: ShutdownHow },
+    /// READLINK of a path, or of `directory` itself if there is none. Result: bytes of the target; with an empty buffer
+    /// nothing is written.
+    Readlink { directory: Directory, path: Option<Path>, buffer: Span },
+    /// CHMOD of a path, or of `directory` itself if there is none.
+    Chmod { directory: Directory, path: Option<Path>, mode: u32 },
+    /// CHOWN of a path, or of `directory` itself if there is none.
+    Chown { directory: Directory, path: Option<Path>, user: Option<u32>, group: Option<u32>, flags: AtFlags },
+    /// UTIMES of a path, or of `directory` itself if there is none.
+    Utimes { directory: Directory, path: Option<Path>, times: Times, follow: bool },
+    /// MKNOD. `device` has the major number in its upper half, and is 0 where it has no meaning.
+    Mknod { directory: Directory, path: Path, kind: NodeKind, mode: u32, device: u64 },
+    /// STATFS of a path, or of `directory` itself if there is none. `record` is 96 bytes.
+    Statfs { directory: Directory, path: Option<Path>, record: Span },
+    /// ACCESS of a path, or of `directory` itself if there is none.
+    Access { directory: Directory, path: Option<Path>, access: AccessFlags, options: AccessOptions },
+    /// GETXATTR of a path, or of `directory` itself if there is none. Result: bytes of the value; with an empty buffer
+    /// nothing is written.
+    GetXattr { directory: Directory, attribute: Attribute, value: Span, flags: XattrFlags },
+    /// SETXATTR of a path, or of `directory` itself if there is none.
+    SetXattr { directory: Directory, attribute: Attribute, value: Span, flags: XattrFlags },
+    /// LISTXATTR of a path, or of `directory` itself if there is none. Result: bytes of the names; with an empty buffer
+    /// nothing is written.
+    ListXattr { directory: Directory, path: Option<Path>, buffer: Span, flags: XattrFlags },
+    /// REMOVEXATTR of a path, or of `directory` itself if there is none.
+    RemoveXattr { directory: Directory, attribute: Attribute, flags: XattrFlags },
+    /// LOCK of `length` bytes (0: to the end, wherever that will be) from `offset` on.
+    Lock { file: u32, offset: u64, length: u64, mode: LockMode },
+    /// GETSOCKOPT, with Linux's numbers. Result: bytes of the value.
+    GetSockopt { socket: u32, level: i32, name: i32, value: Span },
+    /// SETSOCKOPT, with Linux's numbers.
+    SetSockopt { socket: u32, level: i32, name: i32, value: Span },
+    /// SOCKNAME. Result: the address's full length.
+    Sockname { socket: u32, address: Span },
+    /// PEERNAME. Result: the address's full length.
+    Peername { socket: u32, address: Span },
+    /// SENDMSG: the pieces, to the message's address if it has one, with the descriptors behind the indices of its array.
+    /// Never raises a signal. Result: bytes sent.
+    SendMsg { socket: u32, message: Message, flags: MessageFlags },
+    /// RECVMSG. Result: bytes received. Extra: what [`Message::extra`] makes of the rest. The message's array is to be
+    /// filled with handles for [`Backend::attach`](crate::Backend::attach), one for each descriptor received.
+    RecvMsg { socket: u32, message: Message, flags: MessageFlags },
+    /// SPLICE. One of the two is a pipe. Result: bytes moved; 0 at the end of the source.
+    Splice { source: u32, from: Position, target: u32, to: Position, length: u64 },
+    /// WAIT for the process behind a descriptor, or for the one with this number. Result: its exit status; extra: the
+    /// signal that ended it, and 0x80 beside it if it left a core.
+    Wait { process: Process },
+    /// FUTEX that waits on the word, of four aligned bytes, while it holds `expected`; EAGAIN if it does not.
+    FutexWait { word: Span, expected: u32, shared: bool },
+    /// FUTEX that wakes up to `count` of those who wait on the word. Result: how many.
+    FutexWake { word: Span, count: u32, shared: bool },
+    /// WAKE: adds `amount`, at least 1, to the count of a bell.
+    Wake { bell: u32, amount: u64 },
 }
+
+/// The parts of a message that SENDMSG sends or RECVMSG receives. Everything stays valid until the operation is reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The address it goes to (none, if it has no bytes), or room for the one it came from.
+    pub address: Span,
+    /// The first of the pieces.
+    pub spans: *const Span,
+    /// How many pieces.
+    pub count: u32,
+    /// How many descriptors are sent, or at most received: up to
+    /// [`MAX_MESSAGE_DESCRIPTORS`](ouzel_ring::modifiers::MAX_MESSAGE_DESCRIPTORS).
+    pub files: u32,
+    /// The engine's own array of so many words: the indices of what is sent, or the handles of what was received.
+    pub array: *mut u64,
+}
+
+// SAFETY: as for `Span`.
+unsafe impl Send for Message {}
+
+impl Message {
+    /// The extra result of a RECVMSG: how many handles it has put into the array, what there is to note, and how long the
+    /// sender's address is in full.
+    pub const fn extra(files: u32, notes: MessageNotes, address: u32) -> u32 {
+        (files & 0xff) | (notes.bits() & 0xff) << 8 | address << 16
+    }
+
+    /// What [`Message::extra`] was made of.
+    pub(crate) const fn from_extra(extra: u32) -> (usize, MessageNotes, u32) {
+        ((extra & 0xff) as usize, MessageNotes::from_bits_truncate(extra >> 8 & 0xff), extra >> 16)
+    }
+}
+
+/// Whom a WAIT is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Process {
+    /// The process behind this index of the descriptor table.
+    Descriptor(u32),
+    /// The process with this number.
+    Number(i32),
+}
+
+// Steps are copied for every entry: one should not take more than a line of the cache.
+const _: () = assert!(size_of::<Operation>() <= 64);
 
 impl Operation {
     /// The indices this operation reserves, in the order of its results; empty for most.

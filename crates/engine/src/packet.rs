@@ -62,9 +62,13 @@ pub(crate) enum Effect {
     Closes,
     /// Each of its results is a handle that gets an index: a multishot ACCEPT.
     Accepts,
+    /// It leaves handles in its scratch memory that get indices: a RECVMSG.
+    Receives,
 }
 
-/// What a member of a chain with PROGRAM keeps until the chain is over. As `new` makes it whenever the packet is free.
+/// What a member of a chain with PROGRAM keeps until the chain is over; beside its packet, since few have it. As `new` makes
+/// it whenever the packet is free.
+#[derive(Clone, Copy)]
 pub(crate) struct Kept {
     /// How it ended the last time it ran, or would have.
     pub(crate) ending: Ending,
@@ -104,7 +108,6 @@ pub(crate) struct Packet {
     pub(crate) wakes: bool,
     /// How many results of a multishot have gone into the store: what follows must queue behind them.
     pub(crate) stored: u32,
-    pub(crate) kept: Kept,
     pub(crate) scratch: Scratch,
 }
 
@@ -122,7 +125,6 @@ impl Packet {
             eager: false,
             wakes: false,
             stored: 0,
-            kept: Kept::new(),
             scratch: Scratch::default(),
         }
     }

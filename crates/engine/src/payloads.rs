@@ -2,7 +2,7 @@
 //! be loaded from registers. Tables only; nothing here looks at an entry.
 
 use ouzel_ring::Verb;
-use ouzel_ring::modifiers::STAT_RECORD;
+use ouzel_ring::modifiers::{STAT_RECORD, STATFS_RECORD, TIMES_RECORD};
 
 /// How long the bytes at a payload are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,15 +43,18 @@ pub(crate) const fn payloads(verb: Verb) -> &'static [(usize, Length)] {
         | Verb::SetSockopt
         | Verb::Sockname
         | Verb::Peername
+        | Verb::SendMsg
+        | Verb::RecvMsg
         | Verb::Call => &[(1, Length::Argument(2))],
         Verb::Stat => &[(1, Length::Argument(2)), (3, Length::Fixed(STAT_RECORD))],
         Verb::Readlink => &[(1, Length::Argument(2)), (3, Length::Argument(4))],
-        // Two times, of 16 bytes each.
-        Verb::Utimes => &[(1, Length::Argument(2)), (3, Length::Fixed(32))],
-        Verb::Statfs => &[(1, Length::Argument(2)), (3, Length::Fixed(96))],
+        Verb::Utimes => &[(1, Length::Argument(2)), (3, Length::Fixed(TIMES_RECORD))],
+        Verb::Statfs => &[(1, Length::Argument(2)), (3, Length::Fixed(STATFS_RECORD))],
         Verb::GetXattr | Verb::SetXattr | Verb::ListXattr => {
             &[(1, Length::Argument(2)), (3, Length::LowerHalf(4))]
         }
+        // One word, of 32 bits.
+        Verb::Futex => &[(1, Length::Fixed(4))],
         Verb::Load => &[(1, Length::Argument(4))],
         _ => &[],
     }

@@ -8,10 +8,13 @@
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 
-use ouzel_ring::modifiers::{CALL_REGION, MAX_CALL_PIECES, MAX_PATH};
+use ouzel_ring::modifiers::{
+    CALL_REGION, MAX_CALL_PIECES, MAX_MESSAGE_DESCRIPTORS, MAX_PATH, MAX_PIECES, MAX_XATTR_NAME,
+    MESSAGE_RECORD, MessageNotes,
+};
 use ouzel_ring::{Errno, Payload, Piece, has_nul};
 
-use crate::{Path, Span};
+use crate::{Attribute, Message, Path, Span};
 
 /// The most regions a ring may have, region 0 included. The numbers above stand for the pieces of a call.
 pub const MAX_REGIONS: usize = CALL_REGION as usize;
@@ -50,6 +53,10 @@ impl Pieces {
 pub(crate) struct Scratch {
     bytes: Vec<u8>,
     spans: Vec<Span>,
+    /// The array of a message.
+    files: Vec<u64>,
+    /// What a RECVMSG fills beside its buffers: its record, and the array of descriptors.
+    places: Option<(Span, Span)>,
 }
 
 /// The regions of one ring.
@@ -123,30 +130,6 @@ impl Regions {
     /// `length` bytes at `payload`. EFAULT if they do not lie in one region, or in one piece of the call that is entered.
     #[inline]
     pub(crate) fn span(&self, payload: u64, length: u64) -> Result<Span, Errno> {
-        if (payload >> 48) >= u64::from(CALL_REGION) {
-            return self.plain_span(self.in_piece(payload, length)?, length);
-        }
-        self.plain_span(payload, length)
-    }
-
-    /// The payload that `length` bytes at `payload`, which names a piece of the call that is entered, are the caller's
-    /// name for.
-    #[cold]
-    fn in_piece(&self, payload: u64, length: u64) -> Result<u64, Errno> {
-        let payload = Payload::from_number(payload);
-        let pieces = self.call.and_then(|place| self.calls.get(place as usize)).ok_or(Errno::EFAULT)?;
-        let place = usize::from(payload.region() - CALL_REGION);
-        let piece = pieces.pieces[..pieces.count].get(place).ok_or(Errno::EFAULT)?;
-        match payload.offset().checked_add(length) {
-            // The piece lay in its region when the call began, so this is still an offset.
-            Some(end) if end <= piece.length => Ok(piece.payload + payload.offset()),
-            _ => Err(Errno::EFAULT),
-        }
-    }
-
-    /// `length` bytes at `payload`, which names no piece of a call.
-    #[inline]
-    fn plain_span(&self, payload: u64, length: u64) -> Result<Span, Errno> {
         let payload = Payload::from_number(payload);
         let offset = payload.offset();
         let end = offset.checked_add(length).ok_or(Errno::EFAULT)?;
@@ -163,14 +146,28 @@ impl Regions {
             let pointer = core::ptr::with_exposed_provenance_mut(offset as usize);
             return Ok(Span { pointer, length: length as usize });
         }
-        let region =
-            self.regions.get(payload.region() as usize - 1).copied().flatten().ok_or(Errno::EFAULT)?;
+        let Some(region) = self.regions.get(payload.region() as usize - 1).copied().flatten() else {
+            return self.in_piece(payload, length);
+        };
         if end > region.length as u64 {
             return Err(Errno::EFAULT);
         }
         // SAFETY: `offset` is at most the region's length.
         let pointer = unsafe { region.base.add(offset as usize) };
         Ok(Span { pointer: pointer.as_ptr(), length: length as usize })
+    }
+
+    /// The same for a payload that is in no region: it may be in a piece of the call that is entered.
+    #[cold]
+    fn in_piece(&self, payload: Payload, length: u64) -> Result<Span, Errno> {
+        let pieces = self.call.and_then(|place| self.calls.get(place as usize)).ok_or(Errno::EFAULT)?;
+        let place = payload.region().checked_sub(CALL_REGION).ok_or(Errno::EFAULT)?;
+        let piece = pieces.pieces[..pieces.count].get(usize::from(place)).ok_or(Errno::EFAULT)?;
+        match payload.offset().checked_add(length) {
+            // The piece lay in a region when the call began, not in a piece, so this is still an offset into that.
+            Some(end) if end <= piece.length => self.span(piece.payload + payload.offset(), length),
+            _ => Err(Errno::EFAULT),
+        }
     }
 
     /// The single path in `length` bytes at `payload`.
@@ -199,7 +196,33 @@ impl Regions {
         split_paths(self.text(payload, length, scratch)?)
     }
 
+    /// The name of an extended attribute, and the path in front of it if there is one, in `length` bytes at `payload`.
+    pub(crate) fn attribute(
+        &self,
+        payload: u64,
+        length: u64,
+        scratch: &mut Scratch,
+    ) -> Result<Attribute, Errno> {
+        if length > MAX_PATH + MAX_XATTR_NAME + 1 {
+            return Err(Errno::ENAMETOOLONG);
+        }
+        split_attribute(self.text(payload, length, scratch)?)
+    }
+
+    /// A small record at `payload`, read once.
+    pub(crate) fn record<const LENGTH: usize>(&self, payload: u64) -> Result<[u8; LENGTH], Errno> {
+        let span = self.span(payload, LENGTH as u64)?;
+        let mut record = [0; LENGTH];
+        for (at, byte) in record.iter_mut().enumerate() {
+            // SAFETY: in region 0 the pusher of the entry promised readable bytes; another region's are by the promise
+            // of `add`. Volatile as in `copy_out`.
+            *byte = unsafe { span.pointer.add(at).read_volatile() };
+        }
+        Ok(record)
+    }
+
     /// Bytes that will be parsed: in place in region 0, copied from any other.
+    #[inline(always)]
     fn text<'a>(&self, payload: u64, length: u64, scratch: &'a mut Scratch) -> Result<&'a [u8], Errno> {
         let span = self.span(payload, length)?;
         // SAFETY: in region 0 the pusher of the entry promised bytes that nobody writes until the completion, which
@@ -213,6 +236,34 @@ impl Regions {
                 Ok(&scratch.bytes)
             }
         }
+    }
+
+    /// The message whose record is at `payload`, kept in `scratch`. Its array holds what the submitter's does.
+    pub(crate) fn message(&self, payload: u64, scratch: &mut Scratch) -> Result<Message, Errno> {
+        let record = self.span(payload, MESSAGE_RECORD)?;
+        // SAFETY: as in `text`; copied before it is looked at.
+        unsafe { copy_out(record, &mut scratch.bytes) };
+        let mut words = [0u64; 6];
+        for (word, bytes) in words.iter_mut().zip(scratch.bytes.chunks_exact(8)) {
+            *word = u64::from_ne_bytes(bytes.try_into().map_err(|_| Errno::EFAULT)?);
+        }
+        let [address, address_length, pieces, count, array, files] = words;
+        if count > MAX_PIECES || files > MAX_MESSAGE_DESCRIPTORS {
+            return Err(Errno::EINVAL);
+        }
+        let address = self.span(address, address_length)?;
+        let array = self.span(array, files * 8)?;
+        scratch.places = Some((record, array));
+        // SAFETY: as above.
+        unsafe { copy_out(array, &mut scratch.bytes) };
+        scratch.files.clear();
+        scratch.files.reserve(MAX_MESSAGE_DESCRIPTORS as usize);
+        for word in scratch.bytes.chunks_exact(8) {
+            scratch.files.push(u64::from_ne_bytes(word.try_into().map_err(|_| Errno::EFAULT)?));
+        }
+        let (spans, count) = self.pieces(pieces, count, scratch)?;
+        let (count, files) = (count as u32, files as u32);
+        Ok(Message { address, spans, count, files, array: scratch.files.as_mut_ptr() })
     }
 
     /// The spans of `count` pieces at `payload`, kept in `scratch`, and the sum of their lengths.
@@ -232,7 +283,10 @@ impl Regions {
             let payload = u64::from_ne_bytes(payload.try_into().map_err(|_| Errno::EFAULT)?);
             let length = u64::from_ne_bytes(length.try_into().map_err(|_| Errno::EFAULT)?);
             total = total.checked_add(length).ok_or(Errno::EINVAL)?;
-            scratch.spans.push(self.plain_span(payload, length)?);
+            if Payload::from_number(payload).region() >= CALL_REGION {
+                return Err(Errno::EFAULT);
+            }
+            scratch.spans.push(self.span(payload, length)?);
         }
         if total > i64::MAX as u64 {
             return Err(Errno::EINVAL);
@@ -285,6 +339,39 @@ impl Regions {
     }
 }
 
+impl Scratch {
+    /// The words of the array of the message that was made last.
+    pub(crate) fn files(&mut self) -> &mut [u64] {
+        &mut self.files
+    }
+
+    /// Fills what a RECVMSG fills beside its buffers: these descriptors, and the end of the record. No operation may use
+    /// them any more, and their region must still be there; it is, for an operation that has just been reported.
+    pub(crate) fn tell(&mut self, descriptors: &[u64], notes: MessageNotes, address: u32) {
+        let Some((record, array)) = self.places.take() else { return };
+        for (place, descriptor) in descriptors.iter().enumerate() {
+            write_in(array, 8 * place, &descriptor.to_ne_bytes());
+        }
+        for (word, value) in [address, descriptors.len() as u32, notes.bits(), 0].into_iter().enumerate() {
+            write_in(record, MESSAGE_OUT + 4 * word, &value.to_ne_bytes());
+        }
+    }
+}
+
+/// Where in the record of a message the engine's part begins.
+const MESSAGE_OUT: usize = 48;
+
+/// Writes into a span of the submitter's, as far as it has room.
+fn write_in(span: Span, offset: usize, bytes: &[u8]) {
+    for (at, byte) in bytes.iter().enumerate() {
+        if offset + at < span.length {
+            // SAFETY: inside the span, whose bytes are writable and nobody else's until the completion. Volatile, since
+            // in another region somebody may look all the same.
+            unsafe { span.pointer.add(offset + at).write_volatile(*byte) };
+        }
+    }
+}
+
 /// Replaces `into` by the bytes of `span`, reading each once.
 ///
 /// # Safety
@@ -317,6 +404,28 @@ fn split_paths(bytes: &[u8]) -> Result<[Path; 2], Errno> {
         *path = Path { pointer: part.as_ptr(), length: part.len() };
     }
     Ok(paths)
+}
+
+/// Splits `bytes` into a path, if there are two parts, and the name of an attribute.
+fn split_attribute(bytes: &[u8]) -> Result<Attribute, Errno> {
+    let name = match bytes.split_last() {
+        Some((0, rest)) => rest.iter().position(|byte| *byte == 0).map_or(0, |nul| nul + 1),
+        _ => return Err(Errno::EINVAL),
+    };
+    let (path, length) = (name as u64, (bytes.len() - name) as u64);
+    if has_nul(&bytes[name..bytes.len() - 1]) {
+        return Err(Errno::EINVAL);
+    }
+    if path == 1 {
+        return Err(Errno::ENOENT);
+    }
+    if path > MAX_PATH {
+        return Err(Errno::ENAMETOOLONG);
+    }
+    if length == 1 || length > MAX_XATTR_NAME + 1 {
+        return Err(Errno::ERANGE);
+    }
+    Ok(Attribute::new(bytes.as_ptr(), path as u32, length as u32))
 }
 
 #[cfg(test)]
@@ -358,6 +467,30 @@ mod tests {
         assert_eq!(lengths(b"a\0\0"), Err(Errno::ENOENT));
         assert_eq!(lengths(b"\0a\0"), Err(Errno::ENOENT));
         assert_eq!(lengths(b"a\0b\0c\0"), Err(Errno::EINVAL));
+    }
+
+    #[test]
+    fn an_attribute_has_a_name_and_perhaps_a_path() {
+        let lengths = |bytes: &[u8]| {
+            split_attribute(bytes)
+                .map(|attribute| (attribute.path().map(|path| path.length), attribute.name().length))
+        };
+        assert_eq!(lengths(b"user.a\0"), Ok((None, 7)));
+        assert_eq!(lengths(b"a\0user.a\0"), Ok((Some(2), 7)));
+        for bytes in [&b""[..], b"a", b"a\0b", b"a\0b\0c\0", b"a\0\0b\0"] {
+            assert_eq!(lengths(bytes), Err(Errno::EINVAL), "{bytes:?}");
+        }
+        assert_eq!(lengths(b"\0a\0"), Err(Errno::ENOENT));
+        assert_eq!(lengths(b"\0"), Err(Errno::ERANGE));
+        assert_eq!(lengths(b"a\0\0"), Err(Errno::ERANGE));
+        for (path, name, expected) in [
+            (4095, 255, Ok((Some(4096), 256))),
+            (4096, 255, Err(Errno::ENAMETOOLONG)),
+            (4095, 256, Err(Errno::ERANGE)),
+        ] {
+            let bytes = [vec![b'p'; path], vec![0], vec![b'n'; name], vec![0]].concat();
+            assert_eq!(lengths(&bytes), expected);
+        }
     }
 
     #[test]

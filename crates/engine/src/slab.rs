@@ -3,7 +3,7 @@
 //! All memory is taken at creation, or when the slab is extended; taking and freeing a slot are a few loads and stores. A slot's generation changes
 //! each time it is freed, so that a name from an earlier life finds nothing.
 
-use alloc::vec::Vec;
+use alloc::boxed::Box;
 
 /// No slot.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -19,7 +19,7 @@ const LIVE: u32 = u32::MAX - 1;
 
 /// `capacity` slots of `T`. Values are reused, not dropped, when a slot is freed.
 pub(crate) struct Slab<T> {
-    slots: Vec<Slot<T>>,
+    slots: Box<[Slot<T>]>,
     free: u32,
     live: u32,
 }
@@ -38,12 +38,13 @@ impl<T> Slab<T> {
 
     /// Adds slots until there are `capacity`. Those there were keep their numbers.
     pub(crate) fn extend(&mut self, capacity: u32, mut make: impl FnMut() -> T) {
-        self.slots.reserve_exact(capacity.saturating_sub(self.capacity()) as usize);
-        while self.capacity() < capacity {
-            let slot = self.capacity();
-            self.slots.push(Slot { generation: 1, next_free: self.free, value: make() });
+        let mut slots = core::mem::take(&mut self.slots).into_vec();
+        slots.reserve_exact((capacity as usize).saturating_sub(slots.len()));
+        for slot in slots.len() as u32..capacity {
+            slots.push(Slot { generation: 1, next_free: self.free, value: make() });
             self.free = slot;
         }
+        self.slots = slots.into_boxed_slice();
     }
 
     /// Takes a free slot; its value is what the last user left in it.

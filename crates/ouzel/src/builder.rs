@@ -6,6 +6,7 @@ use ouzel_engine::Limits;
 use ouzel_ring::Geometry;
 
 use crate::backend::HostBackend;
+use crate::backend::uring::{Costs, Policy};
 use crate::error::Error;
 use crate::raw::{Movable, Pinned, RawRing, TEARDOWN_BOUND};
 use crate::ring::Ring;
@@ -29,6 +30,8 @@ pub struct RingBuilder {
     program_steps: u32,
     pub(crate) backend: Option<BackendKind>,
     pub(crate) seed: u64,
+    pub(crate) policy: Policy,
+    pub(crate) costs: Option<Costs>,
     bound: Duration,
 }
 
@@ -49,6 +52,8 @@ impl RingBuilder {
             program_steps: Limits::default().program_steps,
             backend: None,
             seed: 0,
+            policy: Policy::Auto,
+            costs: None,
             bound: TEARDOWN_BOUND,
         }
     }
@@ -94,6 +99,20 @@ impl RingBuilder {
     /// The seed of the sim backend.
     pub fn seed(mut self, seed: u64) -> RingBuilder {
         self.seed = seed;
+        self
+    }
+
+    /// Whether the uring backend does small operations on files by plain calls or on the kernel's ring; by default it
+    /// takes what is cheaper. Other backends have no choice.
+    pub fn policy(mut self, policy: Policy) -> RingBuilder {
+        self.policy = policy;
+        self
+    }
+
+    /// What [`Policy::Auto`] reckons with, in place of what is measured: the same chains then go the same ways on
+    /// every machine, as far as files are cached.
+    pub fn costs(mut self, costs: Costs) -> RingBuilder {
+        self.costs = Some(costs);
         self
     }
 

@@ -1,24 +1,29 @@
 //! Synchronous calls: the same operations one at a time, each waited for.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ouzel_ring::Descriptor;
 use ouzel_ring::modifiers::{
-    AllocateFlags, LinkFlags, MessageFlags, PollEvents, RemoveFlags, RenameFlags, ShutdownHow, StatFlags,
-    SyncMode, Whence,
+    AllocateFlags, LinkFlags, LockMode, MessageFlags, PollEvents, RemoveFlags, RenameFlags, ShutdownHow,
+    StatFlags, SyncMode, Whence,
 };
 
-use crate::Buffer;
 use crate::address::SocketAddress;
 use crate::chain::{Chain, Data, Directory, Offset, OpenOptions, Reg, Target};
 use crate::done::{Done, Kind};
 use crate::error::Error;
+use crate::exit::ExitStatus;
 use crate::ring::Ring;
 use crate::stat::FileStat;
+use crate::{Buffer, FutexWord};
 
 impl<M> Ring<M> {
-    fn call<T: Kind>(&mut self, build: impl FnOnce(&mut Chain) -> Reg<T>) -> Result<T::Value, Error> {
+    pub(crate) fn call<T: Kind>(
+        &mut self,
+        build: impl FnOnce(&mut Chain) -> Reg<T>,
+    ) -> Result<T::Value, Error> {
         let (value, done, _) = self.call_with(build)?;
         self.spare = Some(done.into_chain());
         Ok(value)
@@ -35,7 +40,7 @@ impl<M> Ring<M> {
         Ok((value, done, reg))
     }
 
-    fn fill(&mut self, build: impl FnOnce(&mut Chain) -> Reg<usize>) -> Result<Buffer, Error> {
+    pub(crate) fn fill(&mut self, build: impl FnOnce(&mut Chain) -> Reg<usize>) -> Result<Buffer, Error> {
         let (_, mut done, reg) = self.call_with(build)?;
         let buffer = done.take(reg).unwrap_or_default();
         self.spare = Some(done.into_chain());
@@ -256,6 +261,80 @@ impl<M> Ring<M> {
     /// Ends one or both directions of a connection.
     pub fn shutdown(&mut self, socket: Descriptor, how: ShutdownHow) -> Result<(), Error> {
         self.call(|chain| chain.shutdown(socket, how))
+    }
+
+    /// Takes or gives back a lock on `length` bytes (0: to the end) of `file` from `offset` on.
+    pub fn lock(&mut self, file: Descriptor, offset: u64, length: u64, mode: LockMode) -> Result<(), Error> {
+        self.call(|chain| chain.lock(file, offset, length, mode))
+    }
+
+    /// Reads an option of `socket`, with the numbers of `getsockopt(2)`, into `buffer` and returns it.
+    pub fn getsockopt(
+        &mut self,
+        socket: Descriptor,
+        level: u32,
+        name: u32,
+        buffer: impl Into<Target>,
+    ) -> Result<Buffer, Error> {
+        self.fill(|chain| chain.getsockopt(socket, level, name, buffer))
+    }
+
+    /// Sets an option of `socket`, with the numbers of `setsockopt(2)`.
+    pub fn setsockopt(
+        &mut self,
+        socket: Descriptor,
+        level: u32,
+        name: u32,
+        value: impl Into<Buffer>,
+    ) -> Result<(), Error> {
+        self.call(|chain| chain.setsockopt(socket, level, name, Data::Own(value.into())))
+    }
+
+    /// The address of `socket` itself.
+    pub fn sockname(&mut self, socket: Descriptor) -> Result<SocketAddress, Error> {
+        self.call(|chain| chain.sockname(socket))
+    }
+
+    /// The address that `socket` is connected to.
+    pub fn peername(&mut self, socket: Descriptor) -> Result<SocketAddress, Error> {
+        self.call(|chain| chain.peername(socket))
+    }
+
+    /// Moves up to `length` bytes between a pipe and something else and returns how many that were.
+    pub fn splice(
+        &mut self,
+        source: Descriptor,
+        from: Offset,
+        target: Descriptor,
+        to: Offset,
+        length: u64,
+    ) -> Result<usize, Error> {
+        self.call(|chain| chain.splice(source, from, target, to, length))
+    }
+
+    /// Waits for a child that was [adopted](Ring::adopt_process), and says how it ended.
+    pub fn wait_process(&mut self, process: Descriptor) -> Result<ExitStatus, Error> {
+        self.call(|chain| chain.wait_process(process))
+    }
+
+    /// Waits for the child with this number, and says how it ended.
+    pub fn wait_child(&mut self, number: u32) -> Result<ExitStatus, Error> {
+        self.call(|chain| chain.wait_child(number))
+    }
+
+    /// Waits on `word` while it holds `expected`, until somebody wakes who waits there.
+    pub fn futex_wait(&mut self, word: &Arc<FutexWord>, expected: u32) -> Result<(), Error> {
+        self.call(|chain| chain.futex_wait(word, expected))
+    }
+
+    /// Wakes up to `count` of those who wait on `word` and returns how many that were.
+    pub fn futex_wake(&mut self, word: &Arc<FutexWord>, count: u32) -> Result<u64, Error> {
+        self.call(|chain| chain.futex_wake(word, count))
+    }
+
+    /// Adds `amount` to the count of a [`Bell`](crate::Bell).
+    pub fn wake(&mut self, bell: Descriptor, amount: u64) -> Result<(), Error> {
+        self.call(|chain| chain.wake(bell, amount))
     }
 
     /// Waits this long.

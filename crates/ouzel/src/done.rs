@@ -3,10 +3,13 @@
 use ouzel_engine::{EventKind, Way};
 use ouzel_ring::{Completion, Descriptor, Errno, Verb};
 
-use crate::chain::{Chain, Fd, Reg, Room, Stat, Unit};
+use crate::address::SocketAddress;
+use crate::chain::{Address, Chain, Exit, Fd, Reg, Room, Stat, Statfs, Unit};
 use crate::directory::Entries;
 use crate::error::{Error, OperationError};
+use crate::exit::ExitStatus;
 use crate::stat::FileStat;
+use crate::statfs::FileSystemStat;
 use crate::{Buffer, BuildError};
 
 mod sealed {
@@ -14,6 +17,9 @@ mod sealed {
     impl Sealed for super::Fd {}
     impl Sealed for super::Unit {}
     impl Sealed for super::Stat {}
+    impl Sealed for super::Statfs {}
+    impl Sealed for super::Address {}
+    impl Sealed for super::Exit {}
     impl Sealed for usize {}
     impl Sealed for u64 {}
 }
@@ -23,9 +29,9 @@ pub trait Kind: sealed::Sealed {
     /// Its type when the chain is done.
     type Value;
 
-    /// Whether it is a number in a register.
+    /// Whether it is a number in a register; `None` if a completion's result alone does not say what it is.
     #[doc(hidden)]
-    const HELD: bool;
+    const HELD: Option<bool>;
 
     #[doc(hidden)]
     fn value(completion: &Completion, second: bool, buffer: Option<&Buffer>) -> Option<Self::Value>;
@@ -33,7 +39,7 @@ pub trait Kind: sealed::Sealed {
 
 impl Kind for Fd {
     type Value = Descriptor;
-    const HELD: bool = true;
+    const HELD: Option<bool> = Some(true);
     fn value(completion: &Completion, second: bool, _: Option<&Buffer>) -> Option<Descriptor> {
         // A pipe's second end is not in its completion.
         if second { None } else { Descriptor::from_number(completion.result) }
@@ -42,7 +48,7 @@ impl Kind for Fd {
 
 impl Kind for usize {
     type Value = usize;
-    const HELD: bool = true;
+    const HELD: Option<bool> = Some(true);
     fn value(completion: &Completion, _: bool, _: Option<&Buffer>) -> Option<usize> {
         usize::try_from(completion.result).ok()
     }
@@ -50,7 +56,7 @@ impl Kind for usize {
 
 impl Kind for u64 {
     type Value = u64;
-    const HELD: bool = true;
+    const HELD: Option<bool> = Some(true);
     fn value(completion: &Completion, _: bool, _: Option<&Buffer>) -> Option<u64> {
         Some(completion.result)
     }
@@ -58,7 +64,7 @@ impl Kind for u64 {
 
 impl Kind for Unit {
     type Value = ();
-    const HELD: bool = false;
+    const HELD: Option<bool> = Some(false);
     fn value(_: &Completion, _: bool, _: Option<&Buffer>) -> Option<()> {
         Some(())
     }
@@ -66,9 +72,33 @@ impl Kind for Unit {
 
 impl Kind for Stat {
     type Value = FileStat;
-    const HELD: bool = false;
+    const HELD: Option<bool> = None;
     fn value(_: &Completion, _: bool, buffer: Option<&Buffer>) -> Option<FileStat> {
         FileStat::from_record(buffer?)
+    }
+}
+
+impl Kind for Statfs {
+    type Value = FileSystemStat;
+    const HELD: Option<bool> = None;
+    fn value(_: &Completion, _: bool, buffer: Option<&Buffer>) -> Option<FileSystemStat> {
+        FileSystemStat::from_record(buffer?)
+    }
+}
+
+impl Kind for Address {
+    type Value = SocketAddress;
+    const HELD: Option<bool> = None;
+    fn value(_: &Completion, _: bool, buffer: Option<&Buffer>) -> Option<SocketAddress> {
+        Some(SocketAddress::from_bytes(buffer?))
+    }
+}
+
+impl Kind for Exit {
+    type Value = ExitStatus;
+    const HELD: Option<bool> = None;
+    fn value(completion: &Completion, _: bool, _: Option<&Buffer>) -> Option<ExitStatus> {
+        Some(ExitStatus::new(completion.result, completion.extra))
     }
 }
 

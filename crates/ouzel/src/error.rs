@@ -256,6 +256,13 @@ pub enum BuildError {
         /// Its verb.
         verb: Verb,
     },
+    /// The result of a program is more than a number.
+    ResultNoNumber {
+        /// The step that makes it.
+        step: usize,
+        /// Its verb.
+        verb: Verb,
+    },
     /// A call has more or fewer arguments than its program parameters.
     ArgumentCount {
         /// The step that calls.
@@ -331,6 +338,7 @@ impl BuildError {
             | BuildError::NothingBefore { step }
             | BuildError::ShiftTooFar { step, .. }
             | BuildError::OwnRoom { step, .. }
+            | BuildError::ResultNoNumber { step, .. }
             | BuildError::ArgumentCount { step, .. }
             | BuildError::ArgumentKind { step, .. }
             | BuildError::ArgumentTooShort { step, .. }
@@ -423,6 +431,11 @@ impl fmt::Display for BuildError {
                 formatter,
                 "step {step} ({}) fills a buffer of the program itself, which calls would share: let callers pass one, with \
                  `room`",
+                verb.name()
+            ),
+            BuildError::ResultNoNumber { step, verb } => write!(
+                formatter,
+                "step {step} ({}) results in more than a number, which is all that a program can result in",
                 verb.name()
             ),
             BuildError::ArgumentCount { step, given, expected } => write!(

@@ -23,33 +23,44 @@
 
 mod address;
 pub mod backend;
+mod bell;
 mod buffer;
 mod builder;
 mod calls;
 mod chain;
+pub mod compounds;
 mod directory;
 mod done;
 mod error;
+mod exit;
 mod explain;
 mod fork;
+mod futex;
 mod memory;
+mod metadata;
 mod program;
 mod raw;
 mod ring;
 mod select;
 mod stat;
+mod statfs;
 
 pub use address::SocketAddress;
+pub use backend::uring::{Costs, Policy};
+pub use bell::Bell;
 pub use buffer::Buffer;
 pub use builder::RingBuilder;
 pub use chain::{
-    Bytes, Chain, Compute, Condition, Count, Data, Directory, Distance, Fd, File, MAX_STEPS, Offset,
-    OpenOptions, Part, Planned, Reg, Room, Stat, Target, Unit, Variable, Verification, When, WhenLast, Width,
+    Address, Bytes, Chain, Compute, Condition, Count, Data, Directory, Distance, Exit, Fd, File, MAX_STEPS,
+    Offset, OpenOptions, Part, Planned, Reg, Room, SetTime, Stat, Statfs, Target, Times, Unit, Variable,
+    Verification, When, WhenLast, Width,
 };
 pub use directory::{DirectoryEntry, Entries};
 pub use done::{Done, Kind};
 pub use error::{BuildError, Error, OperationError};
+pub use exit::ExitStatus;
 pub use explain::{Explanation, StepExplanation, place_name};
+pub use futex::FutexWord;
 pub use ouzel_engine as engine;
 pub use ouzel_ring as abi;
 pub use program::{
@@ -59,3 +70,4 @@ pub use raw::{Movable, Pinned, RawRing, TEARDOWN_BOUND, Teardown, leaked_operati
 pub use ring::{Rejected, Ring, Ticket};
 pub use select::{BackendKind, Choice};
 pub use stat::FileStat;
+pub use statfs::FileSystemStat;

@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 use ouzel_engine::{Counters, Engine, Entered, Event, Gauges, Limits, Program, Target};
 use ouzel_ring::{Completion, Descriptor, EngineEnd, Entry, Errno, Geometry, PushError, SubmitterEnd};
 
+use crate::Bell;
 use crate::backend::HostBackend;
+use crate::backend::sim::SimProcess;
 use crate::error::Error;
 use crate::fork::Home;
 use crate::memory::RingMemory;
@@ -168,11 +170,53 @@ impl<M> RawRing<M> {
     ///
     /// Errors: EMFILE if the table is full; EOPNOTSUPP on the sim backend.
     pub fn adopt(&mut self, object: OwnedFd) -> Result<Descriptor, Error> {
+        self.take_in("adopt", |backend, index| backend.adopt(index, object))
+    }
+
+    /// Makes a bell that rings on this kind of backend can have. It is not in this one yet: see
+    /// [`adopt_bell`](RawRing::adopt_bell).
+    ///
+    /// Errors: EMFILE, ENFILE or ENOMEM of the system.
+    pub fn bell(&mut self) -> Result<Bell, Error> {
         self.at_home()?;
-        let refused = |errno| Error::Refused { call: "adopt", errno };
+        let made = self.inner.engine.backend_mut().make_bell();
+        made.map_err(|errno| Error::Refused { call: "bell", errno })
+    }
+
+    /// Takes a bell into the ring's table; the bell stays good for others.
+    ///
+    /// Errors: EMFILE if the table is full; EOPNOTSUPP for a simulator's bell on another backend, or the other way
+    /// round.
+    pub fn adopt_bell(&mut self, bell: &Bell) -> Result<Descriptor, Error> {
+        self.take_in("adopt_bell", |backend, index| backend.adopt_bell(index, bell))
+    }
+
+    /// Takes the process with this number, a child, into the ring's table, for WAIT and POLL.
+    ///
+    /// Errors: EMFILE if the table is full; ECHILD if there is no such process.
+    pub fn adopt_process(&mut self, number: i32) -> Result<Descriptor, Error> {
+        self.take_in("adopt_process", |backend, index| backend.adopt_process(index, number))
+    }
+
+    /// Starts a process in the simulator, and returns its number.
+    ///
+    /// Errors: EOPNOTSUPP on other backends.
+    pub fn simulate_process(&mut self, process: SimProcess) -> Result<i32, Error> {
+        self.at_home()?;
+        let started = self.inner.engine.backend_mut().simulate_process(process);
+        started.map_err(|errno| Error::Refused { call: "simulate_process", errno })
+    }
+
+    fn take_in(
+        &mut self,
+        call: &'static str,
+        adopt: impl FnOnce(&mut Box<dyn HostBackend>, u32) -> Result<(), Errno>,
+    ) -> Result<Descriptor, Error> {
+        self.at_home()?;
+        let refused = |errno| Error::Refused { call, errno };
         let engine = &mut self.inner.engine;
         let index = engine.reserve_descriptor().map_err(refused)?;
-        if let Err(errno) = engine.backend_mut().adopt(index, object) {
+        if let Err(errno) = adopt(engine.backend_mut(), index) {
             engine.abandon_descriptor(index);
             return Err(refused(errno));
         }

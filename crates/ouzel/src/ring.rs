@@ -10,6 +10,8 @@ use std::time::Duration;
 use ouzel_engine::{Counters, EnterError, Gauges, Limits, Target};
 use ouzel_ring::{Completion, Descriptor, Errno, PushError};
 
+use crate::Bell;
+use crate::backend::sim::SimProcess;
 use crate::builder::RingBuilder;
 use crate::chain::{Body, Chain, Layout};
 use crate::done::Done;
@@ -263,6 +265,28 @@ impl<M> Ring<M> {
         }
     }
 
+    /// Waits until one of the chains of `tickets` is over and returns the one that was over first; `None` if none of them is in
+    /// flight. Results of other chains stay here.
+    pub fn wait_any_of(&mut self, tickets: &[Ticket]) -> Result<Option<(Ticket, Done)>, Error> {
+        loop {
+            let asked = |slot: u32, generation: u32| tickets.contains(&Ticket { slot, generation });
+            let over = self.ended.iter().position(|slot| asked(*slot, self.slots[*slot as usize].generation));
+            if let Some(slot) = over.and_then(|at| self.ended.remove(at)) {
+                let generation = self.slots[slot as usize].generation;
+                return Ok(Some((Ticket { slot, generation }, self.take(slot)?)));
+            }
+            // None of them can be over before this many completions have come.
+            let remaining = tickets
+                .iter()
+                .filter_map(|ticket| self.slots.get(ticket.slot as usize).map(|slot| (ticket, slot)))
+                .filter(|(ticket, slot)| slot.generation == ticket.generation && slot.chain.is_some())
+                .map(|(_, slot)| slot.remaining)
+                .min();
+            let Some(remaining) = remaining else { return Ok(None) };
+            self.enter(remaining)?;
+        }
+    }
+
     /// Takes the chain that was over first among those that are over already, without entering the ring.
     pub fn next_ended(&mut self) -> Option<(Ticket, Done)> {
         let slot = self.ended.pop_front()?;
@@ -305,6 +329,26 @@ impl<M> Ring<M> {
     /// Takes an ordinary file, socket or other object into the ring. See [`RawRing::adopt`].
     pub fn adopt(&mut self, object: impl Into<OwnedFd>) -> Result<Descriptor, Error> {
         self.raw.adopt(object.into())
+    }
+
+    /// Makes a bell for rings on this kind of backend. See [`Bell`].
+    pub fn bell(&mut self) -> Result<Bell, Error> {
+        self.raw.bell()
+    }
+
+    /// Takes a bell into the ring. See [`RawRing::adopt_bell`].
+    pub fn adopt_bell(&mut self, bell: &Bell) -> Result<Descriptor, Error> {
+        self.raw.adopt_bell(bell)
+    }
+
+    /// Takes a child process into the ring. See [`RawRing::adopt_process`].
+    pub fn adopt_process(&mut self, number: i32) -> Result<Descriptor, Error> {
+        self.raw.adopt_process(number)
+    }
+
+    /// Starts a process in the simulator. See [`RawRing::simulate_process`].
+    pub fn simulate_process(&mut self, process: SimProcess) -> Result<i32, Error> {
+        self.raw.simulate_process(process)
     }
 
     /// Takes an object out of the ring as an ordinary one. See [`RawRing::release`].

@@ -81,7 +81,8 @@ fn uring(builder: &RingBuilder, movable: bool) -> Result<Box<dyn HostBackend>, S
     let usual = UringOptions::default();
     // What one enter takes in goes to the kernel in one crossing.
     let entries = usual.entries.max(u32::try_from(builder.entries).unwrap_or(u32::MAX));
-    let options = UringOptions { descriptors: builder.descriptors, entries, movable, ..usual };
+    let (policy, costs) = (builder.policy, builder.costs);
+    let options = UringOptions { descriptors: builder.descriptors, entries, movable, policy, costs, ..usual };
     match Uring::new(options) {
         Ok(backend) => Ok(Box::new(backend)),
         Err(error) => Err(error.to_string()),

@@ -18,6 +18,9 @@ pub struct FileStat {
     pub group: u32,
     /// Number of the inode.
     pub inode: u64,
+    /// The device it is on: its major number in the upper half, its minor one in the lower. With the inode it tells whether two
+    /// names are the same file.
+    pub device: u64,
     /// Bytes.
     pub size: u64,
     /// Storage taken, in blocks of 512 bytes.
@@ -55,6 +58,7 @@ impl FileStat {
             user: word(20),
             group: word(24),
             inode: long(32),
+            device: (word(136) as u64) << 32 | word(140) as u64,
             size: long(40),
             blocks: long(48),
             accessed: time(64),

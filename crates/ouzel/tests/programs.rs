@@ -276,6 +276,11 @@ fn what_a_program_must_not_be_is_refused_when_it_is_built() {
         program.nop()
     });
     assert!(matches!(stat, Err(Error::Build(BuildError::OwnRoom { .. }))), "{stat:?}");
+    let exit = Program::build(|program| program.wait_child(1u64));
+    assert!(
+        matches!(exit, Err(Error::Build(BuildError::ResultNoNumber { step: 0, verb: Verb::Wait }))),
+        "{exit:?}"
+    );
     let closed: Result<Program<usize>, _> = Program::build(|program| {
         let file = program.file();
         let room = program.room(8);

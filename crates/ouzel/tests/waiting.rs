@@ -17,6 +17,26 @@ fn sleeper(ring: &mut Ring) -> Ticket {
 }
 
 #[test]
+fn one_of_some_is_waited_for_and_others_are_left_alone() {
+    let mut ring = Ring::builder().backend(BackendKind::Sim).seed(3).build().unwrap();
+    let mut sleeping = |milliseconds| {
+        let mut chain = Chain::new();
+        chain.sleep(Duration::from_millis(milliseconds));
+        ring.submit(chain).unwrap()
+    };
+    let (slow, other, quick) = (sleeping(30), sleeping(1), sleeping(20));
+    for expected in [quick, slow] {
+        let (ended, done) = ring.wait_any_of(&[slow, quick]).unwrap().unwrap();
+        assert_eq!(ended, expected);
+        done.check().unwrap();
+    }
+    assert!(ring.wait_any_of(&[slow, quick]).unwrap().is_none(), "they were taken");
+    assert!(ring.wait_any_of(&[]).unwrap().is_none());
+    assert_eq!(ring.in_flight(), 1);
+    assert_eq!(ring.wait_any().unwrap().unwrap().0, other, "its result stayed");
+}
+
+#[test]
 fn a_chain_that_waits_for_room_can_be_cancelled() {
     let mut ring =
         Ring::builder().backend(BackendKind::Sim).entries(8).completions(8).seed(1).build().unwrap();

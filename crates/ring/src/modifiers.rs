@@ -21,8 +21,44 @@ pub const MAX_TRANSFER: u64 = 0x7fff_f000;
 /// The most bytes of a socket address (`sizeof(struct sockaddr_storage)`).
 pub const MAX_ADDRESS: u64 = 128;
 
+/// The most bytes of a socket option's value, for GETSOCKOPT and SETSOCKOPT.
+pub const MAX_OPTION: u64 = i32::MAX as u64;
+
+/// Bytes of the record that SENDMSG and RECVMSG take.
+pub const MESSAGE_RECORD: u64 = 64;
+
+/// The most descriptors that one message carries.
+pub const MAX_MESSAGE_DESCRIPTORS: u64 = 16;
+
 /// Bytes of the record that STAT fills: the layout of Linux's `struct statx`.
 pub const STAT_RECORD: u64 = 256;
+
+/// Bytes of the record that UTIMES reads: `struct timespec`, for the last access and for the last change.
+pub const TIMES_RECORD: u64 = 32;
+
+/// Bytes of the record that STATFS fills.
+pub const STATFS_RECORD: u64 = 96;
+
+/// The nanoseconds in a record of UTIMES that mean "now" (`UTIME_NOW`).
+pub const TIME_NOW: u64 = 0x3fff_ffff;
+
+/// The nanoseconds in a record of UTIMES that mean "leave this time as it is" (`UTIME_OMIT`).
+pub const TIME_OMIT: u64 = 0x3fff_fffe;
+
+/// The user or group in argument 4 of CHOWN that means "leave it as it is".
+pub const OWNER_OMIT: u32 = u32::MAX;
+
+/// The most bytes of the name of an extended attribute, without its NUL (`XATTR_NAME_MAX`).
+pub const MAX_XATTR_NAME: u64 = 255;
+
+/// The most bytes of the value of an extended attribute, and of a list of names (`XATTR_SIZE_MAX`).
+pub const MAX_XATTR_VALUE: u64 = 65_536;
+
+/// The highest major number of a device in argument 4 of MKNOD.
+pub const MAX_DEVICE_MAJOR: u64 = 0xfff;
+
+/// The highest minor number of a device in argument 4 of MKNOD.
+pub const MAX_DEVICE_MINOR: u64 = 0xf_ffff;
 
 bitflags! {
     /// Argument 4 of READ and WRITE.
@@ -55,6 +91,8 @@ bitflags! {
         const PATH = 1 << 8;
         /// Transfers go past the page cache (`O_DIRECT`).
         const DIRECT = 1 << 9;
+        /// A path that leaves the directory it starts from is EXDEV (`RESOLVE_BENEATH`).
+        const BENEATH = 1 << 10;
     }
 
     /// Argument 4 of STAT.
@@ -113,7 +151,25 @@ bitflags! {
         const READ_HANGUP = 0x2000;
     }
 
-    /// Argument 3 of SEND and RECV. The values are those of `send(2)` and `recv(2)`.
+    /// Argument 3 of FUTEX.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub struct FutexFlags: u64 {
+        /// Who waits on the word is woken; without it, the entry waits.
+        const WAKE = 1 << 0;
+        /// The word may be shared with other processes; without it, it is this process's own.
+        const SHARED = 1 << 1;
+    }
+
+    /// What RECVMSG says of a message beside its bytes: in its record and in the extra of its completion.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub struct MessageNotes: u32 {
+        /// The pieces had no room for all of a datagram; the rest is lost.
+        const TRUNCATED = 1 << 0;
+        /// Descriptors came for which there was no room, in the record's array or in the table; they are closed.
+        const DESCRIPTORS_LOST = 1 << 1;
+    }
+
+    /// Argument 3 of SEND, RECV, SENDMSG and RECVMSG. The values are those of `send(2)` and `recv(2)`.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
     pub struct MessageFlags: u64 {
         /// Urgent data.
@@ -124,6 +180,69 @@ bitflags! {
         const WAIT_ALL = 0x100;
         /// SEND: more data follows.
         const MORE = 0x8000;
+    }
+}
+
+bitflags! {
+    /// Argument 3 of CHOWN and argument 4 of UTIMES.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub struct AtFlags: u64 {
+        /// A symbolic link in the last place is changed itself.
+        const NOFOLLOW = 1 << 0;
+    }
+
+    /// Argument 3 of ACCESS: what is asked. The values are those of `access(2)`; none asks whether the file exists.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub struct AccessFlags: u64 {
+        /// May it be executed, or a directory searched?
+        const EXECUTE = 1 << 0;
+        /// May it be written?
+        const WRITE = 1 << 1;
+        /// May it be read?
+        const READ = 1 << 2;
+    }
+
+    /// Argument 4 of ACCESS.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub struct AccessOptions: u64 {
+        /// A symbolic link in the last place is asked about itself.
+        const NOFOLLOW = 1 << 0;
+        /// With the effective user and group of the process, not the real ones.
+        const EFFECTIVE = 1 << 1;
+    }
+
+    /// The upper half of argument 4 of GETXATTR, SETXATTR, LISTXATTR and REMOVEXATTR.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub struct XattrFlags: u64 {
+        /// A symbolic link in the last place of the path is meant itself.
+        const NOFOLLOW = 1 << 32;
+        /// SETXATTR: an existing attribute is EEXIST.
+        const CREATE = 1 << 33;
+        /// SETXATTR: a missing attribute is ENODATA.
+        const REPLACE = 1 << 34;
+    }
+
+    /// How a file system is mounted, in the record of STATFS. The values are those of `statfs(2)`; other bits may be set.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub struct MountFlags: u32 {
+        /// Nothing can be changed.
+        const READ_ONLY = 0x1;
+        /// The bits that change the user or group of a program count for nothing.
+        const NO_SETUID = 0x2;
+        /// Devices cannot be opened.
+        const NO_DEVICES = 0x4;
+        /// Programs cannot be executed.
+        const NO_EXECUTE = 0x8;
+        /// Everything written is durable at once.
+        const SYNCHRONOUS = 0x10;
+        /// Times of last access are not kept.
+        const NO_ACCESS_TIMES = 0x400;
+        /// Times of last access are not kept for directories.
+        const NO_DIRECTORY_ACCESS_TIMES = 0x800;
+        /// Times of last access are kept now and then.
+        const RELATIVE_ACCESS_TIMES = 0x1000;
+        /// Symbolic links are not followed.
+        const NO_SYMLINK_FOLLOW = 0x2000;
     }
 }
 
@@ -207,6 +326,20 @@ modes! {
         Both = 2,
     }
 
+    /// The kind of file in argument 3 of MKNOD, beside its permissions. The values are those of `mknod(2)`.
+    NodeKind {
+        /// A pipe with a name.
+        Fifo = 0o010_000,
+        /// A character device.
+        Character = 0o020_000,
+        /// A block device.
+        Block = 0o060_000,
+        /// An empty regular file.
+        Regular = 0o100_000,
+        /// The name of a unix socket that nobody is bound to.
+        Socket = 0o140_000,
+    }
+
     /// Argument 3 of CANCEL.
     CancelBy {
         /// Entries whose user data is argument 1.
@@ -223,6 +356,16 @@ modes! {
         Relative = 0,
         /// Nanoseconds of the engine's monotonic clock.
         Absolute = 1,
+    }
+
+    /// Argument 4 of LOCK. The values are those of `fcntl(2)`.
+    LockMode {
+        /// Others may hold the range as shared too.
+        Shared = 0,
+        /// Nobody else may hold any of the range.
+        Exclusive = 1,
+        /// The range is given back.
+        Unlock = 2,
     }
 
     /// Argument 4 of ADD and SUB: what becomes of a result that 64 bits do not hold.

@@ -52,6 +52,9 @@ fn pass(state: &mut State, task: &Arc<Task>) -> Result<Tally, Box<dyn std::error
     for paths in task.paths.chunks(task.in_flight) {
         for path in paths {
             let (mut chain, mut buffer) = spare.pop().ok_or("a chain did not come back")?;
+            if task.allocate {
+                buffer = Buffer::with_capacity(BUFFER_BYTES);
+            }
             buffer.clear();
             let file = chain.open(path, OpenOptions::read());
             let length = chain.read(file, buffer, Offset::START);

@@ -94,6 +94,28 @@ fn needs(verb: Verb) -> (&'static [Opcode], Way) {
         Verb::Bind => (&[Opcode::Bind], Way::Call),
         Verb::Listen => (&[Opcode::Listen], Way::Call),
         Verb::Shutdown => (&[Opcode::Shutdown], Way::Call),
+        Verb::Readlink
+        | Verb::Chmod
+        | Verb::Chown
+        | Verb::Utimes
+        | Verb::Mknod
+        | Verb::Statfs
+        | Verb::Access
+        | Verb::ListXattr
+        | Verb::RemoveXattr => (&[], Way::Helper),
+        // A path from a directory on, and a symbolic link itself, are for a helper in any case.
+        Verb::GetXattr => (&[Opcode::Getxattr, Opcode::Fgetxattr], Way::Helper),
+        Verb::SetXattr => (&[Opcode::Setxattr, Opcode::Fsetxattr], Way::Helper),
+        Verb::Lock | Verb::Splice => (&[], Way::Helper),
+        Verb::GetSockopt
+        | Verb::SetSockopt
+        | Verb::Sockname
+        | Verb::Peername
+        | Verb::SendMsg
+        | Verb::RecvMsg
+        | Verb::Wait
+        | Verb::Wake => (&[], Way::Call),
+        Verb::Futex => (&[Opcode::FutexWait, Opcode::FutexWake], Way::Engine),
         _ => (&[], Way::Engine),
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use ouzel_ring::modifiers::{MAX_REPEAT, MAX_TRANSFER};
+use ouzel_ring::modifiers::{MAX_REPEAT, MAX_TRANSFER, MAX_XATTR_NAME};
 use thiserror::Error;
 
 use super::check::{Checked, FileRef, Program, Slot};
@@ -65,6 +65,10 @@ pub(super) enum ValueError {
     Shift,
     #[error("a loop runs 1 to {MAX_REPEAT} times")]
     Turns,
+    #[error("{0} is too large: the most is 4294967294")]
+    Small(u64),
+    #[error("the name of an attribute has 1 to {MAX_XATTR_NAME} bytes, and no NUL")]
+    Attribute,
     #[error("the duration is too long: it would mean never")]
     Never,
     #[error(transparent)]
@@ -256,6 +260,11 @@ pub(super) fn check_text(bytes: &[u8], role: TextRole) -> Result<(), ValueError>
         TextRole::Path if bytes.is_empty() => Err(ValueError::EmptyPath),
         TextRole::Path if bytes.contains(&0) => Err(ValueError::PathNul),
         TextRole::Path if bytes.len() > MAX_PATH => Err(ValueError::PathTooLong(bytes.len())),
+        TextRole::Attribute
+            if bytes.is_empty() || bytes.len() as u64 > MAX_XATTR_NAME || bytes.contains(&0) =>
+        {
+            Err(ValueError::Attribute)
+        }
         TextRole::Data if bytes.len() > MAX_DATA => Err(ValueError::DataTooLong(bytes.len())),
         _ => Ok(()),
     }
@@ -269,6 +278,7 @@ pub(super) fn check_number(value: u64, role: NumberRole) -> Result<(), ValueErro
         NumberRole::Length if value > MAX_TRANSFER => Err(ValueError::Transfer(value)),
         NumberRole::Shift if value > 63 => Err(ValueError::Shift),
         NumberRole::Turns if value == 0 || value > MAX_REPEAT => Err(ValueError::Turns),
+        NumberRole::Small if value >= u64::from(u32::MAX) => Err(ValueError::Small(value)),
         NumberRole::Backlog if value > i32::MAX as u64 => Err(ValueError::Backlog),
         _ => Ok(()),
     }

@@ -87,6 +87,12 @@ pub enum Kind {
     Events,
     /// The record that stat filled.
     Status,
+    /// The address of a socket.
+    Address,
+    /// The record that statfs filled.
+    FileSystem,
+    /// The names of extended attributes, as many bytes as the result says.
+    Names,
     /// A number that get took out of a register, or that was worked out.
     Value,
     /// A buffer that several statements use.
@@ -112,6 +118,9 @@ impl Kind {
             Kind::Position => "a position",
             Kind::Events => "a set of events",
             Kind::Status => "a file's description",
+            Kind::FileSystem => "a file system's description",
+            Kind::Names => "names of attributes",
+            Kind::Address => "a socket's address",
             Kind::Value => "a number",
             Kind::Buffer => "a buffer",
         }
@@ -520,7 +529,11 @@ impl Checker<'_, '_> {
 fn produced(operation: &Operation<Written>) -> Vec<Kind> {
     match operation {
         Operation::Read { .. } | Operation::Recv { .. } => vec![Kind::Data],
-        Operation::Write { .. } | Operation::Send { .. } | Operation::Copy { .. } => vec![Kind::Count],
+        Operation::Write { .. }
+        | Operation::Send { .. }
+        | Operation::Copy { .. }
+        | Operation::Splice { .. } => vec![Kind::Count],
+        Operation::Sockname { .. } | Operation::Peername { .. } => vec![Kind::Address],
         Operation::Poll { .. } => vec![Kind::Events],
         Operation::Open { flags, .. } => vec![Kind::File(*flags)],
         Operation::Seek { .. } => vec![Kind::Position],
@@ -532,6 +545,7 @@ fn produced(operation: &Operation<Written>) -> Vec<Kind> {
         Operation::Set { .. } | Operation::Compute { .. } | Operation::Load { .. } => vec![Kind::Value],
         Operation::ReadInto { .. } | Operation::RecvInto { .. } => vec![Kind::Data],
         Operation::Buffer { .. } => vec![Kind::Buffer],
+        Operation::Metadata(metadata) => metadata.produced().into_iter().collect(),
         _ => Vec::new(),
     }
 }
@@ -601,8 +615,11 @@ impl Mapper<Written, Checked> for Checker<'_, '_> {
         }
         let (slot, kind) = self.find(name)?;
         let fits = match role {
-            ValueRole::Data => matches!(kind, Kind::Data | Kind::Entries | Kind::Buffer),
-            ValueRole::Number => !kind.is_open() && !matches!(kind, Kind::Status | Kind::Buffer),
+            ValueRole::Data => matches!(kind, Kind::Data | Kind::Entries | Kind::Names | Kind::Buffer),
+            ValueRole::Number => {
+                !kind.is_open()
+                    && !matches!(kind, Kind::Status | Kind::FileSystem | Kind::Address | Kind::Buffer)
+            }
             ValueRole::Buffer if !kind.is_open() && kind != Kind::Buffer => {
                 let message = format!(
                     "the size of a buffer is a number or a parameter, not the result `{}`: it is needed before the \
@@ -649,6 +666,13 @@ impl Mapper<Written, Checked> for Checker<'_, '_> {
                     name.text
                 ));
                 return Err(self.report(problem));
+            }
+            Amount::Result(name) if role == NumberRole::Small => {
+                let message = format!(
+                    "this is a number or a parameter, not the result `{}`: it is needed before the chain starts",
+                    name.text
+                );
+                return Err(self.report(Problem::new(name.span, message, "known too late")));
             }
             Amount::Result(name) => Amount::Result(self.value(name, ValueRole::Number)?),
         })

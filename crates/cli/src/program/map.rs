@@ -51,6 +51,8 @@ pub(super) enum NumberRole {
     Shift,
     /// How often a loop may run.
     Turns,
+    /// A number of 32 bits other than the last, which is needed before the chain starts.
+    Small,
 }
 
 /// What bytes are for.
@@ -60,6 +62,8 @@ pub(super) enum TextRole {
     Path,
     /// Data to transfer.
     Data,
+    /// The name of an extended attribute.
+    Attribute,
 }
 
 /// Turns the operands of phase `P` into those of phase `Q`.
@@ -203,6 +207,19 @@ impl<P: Phase> Operation<P> {
                 target_offset: m.optional(target_offset, Number::Offset)?,
                 length: m.number(length, Number::Length)?,
             },
+            Operation::Splice { source, source_offset, target, target_offset, length } => Operation::Splice {
+                source: m.file(source, File::Source)?,
+                source_offset: m.optional(source_offset, Number::Offset)?,
+                target: m.file(target, File::Target)?,
+                target_offset: m.optional(target_offset, Number::Offset)?,
+                length: m.number(length, Number::Length)?,
+            },
+            Operation::Lock { file, mode, length, offset } => Operation::Lock {
+                file: m.file(file, File::Regular)?,
+                mode: *mode,
+                length: m.optional(length, Number::Nonzero)?,
+                offset: m.optional(offset, Number::Offset)?,
+            },
             Operation::Pipe => Operation::Pipe,
             Operation::Socket { kind } => Operation::Socket { kind: *kind },
             Operation::Bind { socket, address } => {
@@ -227,6 +244,8 @@ impl<P: Phase> Operation<P> {
             Operation::Shutdown { socket, how } => {
                 Operation::Shutdown { socket: m.file(socket, File::Socket)?, how: *how }
             }
+            Operation::Sockname { socket } => Operation::Sockname { socket: m.file(socket, File::Socket)? },
+            Operation::Peername { socket } => Operation::Peername { socket: m.file(socket, File::Socket)? },
             Operation::Sleep { duration } => Operation::Sleep { duration: m.duration(duration)? },
             Operation::Get { value } => Operation::Get { value: m.value(value, ValueRole::Number)? },
             Operation::Deadline { duration } => Operation::Deadline { duration: m.duration(duration)? },
@@ -262,6 +281,7 @@ impl<P: Phase> Operation<P> {
             Operation::Repeat { bound } => Operation::Repeat { bound: m.number(bound, Number::Turns)? },
             Operation::End => Operation::End,
             Operation::Leave(leave) => Operation::Leave(*leave),
+            Operation::Metadata(metadata) => Operation::Metadata(metadata.map(m)?),
         })
     }
 }

@@ -13,6 +13,7 @@ mod check;
 mod control;
 mod lexer;
 mod map;
+mod metadata;
 mod parser;
 mod problem;
 mod quantity;
@@ -23,6 +24,7 @@ mod width;
 pub use address::{Address, AddressError};
 pub use bind::{BindError, Bound, Known, Values};
 pub use check::{Checked, FileRef, Kind, Parameter, Program, ResultInfo, Slot, Stream};
+pub use metadata::{Metadata, Stamp, Subject};
 pub use problem::{Problem, ProgramError, Span};
 pub use quantity::{Dimension, Quantity, QuantityError};
 pub use syntax::{

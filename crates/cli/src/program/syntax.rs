@@ -7,11 +7,12 @@
 use std::fmt::Debug;
 
 use ouzel_ring::modifiers::{
-    AllocateFlags, LinkFlags, MessageFlags, OpenFlags, Overflow, PollEvents, RemoveFlags, RenameFlags,
-    ShutdownHow, StatFlags, SyncMode, Whence,
+    AllocateFlags, LinkFlags, LockMode, MessageFlags, OpenFlags, Overflow, PollEvents, RemoveFlags,
+    RenameFlags, ShutdownHow, StatFlags, SyncMode, Whence,
 };
 
 use super::Span;
+use super::metadata::Metadata;
 pub use super::width::Width;
 
 /// What the operands of an operation are.
@@ -301,6 +302,16 @@ pub enum Operation<P: Phase> {
         target_offset: Option<P::Number>,
         length: P::Number,
     },
+    /// `splice FILE [at OFFSET] to FILE [at OFFSET] LENGTH`
+    Splice {
+        source: P::File,
+        source_offset: Option<P::Number>,
+        target: P::File,
+        target_offset: Option<P::Number>,
+        length: P::Number,
+    },
+    /// `lock FILE shared|exclusive|unlock [LENGTH] [at OFFSET]`; a missing length is "to the end", a missing offset 0
+    Lock { file: P::File, mode: LockMode, length: Option<P::Number>, offset: Option<P::Number> },
     /// `READER, WRITER = pipe`
     Pipe,
     /// `socket KIND`
@@ -319,6 +330,10 @@ pub enum Operation<P: Phase> {
     Recv { socket: P::File, size: P::Number, flags: MessageFlags },
     /// `shutdown SOCKET [receive | send | both]`
     Shutdown { socket: P::File, how: ShutdownHow },
+    /// `sockname SOCKET`
+    Sockname { socket: P::File },
+    /// `peername SOCKET`
+    Peername { socket: P::File },
     /// `sleep DURATION`
     Sleep { duration: P::Duration },
     /// `get NAME`
@@ -347,6 +362,8 @@ pub enum Operation<P: Phase> {
     End,
     /// `stop`, `break`, `next`
     Leave(Leave),
+    /// `readlink` to `removexattr`
+    Metadata(Metadata<P>),
 }
 
 impl<P: Phase> Operation<P> {
@@ -389,6 +406,8 @@ impl<P: Phase> Operation<P> {
             Operation::Symlink { .. } => "symlink",
             Operation::Readdir { .. } => "readdir",
             Operation::Copy { .. } => "copy",
+            Operation::Splice { .. } => "splice",
+            Operation::Lock { .. } => "lock",
             Operation::Pipe => "pipe",
             Operation::Socket { .. } => "socket",
             Operation::Bind { .. } => "bind",
@@ -398,6 +417,8 @@ impl<P: Phase> Operation<P> {
             Operation::Send { .. } => "send",
             Operation::Recv { .. } => "recv",
             Operation::Shutdown { .. } => "shutdown",
+            Operation::Sockname { .. } => "sockname",
+            Operation::Peername { .. } => "peername",
             Operation::Sleep { .. } => "sleep",
             Operation::Get { .. } => "get",
             Operation::Deadline { .. } => "deadline",
@@ -416,6 +437,7 @@ impl<P: Phase> Operation<P> {
             Operation::Repeat { .. } => "repeat",
             Operation::End => "end",
             Operation::Leave(leave) => leave.word(),
+            Operation::Metadata(metadata) => metadata.verb(),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The operands of every verb: what follows it on its line.
 
 use ouzel_ring::modifiers::{
-    AllocateFlags, LinkFlags, MessageFlags, OpenFlags, PollEvents, RemoveFlags, RenameFlags, ShutdownHow,
-    StatFlags, SyncMode, Whence,
+    AllocateFlags, LinkFlags, LockMode, MessageFlags, OpenFlags, PollEvents, RemoveFlags, RenameFlags,
+    ShutdownHow, StatFlags, SyncMode, Whence,
 };
 
 use super::control;
 use super::lexer::Kind;
+use super::metadata;
 use super::parser::{Cursor, Parsed};
 use super::problem::Problem;
 use super::syntax::{Amount, Located, Name, Operation, SocketKind, Template, Written};
@@ -34,6 +35,8 @@ pub(super) const VERBS: &[(&str, &str)] = &[
     ("symlink", "symlink TARGET as PATH [in DIR]"),
     ("readdir", "NAME = readdir DIR SIZE"),
     ("copy", "[NAME =] copy FILE [at OFFSET] to FILE [at OFFSET] LENGTH"),
+    ("splice", "[NAME =] splice FILE [at OFFSET] to FILE [at OFFSET] LENGTH"),
+    ("lock", "lock FILE shared|exclusive|unlock [LENGTH] [at OFFSET]"),
     ("pipe", "READER, WRITER = pipe"),
     ("socket", "NAME = socket tcp|tcp6|udp|udp6|unix [datagram|packet]"),
     ("bind", "bind SOCKET \"ADDRESS\""),
@@ -43,9 +46,22 @@ pub(super) const VERBS: &[(&str, &str)] = &[
     ("send", "[NAME =] send SOCKET \"TEXT\"|NAME [more] [urgent]"),
     ("recv", "NAME = recv SOCKET SIZE [peek] [all] [urgent]"),
     ("shutdown", "shutdown SOCKET [receive|send|both]"),
+    ("sockname", "NAME = sockname SOCKET"),
+    ("peername", "NAME = peername SOCKET"),
     ("sleep", "sleep DURATION"),
     ("get", "[NAME =] get NAME"),
     ("deadline", "deadline DURATION"),
+    metadata::FORMS[0],
+    metadata::FORMS[1],
+    metadata::FORMS[2],
+    metadata::FORMS[3],
+    metadata::FORMS[4],
+    metadata::FORMS[5],
+    metadata::FORMS[6],
+    metadata::FORMS[7],
+    metadata::FORMS[8],
+    metadata::FORMS[9],
+    metadata::FORMS[10],
     ("print", "print NAME"),
     ("buffer", "NAME = buffer SIZE"),
     ("set", "NAME = set NUMBER"),
@@ -133,6 +149,16 @@ pub(super) fn operation(verb: &str, c: &mut Cursor<'_>) -> Parsed<Operation<Writ
             let length = c.number("a length")?;
             Operation::Copy { source, source_offset, target, target_offset, length }
         }
+        "splice" => {
+            let source = c.name("a file")?;
+            let source_offset = offset(c)?;
+            c.require("to")?;
+            let target = c.name("a file")?;
+            let target_offset = offset(c)?;
+            let length = c.number("a length")?;
+            Operation::Splice { source, source_offset, target, target_offset, length }
+        }
+        "lock" => lock(c)?,
         "pipe" => Operation::Pipe,
         "socket" => socket(c)?,
         "bind" => Operation::Bind { socket: c.name("a socket")?, address: c.text("an address")? },
@@ -175,10 +201,15 @@ pub(super) fn operation(verb: &str, c: &mut Cursor<'_>) -> Parsed<Operation<Writ
             };
             Operation::Shutdown { socket, how }
         }
+        "sockname" => Operation::Sockname { socket: c.name("a socket")? },
+        "peername" => Operation::Peername { socket: c.name("a socket")? },
         "sleep" => Operation::Sleep { duration: c.duration()? },
         "get" => Operation::Get { value: c.name("a name")? },
         "deadline" => Operation::Deadline { duration: c.duration()? },
-        other => control::operation(other, c)?,
+        other => match metadata::operation(other, c)? {
+            Some(operation) => Operation::Metadata(operation),
+            None => control::operation(other, c)?,
+        },
     })
 }
 
@@ -186,7 +217,7 @@ pub(super) fn offset(c: &mut Cursor<'_>) -> Parsed<Option<Number>> {
     if c.accept("at") { c.number("an offset").map(Some) } else { Ok(None) }
 }
 
-fn directory(c: &mut Cursor<'_>) -> Parsed<Option<Name>> {
+pub(super) fn directory(c: &mut Cursor<'_>) -> Parsed<Option<Name>> {
     if c.accept("in") { c.name("a directory").map(Some) } else { Ok(None) }
 }
 
@@ -210,7 +241,7 @@ where
     Ok(flags)
 }
 
-fn take_word<F>(c: &mut Cursor<'_>, words: &[(&str, F)], flags: &mut F) -> Parsed<bool>
+pub(super) fn take_word<F>(c: &mut Cursor<'_>, words: &[(&str, F)], flags: &mut F) -> Parsed<bool>
 where
     F: bitflags::Flags + Copy,
 {
@@ -224,7 +255,7 @@ where
     Ok(true)
 }
 
-fn twice(c: &Cursor<'_>, word: &str) -> Box<Problem> {
+pub(super) fn twice(c: &Cursor<'_>, word: &str) -> Box<Problem> {
     Box::new(Problem::new(c.here(), format!("`{word}` is given twice"), "again"))
 }
 
@@ -301,6 +332,7 @@ fn open(c: &mut Cursor<'_>) -> Parsed<Operation<Written>> {
         ("nofollow", OpenFlags::NOFOLLOW),
         ("path", OpenFlags::PATH),
         ("direct", OpenFlags::DIRECT),
+        ("beneath", OpenFlags::BENEATH),
     ];
     let mut flags = words_of(c, &words)?;
     let mode_span = c.here();
@@ -326,7 +358,7 @@ fn open(c: &mut Cursor<'_>) -> Parsed<Operation<Written>> {
     }
     let opens = OpenFlags::READ | OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::DIRECT;
     if has(OpenFlags::PATH) && flags.intersects(opens) {
-        return refuse("`path` opens nothing: it goes with `directory` and `nofollow` only");
+        return refuse("`path` opens nothing: it goes with `directory`, `nofollow` and `beneath` only");
     }
     if has(OpenFlags::DIRECTORY) && flags.intersects(OpenFlags::WRITE | OpenFlags::CREATE) {
         return refuse("a `directory` is opened to `read` or as a `path`");
@@ -379,6 +411,21 @@ fn sync(c: &mut Cursor<'_>) -> Parsed<Operation<Written>> {
     }
     let length = number_if_next(c, "a length")?;
     Ok(Operation::Sync { file, mode: SyncMode::Range, length, offset: offset(c)? })
+}
+
+fn lock(c: &mut Cursor<'_>) -> Parsed<Operation<Written>> {
+    let file = c.name("a file")?;
+    let mode = if c.accept("shared") {
+        LockMode::Shared
+    } else if c.accept("exclusive") {
+        LockMode::Exclusive
+    } else if c.accept("unlock") {
+        LockMode::Unlock
+    } else {
+        return Err(c.expected("`shared`, `exclusive` or `unlock`"));
+    };
+    let length = number_if_next(c, "a length")?;
+    Ok(Operation::Lock { file, mode, length, offset: offset(c)? })
 }
 
 fn allocate(c: &mut Cursor<'_>) -> Parsed<Operation<Written>> {

@@ -89,6 +89,7 @@ struct Order {
 
 impl<B: Backend> Engine<B> {
     /// CALL. Returns how it ended, if it is over already.
+    #[inline(never)]
     pub(crate) fn call(&mut self, chain: u32, slot: u32) -> Option<Ending> {
         let (packet, generation) = self.packets.with_generation(slot);
         let first_try = packet.stage != Stage::Stalled;

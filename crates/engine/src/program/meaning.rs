@@ -38,7 +38,7 @@ pub(super) fn check(verb: Verb, entry: &Entry) -> Result<(), Reason> {
         }
         Verb::Seek => check(4, &|whence| Whence::from_number(whence).is_some())?,
         Verb::Stat => {
-            check(2, &|length| length == 0 || is_path_length(length))?;
+            check(2, &is_path_length_or_none)?;
             check(4, &|flags| StatFlags::from_bits(flags).is_some())?;
         }
         Verb::Sync => {
@@ -86,11 +86,40 @@ pub(super) fn check(verb: Verb, entry: &Entry) -> Result<(), Reason> {
             check(2, &|protocol| number(protocol).is_ok())?;
         }
         Verb::Bind | Verb::Connect => check(2, &|length| length <= MAX_ADDRESS)?,
-        Verb::Send => check(3, &|flags| is_of(flags, MessageFlags::OUT_OF_BAND | MessageFlags::MORE))?,
+        Verb::Send | Verb::SendMsg => {
+            check(3, &|flags| is_of(flags, MessageFlags::OUT_OF_BAND | MessageFlags::MORE))?
+        }
         Verb::Recv => check(3, &|flags| {
             is_of(flags, MessageFlags::OUT_OF_BAND | MessageFlags::PEEK | MessageFlags::WAIT_ALL)
         })?,
+        Verb::RecvMsg => check(3, &|flags| is_of(flags, MessageFlags::OUT_OF_BAND | MessageFlags::PEEK))?,
         Verb::Shutdown => check(3, &|how| ShutdownHow::from_number(how).is_some())?,
+        Verb::Readlink | Verb::Chown | Verb::Utimes | Verb::Statfs | Verb::Access | Verb::ListXattr => {
+            check(2, &is_path_length_or_none)?;
+        }
+        Verb::Chmod => {
+            check(2, &is_path_length_or_none)?;
+            check(4, &|bits| mode(bits).is_ok())?;
+        }
+        Verb::Mknod => check(2, &is_path_length)?,
+        Verb::GetXattr | Verb::SetXattr | Verb::RemoveXattr => check(2, &|length| length > 0)?,
+        Verb::Lock => {
+            check(2, &|length| range(0, length).is_ok())?;
+            check(3, &|offset| range(offset, known(entry, 2).unwrap_or(0)).is_ok())?;
+        }
+        Verb::GetSockopt | Verb::SetSockopt => {
+            check(2, &|length| number(length).is_ok())?;
+            check(3, &|level| number(level).is_ok())?;
+            check(4, &|name| number(name).is_ok())?;
+        }
+        Verb::Splice => {
+            check(1, &|offset| position(offset).is_ok())?;
+            check(3, &|offset| position(offset).is_ok())?;
+        }
+        Verb::Wait if known(entry, 0) == Some(0) => {
+            check(2, &|process| process != 0 && number(process).is_ok())?;
+        }
+        Verb::Wake => check(2, &|amount| amount != 0 && amount != u64::MAX)?,
         Verb::Sleep | Verb::Deadline => check(3, &|base| TimeBase::from_number(base).is_some())?,
         Verb::Add | Verb::Sub => check(4, &|overflow| Overflow::from_number(overflow).is_some())?,
         Verb::Shift => {
@@ -109,6 +138,10 @@ fn is_of(bits: u64, allowed: MessageFlags) -> bool {
 
 fn is_path_length(length: u64) -> bool {
     (1..=MAX_PATH).contains(&length)
+}
+
+fn is_path_length_or_none(length: u64) -> bool {
+    length <= MAX_PATH
 }
 
 fn is_length_of_two_paths(length: u64) -> bool {

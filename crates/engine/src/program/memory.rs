@@ -1,15 +1,16 @@
 //! Memory: whether the payloads of a step stay inside what its program may touch, as far as that is known in advance.
 //!
 //! What it lets pass is checked again, in full, when the step runs. Two things are not left to that: a program that was
-//! made without the right to name addresses must not come by one, not even through the array of a vectored transfer; and
-//! a piece of a call is one range of bytes, never such an array.
+//! made without the right to name addresses must not come by one, not even through the array of a vectored transfer or
+//! the record of a message; and a piece of a call is one range of bytes, never such an array or record: what lies in it may
+//! have come out of a file.
 
 use ouzel_ring::modifiers::{CALL_REGION, TransferFlags};
 use ouzel_ring::{Payload, Verb};
 
 use super::Interface;
 use super::rejection::Reason;
-use super::roles::known;
+use super::roles::{has_payloads_in_its_record, known};
 use super::verify::Step;
 use crate::payloads::{Length, payloads};
 
@@ -40,6 +41,9 @@ fn check_one(
             Some(_) if piece.is_some() => return Err(Reason::VectoredPiece { argument }),
             Some(_) => return Err(Reason::VectoredAddresses { argument }),
         }
+    }
+    if has_payloads_in_its_record(step.verb) && (piece.is_some() || !addresses) {
+        return Err(Reason::RecordWithPayloads { argument, in_piece: piece.is_some() });
     }
     // What is loaded may be as little as nothing.
     let known = |argument| known(step.entry, argument);

@@ -197,6 +197,14 @@ pub enum Reason {
         /// The argument.
         argument: usize,
     },
+    /// A payload is a record that names payloads itself, and lies in a piece, or the program was made without the right to
+    /// name addresses: the record could name some.
+    RecordWithPayloads {
+        /// The argument.
+        argument: usize,
+        /// It lies in a piece.
+        in_piece: bool,
+    },
     /// A TEST skips more members than there are.
     SkipsTooFar {
         /// How many it skips.
@@ -378,6 +386,16 @@ impl fmt::Display for Reason {
                 f,
                 "argument {argument} is VECTORED, and its array could name addresses in region 0, which only a program \
                  that is made with addresses may do: use a step for each"
+            ),
+            Reason::RecordWithPayloads { argument, in_piece: true } => write!(
+                f,
+                "argument {argument} is a record that names payloads itself, which may not lie in a piece of the call: keep \
+                 it in memory of your own"
+            ),
+            Reason::RecordWithPayloads { argument, in_piece: false } => write!(
+                f,
+                "argument {argument} is a record that could name addresses in region 0, which only a program that is made \
+                 with addresses may do: use SEND and RECV"
             ),
             Reason::SkipsTooFar { members, left } => {
                 write!(

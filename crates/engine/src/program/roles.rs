@@ -56,7 +56,9 @@ const fn table(verb: Verb) -> Option<[Role; 5]> {
         }
         Verb::Copy | Verb::Splice => [Descriptor, Number, Number, Number, Descriptor],
         Verb::Socket => [Number, Number, Number, Unused, Unused],
-        Verb::Send | Verb::Recv => [Descriptor, Payload, Number, Number, Unused],
+        Verb::Send | Verb::Recv | Verb::SendMsg | Verb::RecvMsg => {
+            [Descriptor, Payload, Number, Number, Unused]
+        }
         Verb::Shutdown => [Descriptor, Unused, Unused, Number, Unused],
         Verb::Readlink | Verb::Utimes | Verb::GetXattr | Verb::SetXattr | Verb::ListXattr => {
             [Directory, Payload, Number, Payload, Number]
@@ -69,6 +71,7 @@ const fn table(verb: Verb) -> Option<[Role; 5]> {
         Verb::Sockname | Verb::Peername => [Descriptor, Payload, Number, Unused, Unused],
         // The process is a descriptor, or a number in argument 2.
         Verb::Wait => [Directory, Unused, Number, Unused, Unused],
+        Verb::Futex => [Unused, Payload, Number, Number, Number],
         Verb::Wake => [Descriptor, Unused, Number, Unused, Unused],
         Verb::Sleep | Verb::Deadline => [Unused, Unused, Number, Number, Unused],
         Verb::Get => [Number, Unused, Unused, Unused, Unused],
@@ -104,6 +107,11 @@ pub(super) const fn gives(verb: Verb) -> Gives {
 /// Whether the descriptor in argument 0 is dead once the step has run, however it ended.
 pub(super) const fn closes(verb: Verb) -> bool {
     matches!(verb, Verb::Close)
+}
+
+/// Whether the payload of `verb` is a record that names payloads itself.
+pub(super) const fn has_payloads_in_its_record(verb: Verb) -> bool {
+    matches!(verb, Verb::SendMsg | Verb::RecvMsg)
 }
 
 /// Whether a step that is right in itself can fail while its chain goes on. What only computes cannot, unless its result

@@ -126,6 +126,7 @@ impl<B: Backend> Engine<B> {
             self.packets.extend(self.packet_limit, Packet::new);
             let calls = self.call_limit();
             self.chains.extend(self.slots + calls, Chain::new);
+            self.make_kept();
             self.work.reserve(self.chains.capacity() as usize);
             self.calls.reserve(calls, self.slots);
         }

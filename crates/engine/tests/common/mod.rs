@@ -243,8 +243,8 @@ impl<B: Backend> Rig<B> {
     pub fn assert_empty(&self) {
         let gauges = self.engine.gauges();
         assert_eq!(
-            (gauges.packets, gauges.chains, gauges.started, gauges.stored),
-            (0, 0, 0, 0),
+            (gauges.packets, gauges.chains, gauges.started, gauges.stored, gauges.calls, gauges.steps),
+            (0, 0, 0, 0, 0, 0),
             "something is left in flight"
         );
     }

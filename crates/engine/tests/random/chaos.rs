@@ -65,10 +65,14 @@ pub struct Chaos {
     pub willing: bool,
     /// Nothing reports.
     pub frozen: bool,
+    /// Operations may run more than once, in loops and programs.
+    pub repeats: bool,
     /// By user data of READs and WRITEs: how they ended, which had to be given up, and how they were started.
     said: HashMap<u64, Outcome>,
     cancelled: HashSet<u64>,
     started: HashMap<u64, Begun>,
+    /// Indices that were closed and have not been opened since.
+    gone: HashSet<u32>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -92,9 +96,11 @@ impl Chaos {
             waits: 0,
             willing: false,
             frozen: false,
+            repeats: false,
             said: HashMap::new(),
             cancelled: HashSet::new(),
             started: HashMap::new(),
+            gone: HashSet::new(),
         }
     }
 
@@ -125,17 +131,38 @@ impl Chaos {
         }
     }
 
+    /// A step has started: what it opens is there to be closed.
+    fn open(&mut self, step: &Step) {
+        for index in step.operation.opens() {
+            self.gone.remove(index);
+        }
+    }
+
     fn ended(&mut self, operation: &Operation, outcome: Outcome) {
         if let Some(data) = data_of(operation) {
             let before = self.said.insert(data, outcome);
             assert!(
-                matches!(before, None | Some(Outcome::NotRun)) && self.started.contains_key(&data),
+                (self.repeats || matches!(before, None | Some(Outcome::NotRun)))
+                    && self.started.contains_key(&data),
                 "{data} was run twice"
             );
         }
     }
 
     fn outcome(&mut self, operation: &Operation, more: bool) -> Outcome {
+        let outcome = self.any_outcome(operation, more);
+        let Operation::Close { file } = *operation else { return outcome };
+        if self.gone.contains(&file) {
+            // Two closes of one descriptor were under way: the second finds nothing, and what hangs on it does not run.
+            return Outcome::failure(Errno::EBADF);
+        }
+        if !matches!(outcome, Outcome::Done { error: Errno::ECANCELED, .. }) {
+            self.gone.insert(file);
+        }
+        outcome
+    }
+
+    fn any_outcome(&mut self, operation: &Operation, more: bool) -> Outcome {
         let accepts = matches!(operation, Operation::Accept { multishot: true, .. });
         if !more && self.random.one_in(4) {
             let error = [Errno::EIO, Errno::ECANCELED, Errno::EPIPE][self.random.below(3) as usize];
@@ -217,6 +244,7 @@ impl Backend for Chaos {
             0 => Started::Busy,
             1 => {
                 let step = &steps[0];
+                self.open(step);
                 let outcome = self.outcome(&step.operation, false);
                 self.note(step);
                 self.ended(&step.operation, outcome);
@@ -228,6 +256,7 @@ impl Backend for Chaos {
                 for step in &steps[..count] {
                     assert!(self.tokens.insert(step.token), "a token is used twice");
                     self.note(step);
+                    self.open(step);
                     self.running.push(Running {
                         token: step.token,
                         operation: step.operation,
@@ -282,7 +311,8 @@ impl Backend for Chaos {
         self.ready.pop_front()
     }
 
-    fn attach(&mut self, handle: u64, _: u32) {
+    fn attach(&mut self, handle: u64, index: u32) {
+        self.gone.remove(&index);
         assert!(self.handles.remove(&handle), "a handle that was never given out");
     }
 

@@ -11,6 +11,7 @@
 mod chaos;
 #[path = "../common/mod.rs"]
 mod common;
+mod control;
 mod oracle;
 
 use std::collections::{HashMap, HashSet};
@@ -36,6 +37,8 @@ struct Driver {
     dense: bool,
     /// The register that an entry was last told to save into.
     last_saved: usize,
+    /// The numbers of stored programs: the first doubles r0, the others loop.
+    programs: Vec<u32>,
     pushed: u64,
     taken: u64,
 }
@@ -44,6 +47,8 @@ const PATH: &[u8; 4] = b"a\0b\0";
 
 /// The first number that no verb has.
 const UNKNOWN_VERB: u32 = Verb::ALL.len() as u32;
+/// What payloads in argument 3 name: as long as the longest record, and good times.
+static RECORD: [u8; 96] = [0; 96];
 
 impl Driver {
     fn new(seed: u64) -> Driver {
@@ -56,7 +61,8 @@ impl Driver {
             descriptors: 6,
             chain: if dense { 12 } else { 1 + random.below(12) as u32 },
             in_process: true,
-            ..Limits::default()
+            programs: 3,
+            program_steps: 6 + random.below(20) as u32,
         };
         let mut rig = Rig::over(Chaos::new(seed), entries, completions, origin, limits);
         let mut descriptors = vec![0, 1 << 32];
@@ -64,6 +70,8 @@ impl Driver {
             let index = rig.engine.reserve_descriptor().unwrap();
             descriptors.push(rig.engine.install_descriptor(index).unwrap().number());
         }
+        let programs = control::programs().map(|program| rig.engine.store(program).unwrap()).to_vec();
+        rig.engine.backend_mut().repeats = !seed.is_multiple_of(2);
         let oracle = Oracle::new(seed.is_multiple_of(2), rig.engine.limits().chain);
         let (owed, silent) = (HashMap::new(), HashSet::new());
         Driver {
@@ -77,6 +85,7 @@ impl Driver {
             prompt: seed % 8 < 4,
             dense,
             last_saved: 0,
+            programs,
             pushed: 0,
             taken: 0,
         }
@@ -93,10 +102,10 @@ impl Driver {
         words.fill_with(|| random.next());
         let mut entry = Entry::from_words(words);
         entry.data = self.data;
-        // Now and then a number that no verb has.
-        entry.op = match random.below(32) as u32 {
-            31 => UNKNOWN_VERB,
-            number => number,
+        entry.op = match random.below(44) as u32 {
+            op if op <= Verb::RemoveXattr as u32 => op,
+            // Two that nobody has.
+            op => UNKNOWN_VERB + op,
         };
         // Registers are read often, or it would not show what is in them.
         let reads_register = exact && random.one_in(4);
@@ -108,6 +117,10 @@ impl Driver {
             // What travels in runs.
             let verbs = [Verb::Read, Verb::Write, Verb::Read, Verb::Open, Verb::Pipe, Verb::Deadline];
             entry.op = verbs[random.below(verbs.len() as u64) as usize] as u32;
+        }
+        let controls = !closes && !reads_register && random.one_in(if self.dense { 8 } else { 4 });
+        if controls {
+            entry.op = Verb::Set as u32 + random.below(10) as u32;
         }
         entry.timeout = match random.below(if self.dense { 16 } else { 6 }) {
             0 => 0,
@@ -125,6 +138,7 @@ impl Driver {
                 (EntryFlags::LOCAL, if exact { 2 } else { 8 }),
                 (EntryFlags::SILENT, 6),
                 (EntryFlags::DRAIN, 20),
+                (EntryFlags::PROGRAM, 6),
             ] {
                 if random.one_in(chances) {
                     flags |= flag;
@@ -141,7 +155,7 @@ impl Driver {
                     flags |= EntryFlags::load(argument, register).unwrap();
                 }
             }
-            let saves = entry.op == Verb::Pipe as u32 || random.one_in(3);
+            let saves = entry.op == Verb::Pipe as u32 || random.one_in(if controls { 2 } else { 3 });
             if !flags.contains(EntryFlags::MULTISHOT) && saves {
                 self.last_saved = random.below(6) as usize;
                 flags |= EntryFlags::save(self.last_saved).unwrap();
@@ -163,6 +177,9 @@ impl Driver {
         entry.arguments[3] = random.below(3);
         entry.arguments[4] = if random.one_in(2) { 0 } else { file };
         match Verb::from_number(entry.op) {
+            Some(verb) if verb >= Verb::Set => {
+                control::arguments(verb, &mut entry, path, &self.programs, random, exact);
+            }
             Some(Verb::Cancel) => {
                 // In exact seeds it is for nothing, or for the next member of its own chain, which it does not reach.
                 let own = entry.flags & EntryFlags::CHAINED.bits() != 0;
@@ -191,6 +208,17 @@ impl Driver {
                 entry.arguments[2] = 4;
             }
             Some(Verb::Stat) => entry.op = Verb::Nop as u32,
+            Some(verb) if (Verb::Readlink..=Verb::RemoveXattr).contains(&verb) => {
+                let attribute = matches!(verb, Verb::GetXattr | Verb::SetXattr | Verb::RemoveXattr);
+                entry.arguments[1] = path;
+                entry.arguments[2] = if attribute { 4 } else { 2 * random.below(2) };
+                if !matches!(verb, Verb::Chmod | Verb::Chown | Verb::Mknod | Verb::Access | Verb::RemoveXattr)
+                {
+                    entry.arguments[3] = ouzel_ring::Payload::of(RECORD.as_ptr()).number();
+                }
+                entry.arguments[4] = random.below(3);
+                entry.flags &= !EntryFlags::load(2, 6).unwrap().bits();
+            }
             // A loaded magnitude would name memory that does not exist.
             Some(Verb::Open | Verb::Mkdir | Verb::Remove) => {
                 entry.arguments[1] = path;
@@ -285,6 +313,8 @@ impl Driver {
                 let slots = self.rig.submitter.geometry().completions();
                 assert!(gauges.packets + entered.readable <= slots, "more promised than there is room for");
                 assert!(gauges.stored <= slots);
+                assert!(gauges.steps <= self.rig.engine.limits().program_steps);
+                assert!(gauges.calls <= gauges.chains);
                 assert!(gauges.chains <= gauges.packets);
             }
             7 | 8 => {
@@ -292,6 +322,14 @@ impl Driver {
                 self.pop(most);
             }
             _ if self.oracle.exact => self.probe_cancel(),
+            _ if self.random.one_in(4) => {
+                // Calls of it may run, or wait.
+                let place = self.random.below(self.programs.len() as u64) as usize;
+                self.rig.engine.forget(self.programs[place]).unwrap();
+                let [first, second, third] = control::programs();
+                let program = [first, second, third].into_iter().nth(place).unwrap();
+                self.programs[place] = self.rig.engine.store(program).unwrap();
+            }
             _ => {
                 let data = self.random.below(self.data + 1);
                 let target = match self.random.below(5) {

@@ -10,6 +10,7 @@ use ouzel_ring::modifiers::MAX_TRANSFER;
 use ouzel_ring::{Completion, CompletionFlags, Entry, EntryFlags, Errno, REGISTERS, Verb};
 
 use crate::chaos::Chaos;
+use crate::control::{Last, computed, is_fixed, tested};
 use ouzel_engine::Outcome;
 
 /// What is known of a register.
@@ -24,6 +25,8 @@ enum Register {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Ended {
     Broken,
+    /// A TEST has stopped it.
+    Stopped,
     /// The next of them is the one that the deadline is about.
     DeadlineNext,
     Deadline,
@@ -52,6 +55,10 @@ struct Chain {
     next: usize,
     registers: [Register; REGISTERS],
     ended: Option<Ended>,
+    /// How many of the next members are skipped.
+    skip: u64,
+    /// The last ordinary member that ran, other than a TEST or REPEAT.
+    last: Option<Last>,
     /// It has a deadline that may pass from this instant on.
     deadline: Option<u64>,
     /// The deadline may have passed: the model cannot say what must become of the rest.
@@ -65,6 +72,7 @@ impl Chain {
 
     fn is_malformed(&self) -> bool {
         let flags = || self.members.iter().map(Member::flags);
+        let program = self.first().contains(EntryFlags::PROGRAM);
         let alone = EntryFlags::CHAINED | EntryFlags::FINALLY | EntryFlags::SILENT | EntryFlags::SAVE;
         let leader_only = EntryFlags::LOCAL | EntryFlags::DRAIN | EntryFlags::PROGRAM;
         let suffix = flags().skip_while(|flags| !flags.contains(EntryFlags::FINALLY));
@@ -74,7 +82,7 @@ impl Chain {
             || flags().any(|flags| {
                 flags.has_unknown()
                     || flags.contains(EntryFlags::CHAINED)
-                    || (flags.contains(EntryFlags::MULTISHOT) && flags.intersects(alone))
+                    || (flags.contains(EntryFlags::MULTISHOT) && (program || flags.intersects(alone)))
             })
     }
 
@@ -155,6 +163,8 @@ impl Oracle {
                 next: 0,
                 registers: [start; REGISTERS],
                 ended: None,
+                skip: 0,
+                last: None,
                 deadline: None,
                 loose: false,
             });
@@ -189,7 +199,9 @@ impl Oracle {
             }
             return;
         }
-        assert_eq!(completion.flags, 0, "{completion:?}");
+        let skipped = completion.flags == CompletionFlags::SKIPPED.bits();
+        assert!(completion.flags == 0 || skipped, "{completion:?}");
+        assert!(!skipped || (completion.error, completion.result) == (0, 0), "{completion:?}");
         assert!(completion.error != 0 || !member.is_silent(), "it was to be silent: {completion:?}");
         if exact {
             self.check_drain(number, completion);
@@ -269,12 +281,25 @@ impl Oracle {
         let (flags, pushed_at) = (chain.members[place].flags(), *pushed_at);
         let finally = flags.contains(EntryFlags::FINALLY);
         let error = seen.map_or(Errno::OK, Completion::errno);
-        self.opened += opens(entry.op, error);
+        let is_skipped = seen.is_some_and(Completion::was_skipped);
+        let mut will_skip = false;
+        if !finally && chain.ended.is_none() && chain.skip > 0 {
+            chain.skip -= 1;
+            will_skip = true;
+        }
+        if !is_skipped && !(seen.is_none() && (will_skip || chain.ended == Some(Ended::Stopped))) {
+            self.opened += opens(entry.op, error);
+        }
         chain.loose |= chain.deadline.is_some_and(|deadline| now >= deadline);
         if chain.loose {
             return;
         }
         let told = || format!("member {place} of chain {number}, {entry:?}: {seen:?}");
+        let stopped = !finally && chain.ended == Some(Ended::Stopped);
+        assert_eq!(is_skipped, seen.is_some() && (stopped || will_skip), "{}", told());
+        if stopped || will_skip {
+            return;
+        }
         if !finally && let Some(ended) = chain.ended {
             let expected = if ended == Ended::DeadlineNext { Errno::ETIMEDOUT } else { Errno::ECANCELED };
             assert_eq!((error, seen.map(|seen| seen.result)), (expected, Some(0)), "{}", told());
@@ -287,7 +312,7 @@ impl Oracle {
         let mut arguments = entry.arguments.map(Some);
         let verb = Verb::from_number(entry.op);
         for (argument, register) in flags.loads() {
-            bad |= verb.is_some_and(|verb| is_payload(verb, argument));
+            bad |= verb.is_some_and(|verb| is_payload(verb, argument) || is_fixed(verb, argument));
             arguments[argument] = match chain.registers[register] {
                 Register::Known(value) => Some(value),
                 Register::Unknown => None,
@@ -299,6 +324,7 @@ impl Oracle {
         }
         let mut known = seen.map(|seen| seen.result);
         let elapsed = entry.timeout != Entry::NEVER && now >= pushed_at.saturating_add(entry.timeout);
+        let in_program = chain.first().contains(EntryFlags::PROGRAM);
         match verb {
             None => assert_eq!(error, Errno::EINVAL, "{}", told()),
             Some(_) if undefined || bad => {
@@ -306,11 +332,73 @@ impl Oracle {
                 let refused = error == Errno::EINVAL && (bad || !finally);
                 assert!(skipped || refused, "{}", told());
             }
-            Some(Verb::Nop | Verb::Get | Verb::Sleep | Verb::Deadline | Verb::Cancel)
-                if flags.contains(EntryFlags::MULTISHOT) =>
+            Some(verb)
+                if flags.contains(EntryFlags::MULTISHOT)
+                    && (verb >= Verb::Set
+                        || matches!(
+                            verb,
+                            Verb::Nop | Verb::Get | Verb::Sleep | Verb::Deadline | Verb::Cancel
+                        )) =>
             {
                 assert_eq!(error, Errno::EINVAL, "{}", told());
             }
+            Some(Verb::Test) => {
+                let action = arguments[1].unwrap_or(0);
+                let distance = action >> 32;
+                let behind = chain.members[place + 1..].iter();
+                let ordinary = behind.filter(|member| !member.flags().contains(EntryFlags::FINALLY)).count();
+                let far = distance > ordinary as u64;
+                match tested(&arguments, chain.last) {
+                    _ if finally || far => assert_eq!(error, Errno::EINVAL, "{}", told()),
+                    Err(expected) => assert_eq!(error, expected, "{}", told()),
+                    Ok(holds) => {
+                        assert_eq!(error, Errno::OK, "{}", told());
+                        if let (Some(holds), Some(result)) = (holds, known) {
+                            assert_eq!(result, u64::from(holds), "{}", told());
+                        }
+                        known = known.or(holds.map(u64::from));
+                        match (known, action & 0xff) {
+                            // A silent one of which nobody knows.
+                            (None, _) => chain.loose = true,
+                            (Some(1), 1) => chain.ended = Some(Ended::Stopped),
+                            (Some(1), 2) => chain.skip = distance,
+                            _ => {}
+                        }
+                    }
+                }
+            }
+            Some(Verb::Repeat) => {
+                let distance = arguments[3].unwrap_or(0) as usize;
+                let expected = if in_program && !finally && (1..=place).contains(&distance) {
+                    Errno::OK
+                } else {
+                    Errno::EINVAL
+                };
+                assert_eq!(error, expected, "{}", told());
+                known = Some(u64::from(error.is_ok()));
+            }
+            Some(Verb::Call) => {
+                let expected = match arguments[0] {
+                    _ if finally => Errno::EINVAL,
+                    Some(0) => Errno::ENOENT,
+                    _ if error == Errno::ETIMEDOUT && elapsed => error,
+                    _ => Errno::OK,
+                };
+                assert_eq!(error, expected, "{}", told());
+                let doubled = arguments[3].map(|value| value.wrapping_mul(2));
+                if let (Some(doubled), Some(result), true) = (doubled, known, error.is_ok()) {
+                    assert_eq!(result, doubled, "{}", told());
+                }
+                known = known.or(doubled);
+            }
+            Some(verb) if verb >= Verb::Set => match computed(verb, &arguments) {
+                Some(Ok(value)) => {
+                    assert_eq!((error, known.unwrap_or(value)), (Errno::OK, value), "{}", told());
+                    known = Some(value);
+                }
+                Some(Err(expected)) => assert_eq!(error, expected, "{}", told()),
+                None => {}
+            },
             Some(Verb::Nop) => {
                 let expected = if entry.timeout == Entry::NEVER { Errno::OK } else { Errno::ETIMEDOUT };
                 assert_eq!(error, expected, "{}", told());
@@ -396,6 +484,9 @@ impl Oracle {
             }
             Some(_) => {}
         }
+        if !finally && !matches!(verb, Some(Verb::Test | Verb::Repeat)) {
+            chain.last = Some(Last { error, result: known, magnitude: arguments[2] });
+        }
         if error.is_ok() {
             if let Some(register) = flags.saved_into() {
                 chain.registers[register] = known.map_or(Register::Unknown, Register::Known);
@@ -412,7 +503,13 @@ impl Oracle {
 /// Whether this argument of `verb` is a payload address, by the table of section 19.
 fn is_payload(verb: Verb, argument: usize) -> bool {
     match verb {
-        Verb::Stat => argument == 1 || argument == 3,
+        Verb::Stat
+        | Verb::Readlink
+        | Verb::Utimes
+        | Verb::Statfs
+        | Verb::GetXattr
+        | Verb::SetXattr
+        | Verb::ListXattr => argument == 1 || argument == 3,
         Verb::Read
         | Verb::Write
         | Verb::Open
@@ -426,7 +523,12 @@ fn is_payload(verb: Verb, argument: usize) -> bool {
         | Verb::Accept
         | Verb::Connect
         | Verb::Send
-        | Verb::Recv => argument == 1,
+        | Verb::Recv
+        | Verb::Chmod
+        | Verb::Chown
+        | Verb::Mknod
+        | Verb::Access
+        | Verb::RemoveXattr => argument == 1,
         _ => false,
     }
 }

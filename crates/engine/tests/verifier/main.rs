@@ -13,6 +13,7 @@ mod chaos;
 mod common;
 mod random;
 mod rejections;
+mod roles;
 mod ways;
 
 use ouzel_engine::{Interface, Program, Rejection};

@@ -209,7 +209,11 @@ fn undefined_registers() {
     let add = |overflow: Overflow| step(Verb::Add, [0, 0, 1, 1, overflow as u64]).save(0).hard();
     accept(&[add(Overflow::Wrap), get(0)], interface());
     reject(&[add(Overflow::Error), get(0)], interface());
-    // What the result of an argument is does not matter, but it must be there.
+    let shift = Entry::new(Verb::Shift).save(0).hard();
+    accept(&[shift, get(0)], interface());
+    accept(&[set(1, 64), shift.load(3, 1)], interface());
+    reject(&[set(1, 64), shift.load(3, 1), get(0)], interface());
+    // What nobody looks at must be there all the same.
     let nop = NOP.load(3, 4);
     assert!(matches!(reject(&[nop], interface()).reason, Reason::Undefined { register: 4, .. }));
     accept(&[set(4, 0), nop], interface());
@@ -322,6 +326,10 @@ fn closed_descriptors() {
     let text = "step 2 (CLOSE): argument 0 is the descriptor in r0, which is closed by then: use it before its CLOSE";
     says(&[close(0).finally(), close(0).finally()], called_with(1, 1), text);
     reject(&[open().save(0), close(0).finally(), read(0).finally()], interface());
+    // A FINALLY step that may not run may leave it open.
+    let twice = [read(0).save(1), close(0).load(2, 1).finally(), close(0).finally()];
+    accept(&twice, called_with(1, 1));
+    reject(&twice, called_with(2, 1));
 }
 
 #[test]
@@ -405,6 +413,15 @@ fn modifiers_without_meaning() {
         (Verb::Send, [file, buffer, 1, 0x8001, 0], 3, 2),
         (Verb::Recv, [file, buffer, 1, 0x103, 0], 3, 0x8000),
         (Verb::Shutdown, [file, 0, 0, 2, 0], 3, 3),
+        (Verb::Readlink, [0, path, 10, buffer, 0], 2, 4097),
+        (Verb::Chmod, [0, path, 0, 0, 0o7777], 4, 0o10000),
+        (Verb::Mknod, [0, path, 10, 0o10000, 0], 2, 0),
+        (Verb::GetXattr, [0, path, 10, buffer, 1], 2, 0),
+        (Verb::Lock, [file, 0, 1, i64::MAX as u64 - 1, 0], 3, i64::MAX as u64),
+        (Verb::SetSockopt, [file, buffer, 4, i32::MAX as u64, 1], 3, 1 << 31),
+        (Verb::Splice, [file, 0, 1, u64::MAX, file], 3, 1 << 63),
+        (Verb::Wait, [0, 0, 1, 0, 0], 2, 0),
+        (Verb::Wake, [file, 0, u64::MAX - 1, 0, 0], 2, u64::MAX),
         (Verb::Sleep, [0, 0, 0, 1, 0], 3, 2),
         (Verb::Deadline, [0, 0, 0, 1, 0], 3, 2),
         (Verb::Add, [0, 0, 0, 0, 2], 4, 3),

@@ -20,7 +20,9 @@ use ouzel_ring::modifiers::MessageFlags;
 
 pub use options::{FaultOptions, Injection};
 
+use super::sim::SimProcess;
 use super::{HostBackend, memory};
+use crate::Bell;
 
 /// Decides what happens to an operation; asked once for each.
 pub type Decide = Box<dyn FnMut(&Step) -> Injection + Send>;
@@ -235,6 +237,10 @@ impl<B: Backend> Backend for Fault<B> {
         if self.runs { self.inner.longest_run() } else { 1 }
     }
 
+    fn expect(&mut self, chains: u32) {
+        self.inner.expect(chains);
+    }
+
     fn follows(&self, previous: &Operation, edge: Edge, next: &Operation) -> bool {
         self.runs && self.inner.follows(previous, edge, next)
     }
@@ -362,6 +368,22 @@ unsafe impl<B: HostBackend> HostBackend for Fault<B> {
 
     fn release(&mut self, index: u32) -> Result<OwnedFd, Errno> {
         self.inner.release(index)
+    }
+
+    fn make_bell(&mut self) -> Result<Bell, Errno> {
+        self.inner.make_bell()
+    }
+
+    fn adopt_bell(&mut self, index: u32, bell: &Bell) -> Result<(), Errno> {
+        self.inner.adopt_bell(index, bell)
+    }
+
+    fn adopt_process(&mut self, index: u32, number: i32) -> Result<(), Errno> {
+        self.inner.adopt_process(index, number)
+    }
+
+    fn simulate_process(&mut self, process: SimProcess) -> Result<i32, Errno> {
+        self.inner.simulate_process(process)
     }
 }
 

@@ -4,7 +4,9 @@
 //! Everything here copies and keeps no reference. It must be called only between an operation's start and its last
 //! report; that is when the addresses in an operation are good (see [`ouzel_engine::Span`]).
 
-use ouzel_engine::{Buffers, Path, Span};
+use std::sync::atomic::AtomicU32;
+
+use ouzel_engine::{Buffers, Message, Path, Span};
 
 /// The bytes of a span.
 pub(crate) fn bytes(span: Span) -> Vec<u8> {
@@ -47,6 +49,32 @@ pub(crate) fn pieces(buffers: &Buffers) -> Vec<Span> {
             unsafe { core::slice::from_raw_parts(spans, count) }.to_vec()
         }
     }
+}
+
+/// The pieces of a message, as those of a transfer.
+pub(crate) fn pieces_of(message: &Message) -> Buffers {
+    Buffers::Many { spans: message.spans, count: message.count as usize }
+}
+
+/// The words of a message's array.
+pub(crate) fn files(message: &Message) -> Vec<u64> {
+    // SAFETY: whoever made the operation promised so many words at `array` until it is reported.
+    (0..message.files as usize).map(|at| unsafe { message.array.add(at).read() }).collect()
+}
+
+/// Puts handles into a message's array, as far as there is room.
+pub(crate) fn set_files(message: &Message, handles: &[u64]) {
+    for (at, handle) in handles.iter().take(message.files as usize).enumerate() {
+        // SAFETY: as for `files`; nobody else writes there while the operation is under way.
+        unsafe { message.array.add(at).write(*handle) };
+    }
+}
+
+/// The word of a FUTEX, which the engine has seen to be aligned.
+pub(crate) fn word(span: &Span) -> &AtomicU32 {
+    // SAFETY: whoever made the operation promised four bytes that stay valid until it is reported, and that others touch
+    // as an atomic only; the borrow of the span does not outlive its operation.
+    unsafe { AtomicU32::from_ptr(span.pointer.cast::<u32>()) }
 }
 
 /// Whether a transfer asks for no bytes at all.

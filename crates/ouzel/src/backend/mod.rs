@@ -1,7 +1,9 @@
 //! The backends that Ouzel brings: what each needs from a host, beyond the engine's trait.
 
 pub mod fault;
+mod host;
 mod memory;
+mod metadata;
 mod random;
 pub mod sim;
 mod sync_range;
@@ -13,14 +15,17 @@ use std::os::fd::OwnedFd;
 use ouzel_engine::Backend;
 use ouzel_ring::Errno;
 
+use crate::Bell;
+
 /// A backend whose descriptor table can exchange objects with the rest of the process, and whose word is trusted.
 ///
 /// # Safety
 ///
 /// [`Ring`](crate::Ring) hands buffers out as filled to the length that was reported. An implementation reports a
-/// result for an operation that fills memory (READ, RECV, READDIR, STAT) only if it, or the kernel on its behalf, has
-/// written that many bytes from the start of the operation's buffer; and it touches an operation's memory only between
-/// its start and its last report.
+/// result for an operation that fills memory (READ, RECV, READDIR, STAT, READLINK, STATFS, GETXATTR, LISTXATTR) only if
+/// it, or the kernel on its behalf, has written that many bytes from the start of the operation's buffer, or for
+/// READLINK, GETXATTR and LISTXATTR if that buffer is empty; and it touches an operation's memory only between its start
+/// and its last report.
 pub unsafe trait HostBackend: Backend + Send {
     /// Puts an ordinary file descriptor into the table at `index`, which the engine has reserved.
     ///
@@ -31,6 +36,33 @@ pub unsafe trait HostBackend: Backend + Send {
     ///
     /// Errors: EOPNOTSUPP where the backend has no real descriptors; those of making one.
     fn release(&mut self, index: u32) -> Result<OwnedFd, Errno>;
+
+    /// Makes a bell that rings on backends of this kind can have.
+    fn make_bell(&mut self) -> Result<Bell, Errno> {
+        Bell::event()
+    }
+
+    /// Puts a bell into the table at `index`, which the engine has reserved.
+    ///
+    /// Errors: EOPNOTSUPP for one of another kind of backend.
+    fn adopt_bell(&mut self, index: u32, bell: &Bell) -> Result<(), Errno> {
+        self.adopt(index, bell.duplicate()?)
+    }
+
+    /// Puts the process with this number into the table at `index`, which the engine has reserved.
+    ///
+    /// Errors: ECHILD if there is none.
+    fn adopt_process(&mut self, index: u32, number: i32) -> Result<(), Errno> {
+        self.adopt(index, host::open_process(number)?)
+    }
+
+    /// Starts a process that only a simulator knows of, and returns its number.
+    ///
+    /// Errors: EOPNOTSUPP where processes are the system's.
+    fn simulate_process(&mut self, process: sim::SimProcess) -> Result<i32, Errno> {
+        let _ = process;
+        Err(Errno::EOPNOTSUPP)
+    }
 }
 
 // SAFETY: every call is passed on, and what is boxed has promised.
@@ -41,5 +73,21 @@ unsafe impl<B: HostBackend + ?Sized> HostBackend for Box<B> {
 
     fn release(&mut self, index: u32) -> Result<OwnedFd, Errno> {
         (**self).release(index)
+    }
+
+    fn make_bell(&mut self) -> Result<Bell, Errno> {
+        (**self).make_bell()
+    }
+
+    fn adopt_bell(&mut self, index: u32, bell: &Bell) -> Result<(), Errno> {
+        (**self).adopt_bell(index, bell)
+    }
+
+    fn adopt_process(&mut self, index: u32, number: i32) -> Result<(), Errno> {
+        (**self).adopt_process(index, number)
+    }
+
+    fn simulate_process(&mut self, process: sim::SimProcess) -> Result<i32, Errno> {
+        (**self).simulate_process(process)
     }
 }

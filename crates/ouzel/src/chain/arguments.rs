@@ -259,6 +259,12 @@ impl OpenOptions {
         self.with(OpenFlags::NOFOLLOW)
     }
 
+    /// A path that leaves the directory it starts from is an error, EXDEV: one that is absolute, climbs out with `..`, or
+    /// does so through a symbolic link.
+    pub const fn beneath(self) -> OpenOptions {
+        self.with(OpenFlags::BENEATH)
+    }
+
     /// The permissions of a file that is made, less the process's umask.
     pub const fn mode(mut self, mode: u32) -> OpenOptions {
         self.mode = mode;

@@ -9,25 +9,29 @@ mod arguments;
 mod compute;
 mod control;
 mod layout;
+mod metadata;
 mod operations;
 mod room;
 mod step;
+mod system;
 mod text;
 mod verify;
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ouzel_engine::Event;
-use ouzel_ring::modifiers::STAT_RECORD;
+use ouzel_ring::modifiers::{STAT_RECORD, STATFS_RECORD};
 use ouzel_ring::{Completion, Errno, Payload, Verb};
 
 pub use arguments::{Count, Data, Directory, Distance, File, Offset, OpenOptions, Target};
 pub use compute::{Bytes, Compute, Variable, Width};
 pub use control::{Condition, When, WhenLast};
 pub(crate) use layout::Layout;
+pub use metadata::{SetTime, Times};
 pub(crate) use operations::Draft;
 pub(crate) use room::CALLERS;
 pub use room::{Part, Room};
@@ -36,7 +40,7 @@ pub(crate) use text::Text;
 pub use verify::{Planned, Verification};
 
 use crate::program::Calling;
-use crate::{Buffer, BuildError};
+use crate::{Buffer, BuildError, FutexWord};
 
 /// What a register holds, at compile time: a descriptor.
 #[derive(Clone, Copy, Debug)]
@@ -50,9 +54,22 @@ pub enum Unit {}
 #[derive(Clone, Copy, Debug)]
 pub enum Stat {}
 
+/// What a step returns, at compile time: a description of a file system.
+#[derive(Clone, Copy, Debug)]
+pub enum Statfs {}
+
+/// What a step returns, at compile time: the address of a socket.
+#[derive(Clone, Copy, Debug)]
+pub enum Address {}
+
+/// What a step returns, at compile time: how a process ended.
+#[derive(Clone, Copy, Debug)]
+pub enum Exit {}
+
 /// The result of a step: known to the chain now, to us when the chain is done.
 ///
-/// `T` says what it is: [`Fd`], `usize` (a count of bytes), `u64` (a position or events), [`Unit`] or [`Stat`].
+/// `T` says what it is: [`Fd`], `usize` (a count of bytes), `u64` (a position or events), [`Unit`], [`Stat`], [`Statfs`],
+/// [`Address`] or [`Exit`].
 pub struct Reg<T> {
     pub(crate) chain: u64,
     pub(crate) step: u16,
@@ -113,6 +130,8 @@ pub(crate) struct Body {
     pub(crate) steps: Vec<Step>,
     pub(crate) text: Text,
     pub(crate) buffers: Vec<Option<Buffer>>,
+    /// The words that steps wait on or wake.
+    pub(crate) words: Vec<Arc<FutexWord>>,
     /// What happened to its steps, if the ring was tracing: the number of the step and the event.
     pub(crate) events: Vec<(u16, Event)>,
     pub(crate) error: Option<BuildError>,
@@ -141,6 +160,7 @@ impl Chain {
             steps: Vec::new(),
             text: Text::default(),
             buffers: Vec::new(),
+            words: Vec::new(),
             events: Vec::new(),
             error: None,
             failed: false,
@@ -257,6 +277,9 @@ impl Chain {
             let known = shape.needs()[2].source().is_none();
             return Some((*buffer, arguments[1], if known { arguments[2] } else { u64::MAX }));
         }
+        if let Some(found) = source.and_then(filled) {
+            return Some(found);
+        }
         body.fail(BuildError::NoData { step: body.steps.len(), of: reg.step() });
         None
     }
@@ -289,6 +312,7 @@ impl Body {
         self.steps.clear();
         self.text.clear();
         self.buffers.clear();
+        self.words.clear();
         self.events.clear();
         self.error = None;
         self.failed = false;
@@ -315,8 +339,7 @@ impl Body {
             // Another step may have filled it.
             _ if completion.was_skipped() => None,
             Memory::Room(buffer) => Some((buffer, completion.result as usize)),
-            // STAT has filled its whole record, or none of it.
-            _ if !failed => step.record.map(|record| (record, STAT_RECORD as usize)),
+            _ if !failed => step.record.zip(written(step.shape.verb(), &completion)),
             _ => None,
         };
         if let Some((buffer, length)) = filled
@@ -381,6 +404,30 @@ impl Body {
     #[inline(never)]
     pub(crate) fn fail(&mut self, error: BuildError) {
         self.error.get_or_insert(error);
+    }
+}
+
+/// The buffer of a step that fills the one its argument 3 points to, as far as its result says, its address, and how much
+/// that is at the most.
+fn filled(step: &Step) -> Option<(u16, u64, u64)> {
+    let [.., address, length] = step.arguments;
+    match step.shape.verb() {
+        // Without room they result in what they would need, and fill nothing.
+        Verb::Readlink | Verb::GetXattr | Verb::ListXattr if length as u32 > 0 => {
+            step.record.map(|buffer| (buffer, address, u64::from(length as u32)))
+        }
+        _ => None,
+    }
+}
+
+/// How many bytes a step that succeeded has written where its argument 3 points; `None` if it only reads there.
+fn written(verb: Verb, completion: &Completion) -> Option<usize> {
+    match verb {
+        // They have filled their whole record.
+        Verb::Stat => Some(STAT_RECORD as usize),
+        Verb::Statfs => Some(STATFS_RECORD as usize),
+        Verb::Readlink | Verb::GetXattr | Verb::ListXattr => Some(completion.result as usize),
+        _ => None,
     }
 }
 

@@ -228,7 +228,12 @@ impl Chain {
     }
 
     fn attach_record(&mut self) {
-        let (record, address) = self.push_buffer(Buffer::with_capacity(STAT_RECORD as usize));
+        self.attach(Buffer::with_capacity(STAT_RECORD as usize));
+    }
+
+    /// Lets argument 3 of the last step point to this buffer.
+    pub(super) fn attach(&mut self, buffer: Buffer) {
+        let (record, address) = self.push_buffer(buffer);
         if let Some(step) = self.body.steps.last_mut() {
             step.arguments[3] = address;
             step.record = Some(record);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use ouzel_engine::{Interface, Program as Verified};
 use ouzel_ring::modifiers::CALL_REGION;
-use ouzel_ring::{EntryFlags, Payload};
+use ouzel_ring::{EntryFlags, Payload, Verb};
 
 pub use build::{Input, PathInput, ProgramBuilder, ProgramPath};
 pub(crate) use call::Calling;
@@ -116,7 +116,7 @@ impl<T: Kind> Program<T> {
         let body = chain.body;
         if result.chain != body.number {
             let (step, of) = (body.steps.len(), result.step());
-            return Err(BuildError::ForeignRegister { step, verb: ouzel_ring::Verb::Get, of }.into());
+            return Err(BuildError::ForeignRegister { step, verb: Verb::Get, of }.into());
         }
         for (step, built) in body.steps.iter().enumerate() {
             let own = match built.payload {
@@ -127,7 +127,11 @@ impl<T: Kind> Program<T> {
                 return Err(BuildError::OwnRoom { step, verb: built.shape.verb() }.into());
             }
         }
-        let held = T::HELD.then_some((result.step(), result.second));
+        let Some(held) = T::HELD else {
+            let verb = body.steps.get(result.step()).map_or(Verb::Nop, |step| step.shape.verb());
+            return Err(BuildError::ResultNoNumber { step: result.step(), verb }.into());
+        };
+        let held = held.then_some((result.step(), result.second));
         let layout = Layout::of_program(&body, held)?;
         let refused = EntryFlags::LOCAL | EntryFlags::PROGRAM | EntryFlags::SILENT;
         let entry = |(step, flags): &(u16, EntryFlags)| {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ouzel::backend::uring::{Uring, UringError, UringOptions};
-use ouzel_engine::{Backend, Edge, Operation, Place, Started, Step, Token};
+use ouzel_engine::{Attribute, Backend, Edge, Operation, Place, Started, Step, Token};
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::*;
 
@@ -55,6 +55,7 @@ fn an_index_with_nothing_behind_it_is_ebadf_for_every_verb() {
     let mut buffer = [0; 256];
     let text = Text::new("a");
     let (path, bytes) = (text.path(), span(&mut buffer));
+    let attribute = Attribute::new(path.pointer, 0, path.length as u32);
     for operation in [
         read(3, &mut [0; 4], None),
         write(3, b"x", Some(0)),
@@ -80,6 +81,12 @@ fn an_index_with_nothing_behind_it_is_ebadf_for_every_verb() {
         Operation::Send { socket: 3, buffer: bytes, flags: MessageFlags::empty() },
         Operation::Recv { socket: 3, buffer: bytes, flags: MessageFlags::empty() },
         Operation::Shutdown { socket: 3, how: ShutdownHow::Both },
+        Operation::Readlink { directory: Some(3), path: None, buffer: bytes },
+        Operation::Chmod { directory: Some(3), path: Some(path), mode: 0 },
+        Operation::Statfs { directory: Some(3), path: None, record: bytes },
+        Operation::GetXattr { directory: Some(3), attribute, value: bytes, flags: XattrFlags::empty() },
+        Operation::SetXattr { directory: Some(3), attribute, value: bytes, flags: XattrFlags::NOFOLLOW },
+        Operation::RemoveXattr { directory: Some(3), attribute, flags: XattrFlags::empty() },
     ] {
         assert_eq!(driver.start(operation, true), Err(failed(Errno::EBADF)), "{operation:?}");
     }

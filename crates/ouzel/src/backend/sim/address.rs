@@ -143,6 +143,12 @@ pub(super) fn destination(address: Ipv6Addr, family: Family) -> Ipv6Addr {
     }
 }
 
+/// The address that something bound to `own` sends from to reach `ip`.
+pub(super) fn source(own: Ipv6Addr, ip: Ipv6Addr) -> Ipv6Addr {
+    let any = own.is_unspecified() || own.to_ipv4_mapped().is_some_and(|four| four.is_unspecified());
+    if any { ip } else { own }
+}
+
 /// Whether something bound to `bound` hears what goes to `address`.
 pub(super) fn hears(bound: Ipv6Addr, address: Ipv6Addr) -> bool {
     bound == address

@@ -50,11 +50,18 @@ impl World {
         };
         let description = match object {
             Object::Inode(number) => self.describe(number)?,
-            Object::Reader(id) | Object::Writer(id) => {
-                Description { mode: record::FIFO | 0o600, links: 1, inode: id, ..Description::default() }
-            }
+            Object::Reader(id) | Object::Writer(id) | Object::Both(id) => match self.fifo_of(id) {
+                Some(number) => self.describe(number)?,
+                None => {
+                    Description { mode: record::FIFO | 0o600, links: 1, inode: id, ..Description::default() }
+                }
+            },
             Object::Socket(id) => {
                 Description { mode: record::SOCKET | 0o777, links: 1, inode: id, ..Description::default() }
+            }
+            // They have no inode of their own.
+            Object::Process(_) | Object::Bell(_) => {
+                Description { mode: 0o600, links: 1, ..Description::default() }
             }
         };
         memory::fill(record, 0, &description.record());
@@ -67,11 +74,13 @@ impl World {
             Kind::File(pages) => (pages.size(), pages.count() * (PAGE / 512)),
             Kind::Directory(_) => (PAGE, PAGE / 512),
             Kind::Symlink(target) => (target.len() as u64, 0),
-            Kind::Socket(_) => (0, 0),
+            Kind::Socket(_) | Kind::Fifo(_) | Kind::Device { .. } => (0, 0),
         };
         Ok(Description {
             mode: self.file_type(number) | inode.mode,
             links: inode.links,
+            user: inode.user,
+            group: inode.group,
             inode: number,
             size,
             blocks,
@@ -79,6 +88,10 @@ impl World {
             born: inode.born,
             changed: inode.changed,
             modified: inode.modified,
+            device: match inode.kind {
+                Kind::Device { number, .. } => number,
+                _ => 0,
+            },
         })
     }
 
@@ -87,6 +100,9 @@ impl World {
             Ok(Kind::Directory(_)) => record::DIRECTORY,
             Ok(Kind::Symlink(_)) => record::SYMLINK,
             Ok(Kind::Socket(_)) => record::SOCKET,
+            Ok(Kind::Fifo(_)) => record::FIFO,
+            Ok(Kind::Device { character: true, .. }) => record::CHARACTER,
+            Ok(Kind::Device { .. }) => record::BLOCK_DEVICE,
             Ok(Kind::File(_)) | Err(_) => record::REGULAR,
         }
     }

@@ -7,7 +7,7 @@ use ouzel_ring::Errno;
 
 use super::address::{self, Name};
 use super::network::Network;
-use super::socket::{Socket, State, Type};
+use super::socket::{Datagram, Socket, State, Type};
 use super::turn::{Key, Stop};
 
 /// Messages a unix datagram socket holds before its senders wait (`max_dgram_qlen`, and one more).
@@ -89,6 +89,7 @@ impl Network {
             return Err(Stop::Wait(vec![Key::Socket(id), Key::Socket(peer)]));
         }
         other.stream.extend(&data[..count]);
+        other.pushed += count as u64;
         self.arrived(peer);
         Ok(count)
     }
@@ -127,18 +128,37 @@ impl Network {
         if !self.takes(other) {
             return Err(Stop::Wait(vec![Key::Socket(id), Key::Socket(peer)]));
         }
-        self.deliver(peer, data);
+        let from = self.socket(id)?.local.clone();
+        self.deliver(peer, data, from);
         Ok(data.len())
     }
 
     fn send_inet_message(&mut self, id: u64, data: &[u8]) -> Result<usize, Errno> {
         // Even a send that fails gives the socket a port.
         self.bind_any_port(id)?;
-        let socket = self.socket_mut(id)?;
         if data.len() > LONGEST_INET {
             return Err(Errno::EMSGSIZE);
         }
-        let Some(Name::Inet(ip, port)) = socket.remote.clone() else { return Err(Errno::EDESTADDRREQ) };
+        let name = self.socket(id)?.remote.clone().ok_or(Errno::EDESTADDRREQ)?;
+        self.send_inet_to(id, &name, data)
+    }
+
+    /// Sends an inet datagram to an address.
+    pub(super) fn send_inet_to(&mut self, id: u64, name: &Name, data: &[u8]) -> Result<usize, Errno> {
+        self.bind_any_port(id)?;
+        let family = self.socket(id)?.family;
+        let &Name::Inet(ip, port) = name else { return Err(Errno::EINVAL) };
+        if data.len() > LONGEST_INET {
+            return Err(Errno::EMSGSIZE);
+        }
+        if port == 0 {
+            return Err(Errno::EINVAL);
+        }
+        let ip = address::destination(ip, family);
+        if !address::is_local(ip) {
+            return Err(Errno::ENETUNREACH);
+        }
+        let socket = self.socket_mut(id)?;
         if let Some(error) = socket.error.take() {
             return Err(error);
         }
@@ -150,13 +170,20 @@ impl Network {
             Some(other) => {
                 let full = self.socket(other)?.queued + data.len() > self.capacity;
                 if !full {
-                    self.deliver(other, data);
+                    // What is bound to every address sends from the one that reaches the receiver.
+                    let from = from.map(|name| match name {
+                        Name::Inet(own, port) => Name::Inet(address::source(own, ip), port),
+                        name => name,
+                    });
+                    self.deliver(other, data, from);
                 }
             }
-            None => {
+            None if self.socket(id)?.remote.is_some() => {
                 self.socket_mut(id)?.error = Some(Errno::ECONNREFUSED);
                 self.arrived(id);
             }
+            // One that is connected to nobody is not told.
+            None => {}
         }
         Ok(data.len())
     }
@@ -178,10 +205,10 @@ impl Network {
         find(true).or_else(|| find(false)).map(|(id, _)| *id)
     }
 
-    fn deliver(&mut self, id: u64, data: &[u8]) {
+    fn deliver(&mut self, id: u64, data: &[u8], from: Option<Name>) {
         if let Some(socket) = self.sockets.get_mut(&id) {
             socket.queued += data.len();
-            socket.messages.push_back(data.to_vec());
+            socket.messages.push_back(Datagram { data: data.to_vec(), from, files: Vec::new() });
         }
         self.arrived(id);
     }
@@ -197,6 +224,7 @@ impl Network {
             _ => {}
         }
         let count = count as usize;
+        let whole = count;
         // A datagram socket tells of an error before it gives what it has.
         if socket.kind != Type::Stream
             && let Some(error) = socket.error.take()
@@ -204,9 +232,16 @@ impl Network {
             return Err(error.into());
         }
         if let Some(message) = socket.messages.front() {
-            return Ok(message[..count.min(message.len())].to_vec());
+            return Ok(message.data[..count.min(message.data.len())].to_vec());
         }
         if !socket.stream.is_empty() {
+            // A part that came with descriptors is the last that one receive gets.
+            let start = socket.read_so_far();
+            let count = match socket.parts.front() {
+                Some(part) if part.start < start + count as u64 => (part.end - start) as usize,
+                _ => count,
+            };
+            let count = count.min(whole);
             return Ok(socket.stream.iter().take(count).copied().collect());
         }
         if socket.finished {
@@ -225,9 +260,19 @@ impl Network {
     pub(super) fn consume(&mut self, id: u64, count: usize) {
         let Some(socket) = self.sockets.get_mut(&id) else { return };
         match socket.kind {
-            Type::Stream => drop(socket.stream.drain(..count.min(socket.stream.len()))),
+            Type::Stream => {
+                drop(socket.stream.drain(..count.min(socket.stream.len())));
+                let end = socket.read_so_far();
+                while socket.parts.front().is_some_and(|part| part.start < end) {
+                    // Nobody has asked for what came with it.
+                    self.dropped.extend(socket.parts.pop_front().into_iter().flat_map(|part| part.files));
+                }
+            }
             _ => match socket.messages.pop_front() {
-                Some(message) => socket.queued -= message.len(),
+                Some(message) => {
+                    socket.queued -= message.data.len();
+                    self.dropped.extend(message.files);
+                }
                 None => return,
             },
         }

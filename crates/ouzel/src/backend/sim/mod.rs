@@ -7,20 +7,29 @@
 //!
 //! Where it is not Linux, on purpose: permissions are ignored (as for root); directories are listed in the order in which
 //! names were made; a port is free when its last socket is closed (no TIME_WAIT); urgent data is EOPNOTSUPP; socket
-//! buffers count bytes of data only.
+//! buffers count bytes of data only; files have any number of extended attributes; pipes and sockets without a name have
+//! no mode, owner and times to be changed.
 
 mod address;
+mod bells;
 mod files;
+mod futexes;
+mod locks;
 mod message;
+mod messages;
+mod metadata;
 mod names;
 mod network;
 mod options;
 mod pages;
 mod path;
 mod pipe;
+mod processes;
 mod record;
 mod schedule;
 mod socket;
+mod sockopt;
+mod splice;
 mod transfer;
 mod tree;
 mod turn;
@@ -28,15 +37,19 @@ mod world;
 
 use core::fmt;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use ouzel_engine::{Backend, Counters, Edge, Operation, Place, Report, Started, Step, Token, Way};
 use ouzel_ring::Errno;
 
+pub(crate) use bells::SharedBell;
 pub use options::SimOptions;
+pub use processes::SimProcess;
 use schedule::Schedule;
 
 use super::HostBackend;
 use super::random::mix;
+use crate::Bell;
 
 const WAY: Way = Way { place: Place::Simulated, reason: "" };
 
@@ -142,6 +155,23 @@ unsafe impl HostBackend for Sim {
 
     fn release(&mut self, _index: u32) -> Result<OwnedFd, Errno> {
         Err(Errno::EOPNOTSUPP)
+    }
+
+    fn make_bell(&mut self) -> Result<Bell, Errno> {
+        Ok(Bell::simulated(Arc::default()))
+    }
+
+    fn adopt_bell(&mut self, index: u32, bell: &Bell) -> Result<(), Errno> {
+        self.schedule.adopt_bell(index, bell.shared().ok_or(Errno::EOPNOTSUPP)?);
+        Ok(())
+    }
+
+    fn adopt_process(&mut self, index: u32, number: i32) -> Result<(), Errno> {
+        self.schedule.adopt_process(index, number)
+    }
+
+    fn simulate_process(&mut self, process: SimProcess) -> Result<i32, Errno> {
+        Ok(self.schedule.simulate_process(process))
     }
 }
 

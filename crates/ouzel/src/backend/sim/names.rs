@@ -21,7 +21,7 @@ impl Tree {
     ) -> Result<u64, Errno> {
         // As for `O_PATH`, the flags that would do something to the file count for nothing.
         let flags = if flags.contains(OpenFlags::PATH) {
-            flags & (OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NOFOLLOW)
+            flags & (OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NOFOLLOW | OpenFlags::BENEATH)
         } else {
             flags
         };
@@ -31,7 +31,7 @@ impl Tree {
         }
         let exclusive = create && flags.contains(OpenFlags::EXCLUSIVE);
         let follow = !exclusive && !flags.contains(OpenFlags::NOFOLLOW);
-        let mut walked = self.walk(start, path)?;
+        let mut walked = self.walk_bounded(start, path, flags.contains(OpenFlags::BENEATH))?;
         let number = loop {
             if create && walked.slashes && matches!(walked.last, Last::Name(_)) {
                 return Err(Errno::EISDIR);
@@ -45,7 +45,7 @@ impl Tree {
                     Err(found) => found,
                 }
             } else {
-                self.step(walked.parent, &walked.last)?
+                self.last_of(&walked)?
             };
             match (found, &walked.last) {
                 (Some(number), _) => break number,
@@ -73,7 +73,9 @@ impl Tree {
             Kind::Directory(_) if flags.intersects(OpenFlags::WRITE | OpenFlags::TRUNCATE) => {
                 return Err(Errno::EISDIR);
             }
-            Kind::Socket(_) => return Err(Errno::ENXIO),
+            Kind::Socket(_) | Kind::Device { .. } => return Err(Errno::ENXIO),
+            // What has no length is not emptied.
+            Kind::Fifo(_) => return Ok(number),
             _ => {}
         }
         if flags.contains(OpenFlags::TRUNCATE) {
@@ -85,7 +87,7 @@ impl Tree {
 
     /// Sets the times that a change of a file's bytes sets.
     pub(super) fn modify(&mut self, number: u64) {
-        let now = self.now;
+        let now = self.instant();
         if let Ok(inode) = self.inode_mut(number) {
             inode.modified = now;
             inode.changed = now;

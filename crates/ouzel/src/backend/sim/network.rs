@@ -28,6 +28,8 @@ pub(super) struct Network {
     next_name: u32,
     /// Bytes a stream or an inet datagram socket holds for its reader.
     pub(super) capacity: usize,
+    /// Open descriptions that were on their way and will not arrive.
+    pub(super) dropped: Vec<u64>,
     /// What has changed since somebody looked.
     pub(super) touched: Vec<Key>,
 }
@@ -42,6 +44,7 @@ impl Network {
             next_port: EPHEMERAL.start() + (first_port % ports) as u16,
             next_name: 0,
             capacity: capacity.max(1),
+            dropped: Vec::new(),
             touched: Vec::new(),
         }
     }
@@ -371,8 +374,10 @@ impl Network {
         if !socket.is_unix() || old.is_none() || old == next || socket.messages.is_empty() {
             return;
         }
+        let files = socket.take_files();
         socket.messages.clear();
         socket.queued = 0;
+        self.dropped.extend(files);
         self.departed(id);
         if let Some(old) = old
             && let Some(other) = self.sockets.get_mut(&old)
@@ -492,7 +497,8 @@ impl Network {
             self.arrived(peer);
             self.departed(peer);
         }
-        let socket = self.sockets.remove(&id)?;
+        let mut socket = self.sockets.remove(&id)?;
+        self.dropped.extend(socket.take_files());
         if let Some(Name::Abstract(name)) = &socket.local
             && self.names.get(name) == Some(&id)
         {
@@ -527,7 +533,8 @@ impl Network {
         {
             for waiting in core::mem::take(queue) {
                 self.cut_off(waiting);
-                self.sockets.remove(&waiting);
+                let gone = self.sockets.remove(&waiting);
+                self.dropped.extend(gone.into_iter().flat_map(|mut socket| socket.take_files()));
             }
         }
     }

@@ -26,9 +26,16 @@ pub(super) struct Pipe {
     pub(super) arrivals: u64,
     /// Counts what a writer may want to know of: room made, the last reader gone.
     pub(super) departures: u64,
+    /// The inode through which it was opened, if it has a name.
+    pub(super) inode: Option<u64>,
 }
 
 impl Pipe {
+    /// The pipe behind the name of this inode.
+    pub(super) fn named(inode: u64) -> Pipe {
+        Pipe { inode: Some(inode), ..Pipe::default() }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }

@@ -5,17 +5,20 @@
 
 use core::ops::RangeInclusive;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use ouzel_engine::{Edge, Operation, Outcome, Report, Started, Step, Token};
 use ouzel_ring::Errno;
 
 use super::WAY;
+use super::bells::SharedBell;
 use super::network::Network;
 use super::options::SimOptions;
 use super::pages::PAGE;
+use super::processes::SimProcess;
 use super::tree::Tree;
 use super::turn::{Key, Stop};
-use super::world::{Memory, World};
+use super::world::{BOTH, Memory, Object, World};
 use crate::backend::memory;
 use crate::backend::random::Random;
 
@@ -59,6 +62,8 @@ pub(super) struct Schedule {
     runs: BTreeMap<u64, Run>,
     tokens: BTreeMap<u64, u64>,
     coming: BTreeSet<(u64, u64, u64)>,
+    /// When processes end.
+    exits: BTreeSet<(u64, i32)>,
     waiting: BTreeMap<u64, u64>,
     watched: BTreeMap<Key, BTreeSet<u64>>,
     reports: VecDeque<Report>,
@@ -82,6 +87,7 @@ impl Schedule {
             runs: BTreeMap::new(),
             tokens: BTreeMap::new(),
             coming: BTreeSet::new(),
+            exits: BTreeSet::new(),
             waiting: BTreeMap::new(),
             watched: BTreeMap::new(),
             reports: VecDeque::new(),
@@ -137,7 +143,7 @@ impl Schedule {
             }
             let mut memory = Memory::default();
             if !later {
-                memory.subjects = self.world.bind(&step.operation);
+                self.world.bind(&step.operation, &mut memory);
             }
             self.tokens.insert(step.token.to_word(), id);
             members.push_back(Member {
@@ -170,7 +176,7 @@ impl Schedule {
         let Some(run) = self.runs.get_mut(&id) else { return false };
         let Some(member) = run.members.front_mut() else { return false };
         if !member.bound {
-            member.memory.subjects = self.world.bind(&member.step.operation);
+            self.world.bind(&member.step.operation, &mut member.memory);
             member.bound = true;
         }
         if let Operation::Close { file } = member.step.operation
@@ -237,14 +243,14 @@ impl Schedule {
     fn finish(&mut self, id: u64, outcome: Outcome) {
         let Some(run) = self.runs.get_mut(&id) else { return };
         let Some(member) = run.members.pop_front() else { return };
-        self.world.unbind(member.memory.subjects);
+        self.world.unbind(member.memory);
         self.tokens.remove(&member.step.token.to_word());
         self.reports.push_back(Report { token: member.step.token, outcome, more: false });
         let broken = breaks(&member.step.operation, outcome)
             && run.members.front().is_some_and(|next| next.step.edge == Edge::Success);
         if broken {
             for member in core::mem::take(&mut run.members) {
-                self.world.unbind(member.memory.subjects);
+                self.world.unbind(member.memory);
                 self.tokens.remove(&member.step.token.to_word());
                 self.reports.push_back(Report {
                     token: member.step.token,
@@ -292,6 +298,7 @@ impl Schedule {
 
     /// Lets everybody try again who waits for something that has changed, until nothing changes any more.
     fn settle(&mut self) {
+        self.world.listen_to_bells();
         while !self.world.network.touched.is_empty() {
             let touched = core::mem::take(&mut self.world.network.touched);
             let places: BTreeSet<u64> =
@@ -301,6 +308,7 @@ impl Schedule {
                     self.proceed(id);
                 }
             }
+            self.world.listen_to_bells();
         }
     }
 
@@ -334,9 +342,10 @@ impl Schedule {
 
     /// Moves the clock from instant to instant until there are `want` reports, or it reaches `until`.
     pub(super) fn wait(&mut self, want: usize, until: Option<u64>) {
+        self.settle();
         while self.reports.len() < want {
-            match self.coming.first().copied() {
-                Some((instant, ..)) if until.is_none_or(|until| instant <= until) => self.advance(),
+            match self.next_instant() {
+                Some(instant) if until.is_none_or(|until| instant <= until) => self.advance(),
                 _ => {
                     self.now = self.now.max(until.unwrap_or(self.now));
                     return;
@@ -347,15 +356,56 @@ impl Schedule {
 
     /// Lets a little time pass.
     pub(super) fn pass(&mut self, step: u64) {
+        self.settle();
         let until = self.now.saturating_add(step);
-        while self.coming.first().is_some_and(|(instant, ..)| *instant <= until) {
+        while self.next_instant().is_some_and(|instant| instant <= until) {
             self.advance();
         }
         self.now = self.now.max(until);
     }
 
+    /// The next instant at which something happens.
+    fn next_instant(&self) -> Option<u64> {
+        let coming = self.coming.first().map(|(instant, ..)| *instant);
+        let exit = self.exits.first().map(|(instant, _)| *instant);
+        coming.into_iter().chain(exit).min()
+    }
+
+    /// Starts a process.
+    pub(super) fn simulate_process(&mut self, process: SimProcess) -> i32 {
+        let (number, ends) = self.world.processes.start(self.now, process);
+        self.exits.insert((ends, number));
+        number
+    }
+
+    /// Puts a process into the table.
+    pub(super) fn adopt_process(&mut self, index: u32, number: i32) -> Result<(), Errno> {
+        if !self.world.processes.has(number) {
+            return Err(Errno::ECHILD);
+        }
+        let id = self.world.add(Object::Process(number), BOTH);
+        self.world.install(index, id);
+        Ok(())
+    }
+
+    /// Puts a bell into the table.
+    pub(super) fn adopt_bell(&mut self, index: u32, bell: Arc<SharedBell>) {
+        let id = self.world.add_bell(bell);
+        self.world.install(index, id);
+    }
+
     /// Moves the clock to the next instant at which something happens, and lets it happen.
     fn advance(&mut self) {
+        let first = self.coming.first().map(|(instant, ..)| *instant);
+        if let Some((instant, number)) = self.exits.first().copied()
+            && first.is_none_or(|first| instant <= first)
+        {
+            self.exits.pop_first();
+            self.now = self.now.max(instant);
+            self.world.network.touched.push(Key::Process(number));
+            self.settle();
+            return;
+        }
         if let Some((instant, _, id)) = self.coming.pop_first() {
             self.now = self.now.max(instant);
             self.proceed(id);

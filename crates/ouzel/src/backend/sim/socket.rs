@@ -2,7 +2,7 @@
 //!
 //! Pure state. How sockets find each other and what passes between them is `network.rs`.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::PollEvents;
@@ -28,6 +28,26 @@ pub(super) enum State {
     Connected,
 }
 
+/// A message that keeps its bounds.
+#[derive(Debug, Default)]
+pub(super) struct Datagram {
+    pub(super) data: Vec<u8>,
+    /// The name of who sent it, if that one has a name.
+    pub(super) from: Option<Name>,
+    /// The open descriptions that came with it, a reference each.
+    pub(super) files: Vec<u64>,
+}
+
+/// A part of a stream that came with descriptors.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// Bytes that came before it.
+    pub(super) start: u64,
+    /// Where it ends.
+    pub(super) end: u64,
+    pub(super) files: Vec<u64>,
+}
+
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) family: Family,
@@ -43,7 +63,11 @@ pub(super) struct Socket {
     /// The inode that carries its name.
     pub(super) inode: Option<u64>,
     pub(super) stream: VecDeque<u8>,
-    pub(super) messages: VecDeque<Vec<u8>>,
+    pub(super) messages: VecDeque<Datagram>,
+    /// Bytes of a stream that have been received so far, read or not.
+    pub(super) pushed: u64,
+    /// The descriptors that came with parts of a stream.
+    pub(super) parts: VecDeque<Part>,
     /// Bytes in `messages`.
     pub(super) queued: usize,
     /// Nothing more is received, by a shutdown of its own (unix: or of the peer's).
@@ -59,6 +83,8 @@ pub(super) struct Socket {
     /// Counts what a poller may want to know of.
     pub(super) arrivals: u64,
     pub(super) departures: u64,
+    /// The options that were set, by level and name.
+    pub(super) options: BTreeMap<(i32, i32), i32>,
 }
 
 impl Socket {
@@ -74,6 +100,8 @@ impl Socket {
             inode: None,
             stream: VecDeque::new(),
             messages: VecDeque::new(),
+            pushed: 0,
+            parts: VecDeque::new(),
             queued: 0,
             read_closed: false,
             write_closed: false,
@@ -82,7 +110,20 @@ impl Socket {
             error: None,
             arrivals: 0,
             departures: 0,
+            options: BTreeMap::new(),
         }
+    }
+
+    /// The open descriptions that came and that nobody has received.
+    pub(super) fn take_files(&mut self) -> Vec<u64> {
+        let datagrams = self.messages.iter_mut().map(|message| std::mem::take(&mut message.files));
+        let parts = self.parts.drain(..).map(|part| part.files);
+        datagrams.chain(parts).flatten().collect()
+    }
+
+    /// Bytes of the stream that have been read.
+    pub(super) fn read_so_far(&self) -> u64 {
+        self.pushed - self.stream.len() as u64
     }
 
     pub(super) fn is_unix(&self) -> bool {

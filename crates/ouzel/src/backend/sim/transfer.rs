@@ -28,6 +28,10 @@ impl World {
         if count == 0 && !matches!(object, Object::Inode(_)) {
             return Ok(0);
         }
+        if let Object::Bell(bell) = object {
+            let bytes = self.read_bell(bell, count)?;
+            return Ok(memory::scatter(buffers, 0, &bytes));
+        }
         let data = self.look(id, object, position, count)?;
         let count = memory::scatter(buffers, 0, &data);
         self.take(id, object, position, count);
@@ -193,7 +197,13 @@ impl World {
     }
 
     /// At most `count` bytes of what can be read, which stay where they are. Empty at the end.
-    fn look(&mut self, id: u64, object: Object, position: Position, count: u64) -> Result<Vec<u8>, Stop> {
+    pub(super) fn look(
+        &mut self,
+        id: u64,
+        object: Object,
+        position: Position,
+        count: u64,
+    ) -> Result<Vec<u8>, Stop> {
         match object {
             Object::Inode(number) => {
                 let at = self.position(id, position);
@@ -205,7 +215,7 @@ impl World {
                 };
                 Ok(pages.read(at, count))
             }
-            Object::Reader(pipe) => {
+            Object::Reader(pipe) | Object::Both(pipe) => {
                 let found = self.pipes.get(&pipe).ok_or(Errno::EBADF)?;
                 if found.is_empty() && found.writers > 0 {
                     return Err(Stop::Wait(vec![Key::Pipe(pipe)]));
@@ -213,15 +223,16 @@ impl World {
                 Ok(found.peek(count))
             }
             Object::Writer(_) => Err(Errno::EBADF.into()),
+            Object::Process(_) | Object::Bell(_) => Err(Errno::EINVAL.into()),
             Object::Socket(socket) => self.network.peek(socket, count),
         }
     }
 
     /// Takes away what [`World::look`] gave: moves the position on, or empties the queue.
-    fn take(&mut self, id: u64, object: Object, position: Position, count: u64) {
+    pub(super) fn take(&mut self, id: u64, object: Object, position: Position, count: u64) {
         match object {
             Object::Inode(number) => {
-                let now = self.tree.now;
+                let now = self.tree.instant();
                 if let Ok(inode) = self.tree.inode_mut(number) {
                     inode.accessed = now;
                 }
@@ -231,22 +242,28 @@ impl World {
                     opened.position += count;
                 }
             }
-            Object::Reader(pipe) => {
+            Object::Reader(pipe) | Object::Both(pipe) => {
                 if let Some(found) = self.pipes.get_mut(&pipe) {
                     found.consume(count as usize);
                     self.network.touched.push(Key::Pipe(pipe));
                 }
             }
             Object::Socket(socket) => self.network.consume(socket, count as usize),
-            Object::Writer(_) => {}
+            Object::Writer(_) | Object::Process(_) | Object::Bell(_) => {}
         }
     }
 
     /// Writes as much of `data` as fits now.
-    fn put(&mut self, id: u64, object: Object, position: Position, data: &[u8]) -> Result<u64, Stop> {
+    pub(super) fn put(
+        &mut self,
+        id: u64,
+        object: Object,
+        position: Position,
+        data: &[u8],
+    ) -> Result<u64, Stop> {
         match object {
             Object::Inode(number) => Ok(self.put_file(id, number, position, data)?),
-            Object::Writer(pipe) => {
+            Object::Writer(pipe) | Object::Both(pipe) => {
                 if data.is_empty() {
                     return Ok(0);
                 }
@@ -263,6 +280,11 @@ impl World {
                 }
             }
             Object::Reader(_) => Err(Errno::EBADF.into()),
+            Object::Process(_) => Err(Errno::EINVAL.into()),
+            Object::Bell(bell) => match data.first_chunk() {
+                Some(amount) => self.ring_bell(bell, u64::from_ne_bytes(*amount)).map(|()| 8),
+                None => Err(Errno::EINVAL.into()),
+            },
             Object::Socket(socket) => self.network.send(socket, data).map(|count| count as u64),
         }
     }

@@ -14,6 +14,8 @@ use super::pages::Pages;
 pub(super) const ROOT: u64 = 1;
 /// The longest name of one file, in bytes (`NAME_MAX`).
 pub(super) const NAME_LENGTH: usize = 255;
+/// The bit of a mode that gives a file its group (`S_ISGID`).
+pub(super) const SET_GROUP: u32 = 0o2000;
 /// The cookie of the first name behind "." and "..".
 pub(super) const FIRST_COOKIE: u64 = 2;
 
@@ -25,6 +27,15 @@ pub(super) enum Kind {
     Symlink(Vec<u8>),
     /// The name of a unix socket, and the socket that listens or receives there while it lives.
     Socket(Option<u64>),
+    /// A pipe with a name, and the pipe behind it while somebody has it open.
+    Fifo(Option<u64>),
+    /// A device: nobody here drives it.
+    Device {
+        /// A character device, not a block device.
+        character: bool,
+        /// The major number in the upper half, the minor in the lower.
+        number: u64,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -88,14 +99,21 @@ pub(super) struct Inode {
     pub(super) kind: Kind,
     /// Permission bits.
     pub(super) mode: u32,
+    pub(super) user: u32,
+    pub(super) group: u32,
     pub(super) links: u32,
     /// Open descriptions that keep it alive.
     opens: u32,
-    pub(super) accessed: u64,
-    pub(super) modified: u64,
-    pub(super) changed: u64,
-    pub(super) born: u64,
+    pub(super) accessed: Instant,
+    pub(super) modified: Instant,
+    pub(super) changed: Instant,
+    pub(super) born: Instant,
+    /// The extended attributes.
+    pub(super) attributes: BTreeMap<Vec<u8>, Vec<u8>>,
 }
+
+/// Nanoseconds since 1970.
+pub(super) type Instant = i128;
 
 /// All inodes.
 #[derive(Debug)]
@@ -122,15 +140,42 @@ impl Tree {
         self.pages.saturating_sub(self.used)
     }
 
+    /// Pages there are.
+    pub(super) fn pages(&self) -> u64 {
+        self.pages
+    }
+
+    /// Files there are.
+    pub(super) fn files(&self) -> u64 {
+        self.inodes.len() as u64
+    }
+
+    /// The clock as a file's time.
+    pub(super) fn instant(&self) -> Instant {
+        Instant::from(self.now)
+    }
+
     /// Adds an inode that has no name yet.
     fn make(&mut self, kind: Kind, mode: u32) -> u64 {
         let number = self.next;
         self.next += 1;
         let links = if matches!(kind, Kind::Directory(_)) { 2 } else { 0 };
-        let now = self.now;
+        let now = self.instant();
         self.inodes.insert(
             number,
-            Inode { kind, mode, links, opens: 0, accessed: now, modified: now, changed: now, born: now },
+            Inode {
+                kind,
+                mode,
+                user: 0,
+                group: 0,
+                links,
+                opens: 0,
+                accessed: now,
+                modified: now,
+                changed: now,
+                born: now,
+                attributes: BTreeMap::new(),
+            },
         );
         number
     }
@@ -191,7 +236,7 @@ impl Tree {
     }
 
     fn touch_directory(&mut self, number: u64) {
-        let now = self.now;
+        let now = self.instant();
         if let Ok(inode) = self.inode_mut(number) {
             inode.modified = now;
             inode.changed = now;
@@ -199,7 +244,7 @@ impl Tree {
     }
 
     fn count_links(&mut self, number: u64, by: i32) {
-        let now = self.now;
+        let now = self.instant();
         if let Ok(inode) = self.inode_mut(number) {
             inode.links = inode.links.saturating_add_signed(by);
             inode.changed = now;
@@ -211,8 +256,17 @@ impl Tree {
         if self.directory(parent)?.dead {
             return Err(Errno::ENOENT);
         }
-        let mode = mode & !self.umask;
+        let above = self.inode(parent)?;
+        let (mut mode, mut group) = (mode & !self.umask, 0);
+        if above.mode & SET_GROUP != 0 {
+            // What is made in such a directory belongs to its group, and directories hand that on.
+            group = above.group;
+            if matches!(kind, Kind::Directory(_)) {
+                mode |= SET_GROUP;
+            }
+        }
         let number = self.make(kind, mode);
+        self.inode_mut(number)?.group = group;
         self.attach(parent, name, number)?;
         Ok(number)
     }
@@ -333,6 +387,13 @@ impl Tree {
             self.used -= pages.count();
         }
         self.inodes.remove(&number);
+    }
+
+    /// The pipe behind a name has gone.
+    pub(super) fn vacate_fifo(&mut self, number: u64) {
+        if let Ok(Inode { kind: Kind::Fifo(pipe), .. }) = self.inode_mut(number) {
+            *pipe = None;
+        }
     }
 
     /// A socket that had the name of this inode has gone.

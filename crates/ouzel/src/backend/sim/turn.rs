@@ -7,6 +7,10 @@ use ouzel_ring::Errno;
 pub(super) enum Key {
     Pipe(u64),
     Socket(u64),
+    Lock((u8, u64)),
+    Process(i32),
+    Bell(u64),
+    Futex((usize, bool)),
 }
 
 /// Why an attempt gave no result.

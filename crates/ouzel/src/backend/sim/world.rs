@@ -6,13 +6,17 @@
 use std::collections::BTreeMap;
 
 use crate::backend::memory;
-use ouzel_engine::{Operation, Span};
+use ouzel_engine::{Operation, Process, Span};
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::{OpenFlags, PollEvents};
 
 use super::address::{self, Given, Name};
+use super::bells::Heard;
+use super::futexes::Futexes;
+use super::locks::Locks;
 use super::network::Network;
 use super::pipe::Pipe;
+use super::processes::Processes;
 use super::tree::{Kind, ROOT, Tree};
 use super::turn::{Key, Stop};
 
@@ -22,8 +26,16 @@ pub(super) enum Object {
     Inode(u64),
     Reader(u64),
     Writer(u64),
+    /// Both ends of a pipe that has a name.
+    Both(u64),
     Socket(u64),
+    /// The process with this number.
+    Process(i32),
+    Bell(u64),
 }
+
+/// Open for reading and writing.
+pub(super) const BOTH: OpenFlags = OpenFlags::READ.union(OpenFlags::WRITE);
 
 /// An open description. It lives as long as the table or an operation refers to it.
 #[derive(Debug)]
@@ -50,11 +62,15 @@ pub(super) enum Subject {
 pub(super) type Done = (u64, u32);
 
 /// What an operation remembers between attempts.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Memory {
     pub(super) subjects: [Subject; 2],
+    /// The open descriptions that a message is to take along, a reference each.
+    pub(super) passed: Vec<u64>,
     /// Bytes moved so far.
     pub(super) progress: u64,
+    /// The place of a sleeper on a word.
+    pub(super) ticket: Option<u64>,
     /// What a multishot poll has seen: arrivals, departures.
     pub(super) seen: Option<(u64, u64)>,
 }
@@ -67,7 +83,11 @@ pub(super) struct World {
     pub(super) open: BTreeMap<u64, Opened>,
     table: BTreeMap<u32, u64>,
     descriptors: u32,
-    next: u64,
+    pub(super) next: u64,
+    pub(super) locks: Locks,
+    pub(super) futexes: Futexes,
+    pub(super) processes: Processes,
+    pub(super) bells: BTreeMap<u64, Heard>,
     pub(super) largest_file: u64,
     pub(super) whole_writes: bool,
 }
@@ -82,14 +102,26 @@ impl World {
             table: BTreeMap::new(),
             descriptors,
             next: 0,
+            locks: Locks::default(),
+            futexes: Futexes::default(),
+            processes: Processes::default(),
+            bells: BTreeMap::new(),
             largest_file: largest_file.min(i64::MAX as u64),
             whole_writes: false,
         }
     }
 
     /// Looks an operation's descriptors up and keeps what they stand for alive.
-    pub(super) fn bind(&mut self, operation: &Operation) -> [Subject; 2] {
-        subjects(operation).map(|index| match index {
+    pub(super) fn bind(&mut self, operation: &Operation, into: &mut Memory) {
+        into.passed = match operation {
+            Operation::SendMsg { message, .. } => {
+                let indices = memory::files(message);
+                indices.iter().filter_map(|index| self.table.get(&(*index as u32)).copied()).collect()
+            }
+            _ => Vec::new(),
+        };
+        self.refer(&into.passed);
+        into.subjects = subjects(operation).map(|index| match index {
             None => Subject::None,
             Some(index) => match self.table.get(&index) {
                 None => Subject::Missing,
@@ -100,16 +132,39 @@ impl World {
                     Subject::Open(*id)
                 }
             },
-        })
+        });
+    }
+
+    /// One more reference to each of these.
+    pub(super) fn refer(&mut self, ids: &[u64]) {
+        for id in ids {
+            if let Some(description) = self.open.get_mut(id) {
+                description.references += 1;
+            }
+        }
+    }
+
+    /// Lets go of what was on its way and will not arrive.
+    pub(super) fn sweep(&mut self) {
+        while let Some(id) = self.network.dropped.pop() {
+            self.drop_reference(id);
+        }
     }
 
     /// Lets go of what [`World::bind`] kept alive.
-    pub(super) fn unbind(&mut self, subjects: [Subject; 2]) {
-        for subject in subjects {
+    pub(super) fn unbind(&mut self, memory: Memory) {
+        for subject in memory.subjects {
             if let Subject::Open(id) = subject {
                 self.drop_reference(id);
             }
         }
+        for id in memory.passed {
+            self.drop_reference(id);
+        }
+        if let Some(ticket) = memory.ticket {
+            self.futex_leave(ticket);
+        }
+        self.sweep();
     }
 
     /// Takes an index out of the table; whoever started on it keeps what was there.
@@ -123,9 +178,16 @@ impl World {
     pub(super) fn add(&mut self, object: Object, flags: OpenFlags) -> u64 {
         match object {
             Object::Inode(number) => self.tree.hold(number),
-            Object::Reader(pipe) => drop(self.pipes.get_mut(&pipe).map(|pipe| pipe.readers += 1)),
-            Object::Writer(pipe) => drop(self.pipes.get_mut(&pipe).map(|pipe| pipe.writers += 1)),
-            Object::Socket(_) => {}
+            Object::Reader(pipe) | Object::Writer(pipe) | Object::Both(pipe) => {
+                if let Some(pipe) = self.pipes.get_mut(&pipe) {
+                    pipe.readers += u32::from(!matches!(object, Object::Writer(_)));
+                    pipe.writers += u32::from(!matches!(object, Object::Reader(_)));
+                    if let Some(inode) = pipe.inode {
+                        self.tree.hold(inode);
+                    }
+                }
+            }
+            Object::Socket(_) | Object::Process(_) | Object::Bell(_) => {}
         }
         self.next += 1;
         self.open.insert(self.next, Opened { object, references: 1, position: 0, flags });
@@ -147,19 +209,32 @@ impl World {
         }
         let object = description.object;
         self.open.remove(&id);
+        if self.locks.release(object.locked(), id) {
+            self.network.touched.push(Key::Lock(object.locked()));
+        }
         match object {
+            Object::Process(_) => {}
+            Object::Bell(bell) => drop(self.bells.remove(&bell)),
             Object::Inode(number) => self.tree.drop_hold(number),
-            Object::Reader(id) | Object::Writer(id) => {
+            Object::Reader(id) | Object::Writer(id) | Object::Both(id) => {
                 if let Some(pipe) = self.pipes.get_mut(&id) {
-                    if matches!(object, Object::Reader(_)) {
+                    if !matches!(object, Object::Writer(_)) {
                         pipe.readers -= 1;
                         pipe.departures += 1;
-                    } else {
+                    }
+                    if !matches!(object, Object::Reader(_)) {
                         pipe.writers -= 1;
                         pipe.arrivals += 1;
                     }
-                    if pipe.readers + pipe.writers == 0 {
+                    let (inode, gone) = (pipe.inode, pipe.readers + pipe.writers == 0);
+                    if gone {
                         self.pipes.remove(&id);
+                    }
+                    if let Some(inode) = inode {
+                        if gone {
+                            self.tree.vacate_fifo(inode);
+                        }
+                        self.tree.drop_hold(inode);
                     }
                     self.network.touched.push(Key::Pipe(id));
                 }
@@ -196,7 +271,7 @@ impl World {
         }
     }
 
-    fn socket_of(&self, subject: Subject) -> Result<u64, Errno> {
+    pub(super) fn socket_of(&self, subject: Subject) -> Result<u64, Errno> {
         match self.usable(subject)?.1 {
             Object::Socket(id) => Ok(id),
             _ => Err(Errno::ENOTSOCK),
@@ -234,7 +309,8 @@ impl World {
             Operation::Open { path, flags, mode, into, .. } => {
                 let start = self.start_of(first)?;
                 let number = self.tree.open(start, &memory::path(path), flags, mode)?;
-                let id = self.add(Object::Inode(number), flags);
+                let object = self.object_behind(number, flags)?;
+                let id = self.add(object, flags);
                 self.install(into, id);
                 Ok((0, 0))
             }
@@ -279,6 +355,28 @@ impl World {
                 self.connect(socket, address)?;
                 Ok((0, 0))
             }
+            Operation::FutexWait { word, expected, shared } => {
+                self.futex_wait(word, expected, shared, &mut memory.ticket).map(|()| (0, 0))
+            }
+            Operation::FutexWake { word, count, shared } => Ok((self.futex_wake(word, shared, count), 0)),
+            Operation::SendMsg { ref message, flags, .. } => {
+                let socket = self.socket_of(first)?;
+                self.send_message(socket, message, flags, &memory.passed).map(plain)
+            }
+            Operation::RecvMsg { ref message, flags, .. } => {
+                let socket = self.socket_of(first)?;
+                let done = self.receive_message(socket, message, flags);
+                self.sweep();
+                done
+            }
+            Operation::Lock { offset, length, mode, .. } => {
+                self.lock(first, offset, length, mode).map(|()| (0, 0))
+            }
+            Operation::Splice { from, to, length, .. } => {
+                self.splice(first, from, second, to, length).map(plain)
+            }
+            Operation::Wait { process } => self.wait_for(first, process),
+            Operation::Wake { amount, .. } => self.wake(first, amount).map(|()| (0, 0)),
             _ => Ok(self.attempt_at_once(operation, first, second)?),
         }
     }
@@ -333,7 +431,15 @@ impl World {
                 let socket = self.socket_of(first)?;
                 self.network.shutdown(socket, how)?;
             }
-            _ => return Err(Errno::ENOSYS),
+            Operation::GetSockopt { level, name, value, .. } => {
+                result = self.read_option(first, level, name, value)?;
+            }
+            Operation::SetSockopt { level, name, value, .. } => {
+                self.write_option(first, level, name, value)?;
+            }
+            Operation::Sockname { address, .. } => result = self.own_name(first, address)?,
+            Operation::Peername { address, .. } => result = self.peer_name(first, address)?,
+            _ => result = self.metadata(operation, first)?,
         }
         Ok((result, 0))
     }
@@ -356,6 +462,15 @@ impl World {
         }
     }
 
+    /// The socket behind a path, if one is open.
+    pub(super) fn socket_at(&self, path: &[u8]) -> Result<Option<u64>, Errno> {
+        let inode = self.tree.resolve(ROOT, path, true)?;
+        Ok(match self.tree.inode(inode)?.kind {
+            Kind::Socket(holder) => holder,
+            _ => None,
+        })
+    }
+
     fn connect(&mut self, id: u64, address: Span) -> Result<(), Stop> {
         let bytes = memory::bytes(address);
         let socket = self.network.socket(id)?;
@@ -373,13 +488,7 @@ impl World {
             Given::Any => return Err(Errno::EINVAL.into()),
         };
         let found = match &name {
-            Name::Path(path) => {
-                let inode = self.tree.resolve(ROOT, path, true)?;
-                match self.tree.inode(inode)?.kind {
-                    Kind::Socket(holder) => holder,
-                    _ => None,
-                }
-            }
+            Name::Path(path) => self.socket_at(path)?,
             Name::Abstract(_) => self.network.find(socket.kind, &name, true),
             Name::Inet(..) => None,
         };
@@ -397,6 +506,13 @@ impl World {
                 events.set(PollEvents::HANGUP, pipe.writers == 0);
                 (events, (pipe.arrivals, 0), Some(Key::Pipe(id)))
             }
+            Object::Both(id) => {
+                let Some(pipe) = self.pipes.get(&id) else { return (PollEvents::ERROR, (0, 0), None) };
+                let mut events = PollEvents::empty();
+                events.set(PollEvents::IN, !pipe.is_empty());
+                events.set(PollEvents::OUT, !pipe.is_full());
+                (events, (pipe.arrivals, pipe.departures), Some(Key::Pipe(id)))
+            }
             Object::Writer(id) => {
                 let Some(pipe) = self.pipes.get(&id) else { return (PollEvents::ERROR, (0, 0), None) };
                 let mut events = PollEvents::empty();
@@ -408,6 +524,17 @@ impl World {
                 let Ok(socket) = self.network.socket(id) else { return (PollEvents::ERROR, (0, 0), None) };
                 let events = socket.readiness(self.network.has_room(id));
                 (events, (socket.arrivals, socket.departures), Some(Key::Socket(id)))
+            }
+            Object::Process(number) => {
+                let over = self.processes.is_over(number, self.tree.now);
+                let mut events = PollEvents::empty();
+                events.set(PollEvents::IN, over);
+                events.set(PollEvents::HANGUP, !self.processes.has(number));
+                (events, (u64::from(over), 0), Some(Key::Process(number)))
+            }
+            Object::Bell(id) => {
+                let (events, rung) = self.bell_readiness(id);
+                (events, (rung, 0), Some(Key::Bell(id)))
             }
         }
     }
@@ -452,7 +579,18 @@ pub(super) fn subjects(operation: &Operation) -> [Option<u32>; 2] {
         | Operation::Stat { directory, .. }
         | Operation::Mkdir { directory, .. }
         | Operation::Remove { directory, .. }
-        | Operation::Symlink { directory, .. } => [directory, None],
+        | Operation::Symlink { directory, .. }
+        | Operation::Readlink { directory, .. }
+        | Operation::Chmod { directory, .. }
+        | Operation::Chown { directory, .. }
+        | Operation::Utimes { directory, .. }
+        | Operation::Mknod { directory, .. }
+        | Operation::Statfs { directory, .. }
+        | Operation::Access { directory, .. }
+        | Operation::GetXattr { directory, .. }
+        | Operation::SetXattr { directory, .. }
+        | Operation::ListXattr { directory, .. }
+        | Operation::RemoveXattr { directory, .. } => [directory, None],
         Operation::Rename { from, to, .. } | Operation::Link { from, to, .. } => [from, to],
         Operation::Copy { source, target, .. } => [Some(source), Some(target)],
         Operation::Bind { socket, .. }
@@ -461,7 +599,20 @@ pub(super) fn subjects(operation: &Operation) -> [Option<u32>; 2] {
         | Operation::Connect { socket, .. }
         | Operation::Send { socket, .. }
         | Operation::Recv { socket, .. }
-        | Operation::Shutdown { socket, .. } => [Some(socket), None],
+        | Operation::Shutdown { socket, .. }
+        | Operation::SendMsg { socket, .. }
+        | Operation::RecvMsg { socket, .. }
+        | Operation::GetSockopt { socket, .. }
+        | Operation::SetSockopt { socket, .. }
+        | Operation::Sockname { socket, .. }
+        | Operation::Peername { socket, .. } => [Some(socket), None],
+        Operation::Lock { file, .. }
+        | Operation::Wake { bell: file, .. }
+        | Operation::Wait { process: Process::Descriptor(file) } => [Some(file), None],
+        Operation::Splice { source, target, .. } => [Some(source), Some(target)],
+        Operation::Wait { process: Process::Number(_) }
+        | Operation::FutexWait { .. }
+        | Operation::FutexWake { .. } => [None, None],
         Operation::Pipe { .. } | Operation::Socket { .. } => [None, None],
     }
 }

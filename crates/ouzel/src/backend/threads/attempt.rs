@@ -3,6 +3,8 @@
 //! This module sends each operation to the file that knows it: `storage` for calls that may take their time but wait
 //! for no event, `waiting` for those that do, `copy` for COPY. Nothing here blocks on an event.
 
+use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use ouzel_engine::{Operation, Outcome};
@@ -11,7 +13,9 @@ use rustix::event::PollFlags;
 
 use super::job::{Body, Sort};
 use super::object::{Calls, Kind, Object, errno};
+use super::pool::Pool;
 use super::{copy, storage, waiting};
+use crate::backend::host;
 
 /// How an attempt ended.
 #[derive(Debug)]
@@ -94,7 +98,21 @@ pub(super) fn sort(body: &Body) -> Option<Sort> {
         Operation::Pipe { .. }
         | Operation::Socket { .. }
         | Operation::Listen { .. }
-        | Operation::Shutdown { .. } => return None,
+        | Operation::Shutdown { .. }
+        | Operation::GetSockopt { .. }
+        | Operation::SetSockopt { .. }
+        | Operation::Sockname { .. }
+        | Operation::Peername { .. } => return None,
+        Operation::FutexWait { .. } => Sort::Sleep,
+        Operation::FutexWake { .. } => return None,
+        Operation::Wait { .. }
+        | Operation::Wake { .. }
+        | Operation::SendMsg { .. }
+        | Operation::RecvMsg { .. } => Sort::Transfer,
+        Operation::Splice { .. } => {
+            let quick = |object: &Option<Arc<Object>>| object.as_ref().is_some_and(|one| one.kind.quick());
+            if quick(&body.subject) && quick(&body.other) { Sort::Transfer } else { Sort::Work }
+        }
         Operation::Bind { address, .. } => {
             if waiting::names_a_file(address) {
                 Sort::Work
@@ -104,7 +122,7 @@ pub(super) fn sort(body: &Body) -> Option<Sort> {
         }
         Operation::Seek { .. } => {
             // A worker that reads at the current position holds the position's lock.
-            let busy = body.subject.as_ref().is_some_and(|object| std::sync::Arc::strong_count(object) > 2);
+            let busy = body.subject.as_ref().is_some_and(|object| Arc::strong_count(object) > 2);
             if busy && !kind.is_some_and(Kind::streams) {
                 Sort::Work
             } else {
@@ -124,8 +142,32 @@ pub(super) fn sort(body: &Body) -> Option<Sort> {
     })
 }
 
+/// One attempt of those that the uring backend makes just so.
+fn shared(calls: &Calls, body: &Body, operation: &Operation) -> Attempt {
+    let Some(subject) = &body.subject else { return Attempt::failure(Errno::EBADF) };
+    calls.count(1);
+    let other = body.other.as_ref().map(|object| object.as_fd());
+    told(host::attempt(operation, subject.as_fd(), other))
+}
+
+/// What such an attempt means here.
+fn told(turn: host::Turn) -> Attempt {
+    match turn {
+        Ok(host::Done { result, extra }) => {
+            Attempt::outcome(Outcome::Done { error: Errno::OK, result, extra })
+        }
+        Err(host::Stop::Error(error)) => Attempt::failure(error),
+        Err(host::Stop::Wait(need)) => Attempt::Wait(match need {
+            host::Need::Subject(events) => Wait::Subject(events),
+            host::Need::Other(events) => Wait::Other(events),
+            host::Need::While => Wait::While,
+        }),
+    }
+}
+
 /// Makes one attempt. `wish` tells long work that somebody wants it to end.
-pub(super) fn attempt(calls: &Calls, body: &mut Body, wish: &AtomicBool) -> Attempt {
+pub(super) fn attempt(pool: &Pool, body: &mut Body, wish: &AtomicBool) -> Attempt {
+    let calls = &pool.calls;
     let Some(operation) = body.operation else {
         return Attempt::failure(Errno::ECANCELED);
     };
@@ -148,6 +190,33 @@ pub(super) fn attempt(calls: &Calls, body: &mut Body, wish: &AtomicBool) -> Atte
         | Operation::Recv { .. }
         | Operation::Shutdown { .. } => waiting::attempt(calls, body, &operation),
         Operation::Copy { .. } => copy::attempt(calls, body, wish),
+        Operation::FutexWake { word, count, shared } => {
+            calls.count(1);
+            told(host::futex::wake(&word, shared, count))
+        }
+        Operation::SendMsg { message, flags, .. } => {
+            let Some(socket) = &body.subject else { return Attempt::failure(Errno::EBADF) };
+            calls.count(1);
+            let files: Vec<_> = body.passed.iter().map(|object| object.as_fd()).collect();
+            told(host::message::send(socket.as_fd(), &message, flags, &files))
+        }
+        Operation::RecvMsg { message, flags, .. } => {
+            let Some(socket) = &body.subject else { return Attempt::failure(Errno::EBADF) };
+            calls.count(1);
+            told(host::message::receive(socket.as_fd(), &message, flags).map(|(done, files)| {
+                let objects = files.into_iter().filter_map(|file| Object::adopted(file).ok()).collect();
+                crate::backend::memory::set_files(&message, &pool.keep_received(objects));
+                done
+            }))
+        }
+        Operation::Lock { .. }
+        | Operation::GetSockopt { .. }
+        | Operation::SetSockopt { .. }
+        | Operation::Sockname { .. }
+        | Operation::Peername { .. }
+        | Operation::Splice { .. }
+        | Operation::Wait { .. }
+        | Operation::Wake { .. } => shared(calls, body, &operation),
         _ => storage::attempt(calls, body, &operation),
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct Body {
     pub(super) subject: Option<Arc<Object>>,
     /// The target or second directory.
     pub(super) other: Option<Arc<Object>>,
+    /// The objects that a message takes along.
+    pub(super) passed: Vec<Arc<Object>>,
     /// Bytes moved by earlier attempts.
     pub(super) progress: u64,
     /// A connection is being made.
@@ -37,12 +39,28 @@ impl Body {
         subject: Option<Arc<Object>>,
         other: Option<Arc<Object>>,
     ) -> Body {
-        Body { operation: Some(operation), subject, other, progress: 0, connecting: false, copy: None }
+        Body {
+            operation: Some(operation),
+            subject,
+            other,
+            passed: Vec::new(),
+            progress: 0,
+            connecting: false,
+            copy: None,
+        }
     }
 
     /// A body with nothing in it.
     pub(super) fn empty() -> Body {
-        Body { operation: None, subject: None, other: None, progress: 0, connecting: false, copy: None }
+        Body {
+            operation: None,
+            subject: None,
+            other: None,
+            passed: Vec::new(),
+            progress: 0,
+            connecting: false,
+            copy: None,
+        }
     }
 
     /// How the operation ends if it goes no further: what it moved counts, else `error`.
@@ -69,6 +87,8 @@ pub(super) enum Sort {
     Transfer,
     /// May take its time: only a worker does it.
     Work,
+    /// Waits on a word of memory, on a thread of its own.
+    Sleep,
     /// As [`Sort::Work`], and it cannot be given up.
     Close,
 }
@@ -93,6 +113,8 @@ pub(super) struct Job {
     pub(super) pending: AtomicU64,
     /// The watch it is parked under, or 0.
     pub(super) watch: AtomicU64,
+    /// What ends its sleep, when it is not 0.
+    pub(super) end: AtomicU32,
     body: Mutex<Body>,
 }
 
@@ -111,6 +133,7 @@ impl Job {
             paused: AtomicBool::new(false),
             pending: AtomicU64::new(0),
             watch: AtomicU64::new(0),
+            end: AtomicU32::new(0),
             body: Mutex::new(body),
         }
     }

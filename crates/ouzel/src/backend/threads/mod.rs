@@ -23,12 +23,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ouzel_engine::{Backend, Counters, Operation, Outcome, Place, Report, Started, Step, Token, Way};
+use ouzel_engine::{
+    Backend, Counters, Operation, Outcome, Place, Process, Report, Started, Step, Token, Way,
+};
 use ouzel_ring::Errno;
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::HostBackend;
+use super::{HostBackend, host};
 
 mod attempt;
 mod copy;
@@ -37,12 +39,13 @@ mod memory;
 mod object;
 mod parking;
 mod pool;
+mod sleepers;
 mod storage;
 mod waiting;
 
 use attempt::{Attempt, Done, Wait};
 use job::{Body, Job, Sort};
-use object::{Object, errno};
+use object::{Kind, Object, errno};
 use pool::Pool;
 use rustix::event::PollFlags;
 
@@ -179,25 +182,59 @@ impl Threads {
             | Operation::Connect { socket, .. }
             | Operation::Send { socket, .. }
             | Operation::Recv { socket, .. }
-            | Operation::Shutdown { socket, .. } => (Some(self.object(socket)?), None),
+            | Operation::Shutdown { socket, .. }
+            | Operation::SendMsg { socket, .. }
+            | Operation::RecvMsg { socket, .. }
+            | Operation::GetSockopt { socket, .. }
+            | Operation::SetSockopt { socket, .. }
+            | Operation::Sockname { socket, .. }
+            | Operation::Peername { socket, .. } => (Some(self.object(socket)?), None),
+            Operation::Lock { file, .. }
+            | Operation::Wake { bell: file, .. }
+            | Operation::Wait { process: Process::Descriptor(file) } => (Some(self.object(file)?), None),
+            Operation::Wait { process: Process::Number(number) } => {
+                self.pool.calls.count(1);
+                let descriptor = host::open_process(number)?;
+                (Some(Arc::new(Object::new(descriptor, Kind::Event, false))), None)
+            }
             Operation::Close { file } => {
                 let place = self.table.get_mut(file as usize).ok_or(Errno::EBADF)?;
                 (Some(place.take().ok_or(Errno::EBADF)?), None)
             }
-            Operation::Copy { source, target, .. } => {
+            Operation::Copy { source, target, .. } | Operation::Splice { source, target, .. } => {
                 (Some(self.object(source)?), Some(self.object(target)?))
             }
             Operation::Open { directory, .. }
             | Operation::Stat { directory, .. }
             | Operation::Mkdir { directory, .. }
             | Operation::Remove { directory, .. }
-            | Operation::Symlink { directory, .. } => (self.directory(directory)?, None),
+            | Operation::Symlink { directory, .. }
+            | Operation::Readlink { directory, .. }
+            | Operation::Chmod { directory, .. }
+            | Operation::Chown { directory, .. }
+            | Operation::Utimes { directory, .. }
+            | Operation::Mknod { directory, .. }
+            | Operation::Statfs { directory, .. }
+            | Operation::Access { directory, .. }
+            | Operation::GetXattr { directory, .. }
+            | Operation::SetXattr { directory, .. }
+            | Operation::ListXattr { directory, .. }
+            | Operation::RemoveXattr { directory, .. } => (self.directory(directory)?, None),
             Operation::Rename { from, to, .. } | Operation::Link { from, to, .. } => {
                 (self.directory(from)?, self.directory(to)?)
             }
-            Operation::Pipe { .. } | Operation::Socket { .. } => (None, None),
+            Operation::Pipe { .. }
+            | Operation::Socket { .. }
+            | Operation::FutexWait { .. }
+            | Operation::FutexWake { .. } => (None, None),
         };
-        Ok(Body::new(*operation, subject, other))
+        let mut body = Body::new(*operation, subject, other);
+        if let Operation::SendMsg { message, .. } = operation {
+            let indices = super::memory::files(message);
+            body.passed =
+                indices.into_iter().map(|index| self.object(index as u32)).collect::<Result<_, _>>()?;
+        }
+        Ok(body)
     }
 
     /// Puts what an operation opened into the table.
@@ -277,6 +314,30 @@ impl Threads {
         }
     }
 
+    /// A FUTEX that waits does so on a thread of its own.
+    fn sleep(&mut self, step: &Step, body: Body) -> Started {
+        let Operation::FutexWait { word, expected, .. } = step.operation else {
+            return finished(Outcome::failure(Errno::EINVAL), "");
+        };
+        if !host::futex::holds(&word, expected) {
+            return finished(Outcome::failure(Errno::EAGAIN), "the word holds something else");
+        }
+        if !step.may_wait {
+            return finished(Outcome::failure(Errno::ETIMEDOUT), "it may not wait");
+        }
+        let job = self.make_job(step, Sort::Sleep, body);
+        match sleepers::Sleepers::take(&self.pool, job) {
+            Ok(()) => {
+                self.pool.handoffs.fetch_add(1, Ordering::Relaxed);
+                Started::Taken { count: 1, way: Way { place: Place::Thread, reason: "it waits on a word" } }
+            }
+            Err(error) => {
+                self.undo_job(step);
+                finished(Outcome::failure(error), "no thread took it")
+            }
+        }
+    }
+
     /// A multishot POLL waits on a descriptor of its own, so that it can be told of changes while others on the same
     /// object are told of states.
     fn poll_many(&mut self, step: &Step, mut body: Body) -> Started {
@@ -326,13 +387,14 @@ impl Backend for Threads {
                 self.hand_over(step, sort, body, None, "the call may take its time")
             }
             Some(Sort::PollMany) => self.poll_many(step, body),
+            Some(Sort::Sleep) => self.sleep(step, body),
             Some(Sort::AcceptMany) if step.may_wait => {
                 let wait = Wait::Subject(PollFlags::IN);
                 self.hand_over(step, Sort::AcceptMany, body, Some(wait), "it waits for peers")
             }
             Some(Sort::AcceptMany) => finished(Outcome::failure(Errno::ETIMEDOUT), "it may not wait"),
             sort @ (Some(Sort::Poll | Sort::Transfer) | None) => {
-                match attempt::attempt(&self.pool.calls, &mut body, &AtomicBool::new(false)) {
+                match attempt::attempt(&self.pool, &mut body, &AtomicBool::new(false)) {
                     Attempt::Done(Done { outcome, opened }) => {
                         let opens = step.operation.opens();
                         self.settle([opens.first().copied(), opens.get(1).copied()], opened);
@@ -397,13 +459,15 @@ impl Backend for Threads {
     }
 
     fn attach(&mut self, handle: u64, index: u32) {
-        if let Some(object) = self.handles.remove(&handle) {
+        let object = self.handles.remove(&handle).or_else(|| self.pool.take_received(handle));
+        if let Some(object) = object {
             self.insert(index, object);
         }
     }
 
     fn discard(&mut self, handle: u64) {
         self.handles.remove(&handle);
+        drop(self.pool.take_received(handle));
     }
 
     fn counters(&self) -> Counters {

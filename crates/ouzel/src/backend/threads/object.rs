@@ -7,13 +7,15 @@
 //! O_NONBLOCK set for the length of one call that was seen to be ready.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use ouzel_ring::Errno;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 use rustix::io;
+
+use crate::backend::host::FLAGS;
 
 /// What sort of thing an object is, as far as waiting goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,10 +63,6 @@ pub(super) struct Object {
     /// It is non-blocking, it is nobody else's, and it must be made blocking before it is released.
     pub(super) ours: bool,
 }
-
-/// Held while a flag of an adopted object is changed and changed back. One for the process: two descriptors of two
-/// rings may share one set of flags.
-static FLAGS: Mutex<()> = Mutex::new(());
 
 impl Object {
     /// An object that this backend opened without O_NONBLOCK, or whose flag does not matter.

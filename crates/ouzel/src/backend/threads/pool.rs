@@ -3,7 +3,7 @@
 //! Threads are started when they are first needed, never more than was allowed, and are joined when the backend is
 //! dropped. A worker never waits for an event, so it is busy only as long as storage is.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -19,7 +19,9 @@ use super::attempt::{Attempt, Done, Wait, attempt};
 use super::job::{Body, Job, Sort};
 use super::object::{Calls, Object};
 use super::parking::{Parking, WAKE, Waiter};
+use super::sleepers::Sleepers;
 use super::{copy, waiting};
+use crate::backend::host::futex;
 
 /// How long an operation sleeps that nobody will wake.
 const WHILE: Duration = Duration::from_millis(5);
@@ -66,6 +68,9 @@ pub(super) struct Pool {
     ends: Mutex<Ends>,
     ends_signal: Condvar,
     pub(super) parking: Parking,
+    pub(super) sleepers: Sleepers,
+    /// By number: objects that came with messages and have no index yet.
+    received: Mutex<HashMap<u64, Object>>,
 }
 
 impl Pool {
@@ -80,6 +85,8 @@ impl Pool {
             ends: Mutex::default(),
             ends_signal: Condvar::new(),
             parking: Parking::new()?,
+            sleepers: Sleepers::default(),
+            received: Mutex::default(),
         }))
     }
 
@@ -89,6 +96,25 @@ impl Pool {
 
     fn ends(&self) -> MutexGuard<'_, Ends> {
         self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // ---- objects that came with messages ----
+
+    fn received(&self) -> MutexGuard<'_, HashMap<u64, Object>> {
+        self.received.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps objects until they have an index each; returns their numbers.
+    pub(super) fn keep_received(&self, objects: Vec<Object>) -> Vec<u64> {
+        let mut received = self.received();
+        let numbers = objects.iter().map(|object| object.id).collect();
+        received.extend(objects.into_iter().map(|object| (object.id, object)));
+        numbers
+    }
+
+    /// The object with this number.
+    pub(super) fn take_received(&self, number: u64) -> Option<Object> {
+        self.received().remove(&number)
     }
 
     // ---- the list of ends ----
@@ -189,12 +215,25 @@ impl Pool {
         }
     }
 
+    /// Ends a job whose body is in hand, unless it is over.
+    pub(super) fn end(&self, job: &Arc<Job>, body: MutexGuard<'_, Body>, outcome: Outcome) {
+        if job.end(body, Claimant::Worker) {
+            let done = Done { outcome, opened: [None, None] };
+            self.report(Finished { token: job.token, done, more: None });
+        }
+    }
+
     /// Asks for a job to be given up: at once if nobody is at work on it, else when that one lets go.
     pub(super) fn cancel(&self, job: &Arc<Job>) {
         if job.sort == Sort::Close {
             return;
         }
-        let Some(mut body) = job.wish_end() else { return };
+        let Some(mut body) = job.wish_end() else {
+            if job.sort == Sort::Sleep {
+                futex::end_sleep(&job.end);
+            }
+            return;
+        };
         copy::give_up(&self.calls, &mut body);
         let outcome = body.stopped(Errno::ECANCELED);
         if job.end(body, Claimant::Canceller) {
@@ -236,7 +275,7 @@ impl Pool {
 
     fn work_on(self: &Arc<Pool>, job: &Arc<Job>) {
         let Some(mut body) = job.begin() else { return };
-        match attempt(&self.calls, &mut body, job.wish()) {
+        match attempt(self, &mut body, job.wish()) {
             Attempt::Done(done) => {
                 if job.end(body, Claimant::Worker) {
                     self.report(Finished { token: job.token, done, more: None });
@@ -410,10 +449,11 @@ impl Pool {
                 return Some(waiter);
             }
             Sort::AcceptMany => return self.accept_many(waiter, ends),
+            Sort::Sleep => return None,
             Sort::Poll | Sort::Transfer => {}
         }
         let mut body = job.begin()?;
-        match attempt(&self.calls, &mut body, job.wish()) {
+        match attempt(self, &mut body, job.wish()) {
             Attempt::Done(done) => {
                 if job.end(body, Claimant::Worker) {
                     ends.push(Finished { token: job.token, done, more: None });
@@ -479,6 +519,7 @@ impl Pool {
             self.stop.store(true, Ordering::Relaxed);
             (std::mem::take(&mut work.threads), work.poller.take())
         };
+        self.sleepers.shut_down();
         self.work_signal.notify_all();
         self.parking.wake();
         for thread in threads.into_iter().chain(poller) {

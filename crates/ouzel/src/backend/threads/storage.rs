@@ -10,13 +10,14 @@ use ouzel_ring::Errno;
 use ouzel_ring::modifiers::{
     AllocateFlags, LinkFlags, OpenFlags, RemoveFlags, RenameFlags, StatFlags, SyncMode, Whence,
 };
-use rustix::fs::{self, AtFlags, CWD, FallocateFlags, Mode, OFlags, SeekFrom, StatxFlags};
+use rustix::fs::{self, AtFlags, CWD, FallocateFlags, Mode, OFlags, ResolveFlags, SeekFrom, StatxFlags};
 use rustix::io;
 
 use super::attempt::Attempt;
 use super::job::Body;
 use super::memory;
 use super::object::{Calls, Kind, Object, errno, kind_of, make_blocking, retry};
+use crate::backend::metadata;
 use crate::backend::sync_range::sync_range;
 
 /// READ or WRITE of something that has no events.
@@ -143,7 +144,7 @@ fn perform(calls: &Calls, body: &mut Body, operation: &Operation) -> Result<Atte
         Operation::Readdir { buffer, .. } => {
             Ok(Attempt::number(memory::directory_records(subject(body)?, &buffer)))
         }
-        _ => Err(Errno::ENOSYS),
+        _ => metadata::perform(operation, directory(&body.subject)).map(Attempt::success),
     }
 }
 
@@ -182,7 +183,13 @@ fn open(calls: &Calls, body: &Body, path: &Path, flags: OpenFlags, mode: u32) ->
         how.set(theirs, flags.contains(ours));
     }
     let mode = if flags.contains(OpenFlags::CREATE) { Mode::from_raw_mode(mode) } else { Mode::empty() };
-    let descriptor = retry(|| fs::openat(directory(&body.subject), name, how, mode)).map_err(errno)?;
+    let start = directory(&body.subject);
+    let descriptor = if flags.contains(OpenFlags::BENEATH) {
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        retry(|| fs::openat2(start, name, how, mode, resolve)).map_err(errno)?
+    } else {
+        retry(|| fs::openat(start, name, how, mode)).map_err(errno)?
+    };
     if names_only {
         return Ok(Attempt::opened(Object::new(descriptor, Kind::Storage, false), 0));
     }

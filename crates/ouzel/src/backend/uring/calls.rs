@@ -19,6 +19,7 @@ use rustix::pipe::PipeFlags;
 
 use super::memory;
 use super::table::Kind;
+use crate::backend::metadata;
 use crate::backend::sync_range::sync_range;
 
 /// The system's error number as ours.
@@ -172,7 +173,8 @@ fn call(operation: &Operation, first: BorrowedFd<'_>, second: BorrowedFd<'_>) ->
                 ShutdownHow::Both => Shutdown::Both,
             },
         )?,
-        _ => return Err(Failed::Argument(Errno::ENOSYS)),
+        // What says ENOSYS to everything but its own.
+        _ => return Ok(metadata::perform(operation, first)?),
     }
     Ok(0)
 }

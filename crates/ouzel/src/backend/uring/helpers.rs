@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-use ouzel_engine::{Operation, Outcome, Token};
+use ouzel_engine::{Operation, Token};
 use ouzel_ring::Errno;
 use rustix::event::{EventfdFlags, eventfd};
 
-use super::calls;
-use super::copy::{Order, Stop, copy};
+use super::copy::{Order, Stop as Halt, copy};
+use super::trials::{help, turn};
+use crate::backend::host::{Stop, Turn};
 
 /// The most threads of one pool.
 const THREADS: usize = 4;
@@ -32,7 +33,7 @@ pub(super) struct Job {
 #[derive(Debug)]
 struct State {
     queue: VecDeque<Job>,
-    done: VecDeque<(Token, Outcome)>,
+    done: VecDeque<(Token, Turn)>,
     /// What each thread is at.
     running: [Option<Token>; THREADS],
     idle: usize,
@@ -45,7 +46,7 @@ struct Shared {
     work: Condvar,
     /// Readable when there are outcomes.
     bell: std::os::fd::OwnedFd,
-    stops: [Stop; THREADS],
+    stops: [Halt; THREADS],
     calls: AtomicU64,
 }
 
@@ -83,7 +84,7 @@ pub(super) struct Helpers {
 impl Helpers {
     pub(super) fn new() -> std::io::Result<Helpers> {
         let bell = || eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
-        let stop = || Ok::<_, std::io::Error>(Stop { wanted: AtomicBool::new(false), event: bell()? });
+        let stop = || Ok::<_, std::io::Error>(Halt { wanted: AtomicBool::new(false), event: bell()? });
         let shared = Shared {
             state: Mutex::new(State {
                 queue: VecDeque::with_capacity(64),
@@ -143,7 +144,7 @@ impl Helpers {
         let mut state = self.shared.lock();
         if let Some(place) = state.queue.iter().position(|job| job.token == token) {
             state.queue.remove(place);
-            state.done.push_back((token, Outcome::failure(Errno::ECANCELED)));
+            state.done.push_back((token, Err(Stop::Error(Errno::ECANCELED))));
             drop(state);
             self.shared.ring_bell();
         } else if let Some(number) = state.running.iter().position(|running| *running == Some(token)) {
@@ -154,7 +155,7 @@ impl Helpers {
     }
 
     /// Hands the outcomes that are there to `take`.
-    pub(super) fn collect(&mut self, mut take: impl FnMut(Token, Outcome)) {
+    pub(super) fn collect(&mut self, mut take: impl FnMut(Token, Turn)) {
         silence(self.bell());
         let mut state = self.shared.lock();
         while let Some((token, outcome)) = state.done.pop_front() {
@@ -212,15 +213,11 @@ fn work(shared: &Shared, number: usize) {
                 made = 0;
                 let [source, target] = job.numbers;
                 let order = Order { source, from, target, to, length, may_wait: job.may_wait };
-                copy(&order, stop, &mut made)
+                turn(copy(&order, stop, &mut made))
             }
-            ref operation => calls::perform(operation, job.numbers),
+            ref operation => help(operation, job.numbers),
         };
         shared.calls.fetch_add(made, Ordering::Relaxed);
-        let outcome = match outcome {
-            Ok(result) => Outcome::success(result),
-            Err(error) => Outcome::failure(error),
-        };
         state = shared.lock();
         state.running[number] = None;
         state.done.push_back((job.token, outcome));

@@ -6,16 +6,18 @@
 
 use std::ffi::{c_char, c_void};
 
-use ouzel_engine::{Buffers, Directory, Edge, Operation, Path, Position};
+use ouzel_engine::{Buffers, Directory, Edge, Operation, Path, Position, Process};
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::{
     AllocateFlags, LinkFlags, OpenFlags, RemoveFlags, RenameFlags, StatFlags, SyncMode,
 };
-use ouzel_uring::abi::{AT_FDCWD, CURRENT_POSITION, FsyncFlags, Opcode, PollFlags};
+use ouzel_uring::abi::{AT_FDCWD, CURRENT_POSITION, FsyncFlags, FutexFlags, Opcode, PollFlags};
 use ouzel_uring::{Slot, Sqe, Target};
 use rustix::fs::OFlags;
 
+use super::hows::Hows;
 use super::lengths::Lengths;
+use super::metadata::{self, Attributed};
 use super::packets::{Effect, Lowered};
 use super::setup::Features;
 use super::table::{Kind, NONE, Record, Table};
@@ -36,6 +38,9 @@ const FALLOC_FL_PUNCH_HOLE: u32 = 2;
 /// All that `stat(2)` has, and the time of birth.
 const STATX_BASIC_AND_BIRTH: u32 = 0xfff;
 
+/// Every kind of waiter and of wake-up (`FUTEX_BITSET_MATCH_ANY`).
+const ANY: u64 = u32::MAX as u64;
+
 /// Who does an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route {
@@ -43,6 +48,8 @@ pub(super) enum Route {
     Ring,
     /// A plain call, at once: it never takes long.
     Call(&'static str),
+    /// Plain calls that never take long, again and again while it has to wait for an event.
+    Try(&'static str),
     /// A plain call by a helper thread.
     Helper(&'static str),
 }
@@ -98,6 +105,39 @@ pub(super) fn route(operation: &Operation, features: &Features) -> Route {
         Operation::Shutdown { .. } => {
             call(Opcode::Shutdown, "this kernel's io_uring has no SHUTDOWN (Linux 5.11)")
         }
+        Operation::Readlink { .. }
+        | Operation::Chmod { .. }
+        | Operation::Chown { .. }
+        | Operation::Utimes { .. }
+        | Operation::Mknod { .. }
+        | Operation::Statfs { .. }
+        | Operation::Access { .. }
+        | Operation::GetXattr { .. }
+        | Operation::SetXattr { .. }
+        | Operation::ListXattr { .. }
+        | Operation::RemoveXattr { .. } => metadata::route(operation, features),
+        // A file system that is elsewhere asks there.
+        Operation::Lock { .. } => Route::Helper("LOCK is not an io_uring operation"),
+        Operation::GetSockopt { .. } | Operation::SetSockopt { .. } => {
+            Route::Try("a socket's options are read and set by a plain call, which never waits")
+        }
+        Operation::Sockname { .. } | Operation::Peername { .. } => {
+            Route::Try("a socket's addresses are read by a plain call, which never waits")
+        }
+        Operation::Splice { .. } => Route::Helper("SPLICE would occupy a thread of the kernel's"),
+        Operation::Wait { .. } => {
+            Route::Try("the ring waits for the process, and a plain call takes its status")
+        }
+        Operation::FutexWait { .. } => {
+            call(Opcode::FutexWait, "this kernel's io_uring has no FUTEX (Linux 6.7)")
+        }
+        Operation::FutexWake { .. } => {
+            call(Opcode::FutexWake, "this kernel's io_uring has no FUTEX (Linux 6.7)")
+        }
+        Operation::SendMsg { .. } | Operation::RecvMsg { .. } => {
+            Route::Try("the ring waits for the socket, and a plain call moves the message")
+        }
+        Operation::Wake { .. } => Route::Try("a bell is rung by a plain call, which never takes long"),
     }
 }
 
@@ -125,7 +165,16 @@ pub(super) fn wants_descriptors(operation: &Operation, route: Route) -> [u32; 2]
         | Operation::Stat { directory, .. }
         | Operation::Mkdir { directory, .. }
         | Operation::Remove { directory, .. }
-        | Operation::Symlink { directory, .. } => one(directory),
+        | Operation::Symlink { directory, .. }
+        | Operation::Readlink { directory, .. }
+        | Operation::Chmod { directory, .. }
+        | Operation::Chown { directory, .. }
+        | Operation::Utimes { directory, .. }
+        | Operation::Mknod { directory, .. }
+        | Operation::Statfs { directory, .. }
+        | Operation::Access { directory, .. }
+        | Operation::ListXattr { directory, .. }
+        | Operation::RemoveXattr { directory, .. } => one(directory),
         Operation::Rename { from, to, .. } | Operation::Link { from, to, .. } => {
             [from.unwrap_or(NONE), to.unwrap_or(NONE)]
         }
@@ -139,7 +188,17 @@ pub(super) fn wants_descriptors(operation: &Operation, route: Route) -> [u32; 2]
         Operation::Bind { socket, .. }
         | Operation::Listen { socket, .. }
         | Operation::Shutdown { socket, .. } => [socket, NONE],
-        Operation::Copy { source, target, .. } => [source, target],
+        Operation::Copy { source, target, .. } | Operation::Splice { source, target, .. } => [source, target],
+        Operation::Lock { file, .. }
+        | Operation::Wake { bell: file, .. }
+        | Operation::Wait { process: Process::Descriptor(file) } => [file, NONE],
+        Operation::SendMsg { socket, .. }
+        | Operation::RecvMsg { socket, .. }
+        | Operation::GetSockopt { socket, .. }
+        | Operation::SetSockopt { socket, .. }
+        | Operation::Sockname { socket, .. }
+        | Operation::Peername { socket, .. } => [socket, NONE],
+        Operation::GetXattr { directory, .. } | Operation::SetXattr { directory, .. } => one(directory),
         _ => [NONE; 2],
     }
 }
@@ -207,6 +266,7 @@ pub(super) struct Lowering<'a> {
     pub(super) table: &'a mut Table,
     pub(super) features: &'a Features,
     pub(super) lengths: &'a mut Lengths,
+    pub(super) hows: &'a mut Hows,
     /// The packet's slot.
     pub(super) packet: u32,
     pub(super) may_wait: bool,
@@ -295,11 +355,12 @@ impl Lowering<'_> {
                 if opens_descriptor(flags, self.features) {
                     let names = flags.intersects(OpenFlags::DIRECTORY.union(OpenFlags::PATH));
                     self.lowered.effect = Effect::Opens(into, if names { Kind::File } else { Kind::Unknown });
-                    *self.entry = Sqe::openat(number, text(path), bits | OFlags::CLOEXEC.bits(), mode);
+                    let bits = bits | OFlags::CLOEXEC.bits();
+                    *self.entry = self.open(number, path, flags, bits, mode);
                 } else {
                     self.lowered.effect = Effect::Fills(into);
                     self.table.put_opened(into, into, None, Kind::Unknown);
-                    *self.entry = Sqe::openat_direct(number, text(path), bits, mode, Slot(into));
+                    *self.entry = self.open(number, path, flags, bits, mode).into_slot(Slot(into));
                 }
             }
             Operation::Close { file } => {
@@ -319,6 +380,15 @@ impl Lowering<'_> {
             _ => return self.lower_rare(operation),
         }
         Ok(())
+    }
+
+    #[inline]
+    fn open(&mut self, directory: i32, path: Path, flags: OpenFlags, bits: u32, mode: u32) -> Sqe {
+        if flags.contains(OpenFlags::BENEATH) {
+            Sqe::openat2(directory, text(path), self.hows.beneath(self.packet, bits, mode))
+        } else {
+            Sqe::openat(directory, text(path), bits, mode)
+        }
     }
 
     /// The same for the operations that are not done a million times a second.
@@ -434,7 +504,28 @@ impl Lowering<'_> {
                 let target = self.target(socket)?;
                 Sqe::connect(target, address.pointer.cast::<c_void>(), address.length as u32)
             }
+            Operation::FutexWait { word, expected, shared } => {
+                self.lowered.effect = Effect::Compares;
+                Sqe::futex_wait(word.pointer.cast::<u32>(), u64::from(expected), ANY, futex_flags(shared))
+            }
+            Operation::FutexWake { word, count, shared } => {
+                Sqe::futex_wake(word.pointer.cast::<u32>(), u64::from(count), ANY, futex_flags(shared))
+            }
             Operation::Shutdown { socket, how } => Sqe::shutdown(self.target(socket)?, how as u64 as u32),
+            Operation::GetXattr { directory, attribute, value, flags } => {
+                match metadata::attributed(directory, attribute.path(), flags) {
+                    Attributed::Path(path) => metadata::get(path, attribute, value),
+                    Attributed::File(file) => metadata::get_of(self.target(file)?, attribute, value),
+                    Attributed::Other => return Err(Errno::ENOSYS),
+                }
+            }
+            Operation::SetXattr { directory, attribute, value, flags } => {
+                match metadata::attributed(directory, attribute.path(), flags) {
+                    Attributed::Path(path) => metadata::set(path, attribute, value, flags),
+                    Attributed::File(file) => metadata::set_of(self.target(file)?, attribute, value, flags),
+                    Attributed::Other => return Err(Errno::ENOSYS),
+                }
+            }
             Operation::Read { .. }
             | Operation::Write { .. }
             | Operation::Open { .. }
@@ -444,7 +535,26 @@ impl Lowering<'_> {
             | Operation::Seek { .. }
             | Operation::Readdir { .. }
             | Operation::Copy { .. }
-            | Operation::Pipe { .. } => {
+            | Operation::Pipe { .. }
+            | Operation::Readlink { .. }
+            | Operation::Chmod { .. }
+            | Operation::Chown { .. }
+            | Operation::Utimes { .. }
+            | Operation::Mknod { .. }
+            | Operation::Statfs { .. }
+            | Operation::Access { .. }
+            | Operation::ListXattr { .. }
+            | Operation::RemoveXattr { .. }
+            | Operation::SendMsg { .. }
+            | Operation::RecvMsg { .. }
+            | Operation::Lock { .. }
+            | Operation::GetSockopt { .. }
+            | Operation::SetSockopt { .. }
+            | Operation::Sockname { .. }
+            | Operation::Peername { .. }
+            | Operation::Splice { .. }
+            | Operation::Wait { .. }
+            | Operation::Wake { .. } => {
                 return Err(Errno::ENOSYS);
             }
         };
@@ -465,7 +575,11 @@ impl Lowering<'_> {
     }
 }
 
-fn text(path: Path) -> *const c_char {
+fn futex_flags(shared: bool) -> FutexFlags {
+    if shared { FutexFlags::SIZE_U32 } else { FutexFlags::SIZE_U32.union(FutexFlags::PRIVATE) }
+}
+
+pub(super) fn text(path: Path) -> *const c_char {
     path.pointer.cast::<c_char>()
 }
 
@@ -473,7 +587,7 @@ fn text(path: Path) -> *const c_char {
 ///
 /// With O_NONBLOCK the open of a FIFO never waits for a peer. It does not make the object non-blocking for its user:
 /// where a file can be polled, the kernel's ring waits for it whatever this flag says.
-fn open_bits(flags: OpenFlags) -> u32 {
+pub(super) fn open_bits(flags: OpenFlags) -> u32 {
     let mut bits = OFlags::NOCTTY;
     bits |= match (flags.contains(OpenFlags::READ), flags.contains(OpenFlags::WRITE)) {
         (true, true) => OFlags::RDWR,

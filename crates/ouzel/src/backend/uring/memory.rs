@@ -7,16 +7,21 @@
 //! number that the kernel did not just hand over.
 
 use std::ffi::CStr;
+use std::io::{IoSlice, IoSliceMut};
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::slice;
 
-use ouzel_engine::{Path, Span};
+use ouzel_engine::{Buffers, Path, Span};
 use ouzel_ring::Errno;
 use ouzel_uring::{Full, Ring, Sqe};
-use rustix::fs::RawDir;
+use rustix::fs::{RawDir, Statx};
 use rustix::io;
 use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
+
+const _: () = assert!(size_of::<Span>() == size_of::<IoSlice<'static>>());
+const _: () = assert!(align_of::<Span>() == align_of::<IoSlice<'static>>());
+const _: () = assert!(size_of::<Statx>() == ouzel_ring::modifiers::STAT_RECORD as usize);
 
 /// Puts an entry into the kernel's submission queue.
 ///
@@ -26,7 +31,7 @@ use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
 pub(super) fn push(ring: &mut Ring, entry: &Sqe) -> Result<(), Full> {
     // SAFETY: the memory an entry names is its operation's, valid until the report, and the report is made from the
     // entry's last completion; or it is a word of `super::lengths`, which are leaked if a completion is missing; or it
-    // is constant. Of the descriptors it names, those of the table are kept open until the report (`super::table`).
+    // is a record of `super::hows`, which the kernel reads while it takes the entry; or it is constant. Of the descriptors it names, those of the table are kept open until the report (`super::table`).
     // None has CQE_SKIP_SUCCESS but cancels, which name no memory.
     unsafe { ring.push(entry) }
 }
@@ -68,6 +73,20 @@ pub(super) fn borrow(number: RawFd) -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(number) }
 }
 
+/// A path as a C string, for a call that only hands its address to the kernel, as an entry would. EINVAL if the
+/// submitter has changed its end.
+#[inline]
+pub(super) fn path_at(path: &Path) -> Result<&CStr, Errno> {
+    // SAFETY: the submitter promised `length` readable bytes, used by nobody else in a conflicting way, until the
+    // report.
+    let bytes = unsafe { slice::from_raw_parts(path.pointer, path.length) };
+    match bytes.last() {
+        // SAFETY: the engine has looked: the last byte and no other is NUL; and the submitter leaves them alone.
+        Some(0) => Ok(unsafe { CStr::from_bytes_with_nul_unchecked(bytes) }),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
 /// A path as a C string. The engine has checked it, but the submitter could have changed it since: then EINVAL.
 pub(super) fn path(path: &Path) -> Result<&CStr, Errno> {
     // SAFETY: the submitter promised `length` readable bytes until the report.
@@ -81,6 +100,41 @@ fn room(span: &Span) -> &mut [MaybeUninit<u8>] {
     // SAFETY: the submitter promised `length` writable bytes, used by nobody else, until the report. Only the one
     // helper that has the operation calls this. An empty span has a dangling pointer, not null.
     unsafe { slice::from_raw_parts_mut(span.pointer.cast::<MaybeUninit<u8>>(), span.length) }
+}
+
+/// Calls `call` with the buffers of a READ.
+#[inline]
+pub(super) fn with_rooms<R>(buffers: &Buffers, call: impl FnOnce(&mut [IoSliceMut<'_>]) -> R) -> R {
+    let mut one;
+    let (spans, count) = match buffers {
+        Buffers::One(span) => {
+            one = *span;
+            (&raw mut one, 1)
+        }
+        Buffers::Many { spans, count } => (spans.cast_mut(), *count),
+    };
+    if count == 0 {
+        return call(&mut []);
+    }
+    // SAFETY: a `Span` has the layout of a `struct iovec`, which is also that of an `IoSliceMut` (sizes are asserted
+    // above). The array is valid until the report. The slices are handed to the kernel as they are: no Rust code
+    // looks through them, so it matters neither whether their bytes are initialised nor whether two overlap.
+    call(unsafe { slice::from_raw_parts_mut(spans.cast::<IoSliceMut<'_>>(), count) })
+}
+
+/// Puts a file's description into the record of a STAT.
+pub(super) fn store_description(record: &Span, description: &Statx) {
+    let room = room(record);
+    let size = room.len().min(size_of::<Statx>());
+    // SAFETY: both are valid for `size` bytes and do not overlap: one is the submitter's, the other ours. Copying as
+    // `MaybeUninit` asks nothing of spare fields.
+    unsafe {
+        std::ptr::copy_nonoverlapping(
+            (&raw const *description).cast::<MaybeUninit<u8>>(),
+            room.as_mut_ptr(),
+            size,
+        );
+    }
 }
 
 /// A socket address as the submitter wrote it.

@@ -1,7 +1,8 @@
 //! The uring backend: operations become entries of the kernel's ring, runs become linked entries.
 //!
 //! [`Uring`] holds the ring, the table of objects and what is remembered of started operations. `lower` makes entries,
-//! `starting` pushes them, `reports` reads completions, `helpers` do what the ring cannot, `memory` holds all that is unsafe. It enters the
+//! `starting` pushes them, `reports` reads completions, `helpers` do what the ring cannot, `trials` are what is tried by
+//! plain calls, `memory` holds all that is unsafe. It enters the
 //! kernel in [`wait`](Backend::wait) and otherwise only when the submission queue is full or a descriptor must be made
 //! from a slot. It must never push part of a run: a run that straddles a submission is cut by the kernel.
 //!
@@ -11,18 +12,23 @@
 mod calls;
 mod copy;
 mod helpers;
+mod hows;
 mod lengths;
 mod lower;
 mod memory;
+mod metadata;
 mod objects;
 mod packets;
+mod planner;
+mod quick;
 mod reports;
 mod setup;
 mod starting;
 mod table;
+mod trials;
 
 use std::cell::Cell;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::mem::ManuallyDrop;
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,17 +41,23 @@ use ouzel_uring::{EnterError, Ring, Slot, SlotUpdate, Sqe, Timeout};
 use rustix::time::{ClockId, clock_gettime};
 
 use self::helpers::Helpers;
+use self::hows::Hows;
 use self::lengths::Lengths;
 use self::lower::Route;
 use self::packets::{CANCEL, CANCEL_POLL, Effect, OWN, POLL, Packets, SLOTS, Standing};
+pub use self::planner::Costs;
+use self::planner::{Planner, reason};
 pub use self::setup::{Features, Missing, Policy, UringError, UringOptions};
 use self::table::{Kind, NONE, Table};
+use self::trials::Trial;
 use super::HostBackend;
 
 /// The most steps of one run.
 const LONGEST_RUN: usize = 32;
 
-const IN_KERNEL: Way = Way { place: Place::Kernel, reason: "" };
+/// Handles below are slots or numbers of connections.
+const FIRST_HANDLE: u64 = 1 << 32;
+
 const ON_THE_SPOT: Way = Way { place: Place::Call, reason: "refused before it was handed to the kernel" };
 
 /// How often entering is tried again when the kernel wants memory.
@@ -56,10 +68,15 @@ const TRIES: u32 = 1000;
 pub struct Uring {
     ring: ManuallyDrop<Ring>,
     features: Features,
-    policy: Policy,
+    planner: Planner,
+    /// The word of the token behind what was done by a call last: it goes on by calls if it comes as the rest of that run.
+    called_behind: u64,
+    /// Why that was a call.
+    called_why: &'static str,
     table: Table,
     packets: Packets,
     lengths: Lengths,
+    hows: Hows,
     helpers: Option<Helpers>,
     /// The helpers' bell is being polled.
     listening: bool,
@@ -71,6 +88,12 @@ pub struct Uring {
     cancels: VecDeque<u64>,
     /// Packets that are to be tried again.
     again: VecDeque<u32>,
+    /// By packet: operations done by plain calls that wait for their next try.
+    trials: HashMap<u32, Trial>,
+    /// By handle: descriptors that came with messages and have no index yet.
+    received: HashMap<u64, OwnedFd>,
+    /// The handle of the next of those.
+    next_handle: u64,
     in_flight: u32,
     calls: u64,
     /// The thread it must stay on.
@@ -99,16 +122,22 @@ impl Uring {
         Ok(Uring {
             ring: ManuallyDrop::new(ring),
             features,
-            policy: options.policy,
+            planner: Planner::new(options.policy, options.costs),
+            called_behind: u64::MAX,
+            called_why: "",
             table: Table::new(options.descriptors),
             packets: Packets::default(),
             lengths: Lengths::default(),
+            hows: Hows::default(),
             helpers: None,
             listening: false,
             held: VecDeque::with_capacity(64),
             ready: VecDeque::with_capacity(64),
             cancels: VecDeque::with_capacity(64),
             again: VecDeque::with_capacity(64),
+            trials: HashMap::new(),
+            received: HashMap::new(),
+            next_handle: FIRST_HANDLE,
             in_flight: 0,
             calls: 0,
             thread: (!options.movable).then(thread_number),
@@ -123,7 +152,12 @@ impl Uring {
 
     /// How chains are mapped onto the kernel.
     pub fn policy(&self) -> Policy {
-        self.policy
+        self.planner.policy()
+    }
+
+    /// What it reckons with when it chooses between plain calls and the ring.
+    pub fn costs(&self) -> Costs {
+        self.planner.costs()
     }
 
     /// Operations started and not reported for the last time. The kernel may still use their memory.
@@ -149,6 +183,7 @@ impl Uring {
         if self.thread.is_some_and(|thread| thread != thread_number()) {
             return Err(EnterError::WrongThread);
         }
+        self.planner.entered();
         self.ring.submit_and_wait(want, timeout).map(|_| ())
     }
 
@@ -173,7 +208,13 @@ impl Uring {
     /// Makes the descriptors that a step needs, and starts it unless it is one for the ring.
     #[inline(never)]
     fn start_otherwise(&mut self, first: &Step) -> Option<Started> {
-        let route = lower::route(&first.operation, &self.features);
+        let route = match first.operation {
+            Operation::Splice { source, target, .. } => match self.splice_route(source, target) {
+                Ok(route) => route,
+                Err(error) => return Some(self.finish_now(Err(error), ON_THE_SPOT)),
+            },
+            ref operation => lower::route(operation, &self.features),
+        };
         let indices = lower::wants_descriptors(&first.operation, route);
         let mut numbers = [calls::NOBODY; 2];
         for (index, number) in indices.into_iter().zip(&mut numbers) {
@@ -188,6 +229,7 @@ impl Uring {
         match route {
             Route::Ring => None,
             Route::Call(reason) => Some(self.call(first, numbers, reason)),
+            Route::Try(reason) => Some(self.try_now(first, indices, numbers, reason)),
             Route::Helper(reason) => Some(self.hand_over(first, indices, numbers, reason)),
         }
     }
@@ -246,6 +288,10 @@ impl Backend for Uring {
         LONGEST_RUN
     }
 
+    fn expect(&mut self, chains: u32) {
+        self.planner.expect(chains);
+    }
+
     #[inline]
     fn follows(&self, previous: &Operation, edge: Edge, next: &Operation) -> bool {
         lower::follows(&self.table, &self.features, previous, edge, next)
@@ -261,7 +307,14 @@ impl Backend for Uring {
         {
             return started;
         }
-        self.start_run(steps)
+        let mut why = reason::LINKS;
+        if self.planner.may_call() {
+            match self.try_call(steps) {
+                Ok(started) => return started,
+                Err(reason) => why = reason,
+            }
+        }
+        self.start_run(steps, why)
     }
 
     fn cancel(&mut self, token: Token) {
@@ -326,6 +379,11 @@ impl Backend for Uring {
     }
 
     fn attach(&mut self, handle: u64, index: u32) {
+        if let Some(descriptor) = self.received.remove(&handle) {
+            // One that the kernel has just made can be looked at.
+            let _ = self.take_in(index, descriptor);
+            return;
+        }
         if self.features.slots {
             self.table.put(index, handle as u32, None, Kind::Stream);
         } else {
@@ -335,6 +393,9 @@ impl Backend for Uring {
 
     fn discard(&mut self, handle: u64) {
         self.calls += 1;
+        if self.received.remove(&handle).is_some() {
+            return;
+        }
         if self.features.slots {
             let _ = self.ring.files_update(Slot(handle as u32), &[SlotUpdate::EMPTY]);
         } else {

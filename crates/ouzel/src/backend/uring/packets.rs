@@ -74,6 +74,12 @@ pub(super) enum Effect {
         /// The kernel writes the address and its length.
         addressed: bool,
     },
+    /// Nothing, and an EAGAIN is its answer: a word did not hold what was expected.
+    Compares,
+    /// Nothing, and the completion is no end: the operation is tried again by a plain call.
+    Tries,
+    /// So many bytes had been read before.
+    Adds(u32),
     /// Each completion is one result of many.
     Many,
     /// Each completion is one connection of many.

@@ -49,6 +49,9 @@ impl Uring {
         }
         let token = Token::from_word(completion.user_data);
         let effect = self.packets.of(token)?.lowered.effect;
+        if effect == Effect::Tries {
+            return self.waited(token, completion.res);
+        }
         if completion.res < 0 {
             return self.read_failure(token, Errno::from_raw(completion.res));
         }
@@ -62,7 +65,8 @@ impl Uring {
         }
         let extra = self.read_opened(token, effect, completion.res);
         self.finish(token.slot);
-        let outcome = Outcome::Done { error: Errno::OK, result: completion.res as u64, extra };
+        let before = if let Effect::Adds(before) = effect { u64::from(before) } else { 0 };
+        let outcome = Outcome::Done { error: Errno::OK, result: before + completion.res as u64, extra };
         Some(Report { token, outcome, more: false })
     }
 
@@ -104,9 +108,9 @@ impl Uring {
             _ => return,
         }
         let Some(mut helpers) = self.helpers.take() else { return };
-        helpers.collect(|token, outcome| {
-            self.finish(token.slot);
-            self.ready.push_back(Report { token, outcome, more: false });
+        helpers.collect(|token, turn| {
+            let report = self.helper_tried(token, turn);
+            self.ready.extend(report);
         });
         self.helpers = Some(helpers);
     }
@@ -116,6 +120,7 @@ impl Uring {
         let Packet { standing, lowered: Lowered { effect, .. }, .. } = *self.packets.of(token)?;
         let cancelled = standing.contains(Standing::CANCELLED);
         let error = match error {
+            Errno::EAGAIN if effect == Effect::Compares => Errno::EAGAIN,
             Errno::ECANCELED if standing.contains(Standing::IN_RUN) && !cancelled => {
                 self.undo(effect, Errno::ECANCELED);
                 self.finish(token.slot);
@@ -154,11 +159,15 @@ impl Uring {
 
     /// The report of an operation that failed.
     pub(super) fn fail(&mut self, token: Token, error: Errno) -> Report {
+        let mut outcome = Outcome::failure(error);
         if let Some(effect) = self.packets.of(token).map(|packet| packet.lowered.effect) {
             self.undo(effect, error);
+            if let Effect::Adds(before) = effect {
+                outcome = Outcome::success(u64::from(before));
+            }
         }
         self.finish(token.slot);
-        Report { token, outcome: Outcome::failure(error), more: false }
+        Report { token, outcome, more: false }
     }
 
     #[cold]
@@ -189,7 +198,7 @@ impl Uring {
 
     /// The operation in `slot` is over.
     #[inline]
-    fn finish(&mut self, slot: u32) {
+    pub(super) fn finish(&mut self, slot: u32) {
         let Some(packet) = self.packets.at(slot) else { return };
         packet.free();
         let (pins, next) = (packet.lowered.pins, packet.next);
@@ -214,7 +223,12 @@ impl Uring {
             }
             // Whatever a close says, the number is free.
             Effect::Closes(index) => self.table.closed(index),
-            Effect::Nothing | Effect::Many | Effect::Connections => {}
+            Effect::Nothing
+            | Effect::Compares
+            | Effect::Tries
+            | Effect::Adds(_)
+            | Effect::Many
+            | Effect::Connections => {}
         }
     }
 }

@@ -9,16 +9,20 @@ use ouzel_uring::abi::{Features as KernelFeatures, Opcode, SetupFlags};
 use ouzel_uring::{Builder, Probe, RegisterError, Ring, SetupError, Slot, Step, StepReport};
 
 use super::memory;
+use super::planner::Costs;
 
 /// How chains are mapped onto the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Policy {
-    /// What is expected to be cheapest; at present the same as [`Policy::Links`].
+    /// What is expected to be cheapest: plain calls that refuse to wait for a few small operations on files, the ring for
+    /// many at once and for all that could wait.
     #[default]
     Auto,
     /// Everything that can be goes through the ring, runs as linked entries.
     Links,
+    /// Plain calls wherever they refuse to wait, and the ring for the rest.
+    Calls,
 }
 
 /// What a uring backend is to be like.
@@ -34,6 +38,8 @@ pub struct UringOptions {
     pub movable: bool,
     /// How chains are mapped onto the kernel.
     pub policy: Policy,
+    /// What [`Policy::Auto`] reckons with. Without it, [`Costs::USUAL`] until this machine's own are known.
+    pub costs: Option<Costs>,
     /// Opened files go into the kernel's own table. Without it every object is an ordinary descriptor, as on kernels
     /// before 6.8, and runs end where something is opened. For tests and comparisons.
     pub slots: bool,
@@ -48,6 +54,7 @@ impl Default for UringOptions {
             entries: 256,
             movable: false,
             policy: Policy::Auto,
+            costs: None,
             slots: true,
             without: &[],
         }
@@ -155,12 +162,13 @@ const ONE_THREAD: [Step; 6] = telling(Step::ONE_THREAD);
 const MOVABLE: [Step; 4] = telling(Step::MOVABLE);
 
 /// Opcodes without which nothing works: as old as the features asked for.
-const NEEDED: [Opcode; 11] = [
+const NEEDED: [Opcode; 12] = [
     Opcode::Readv,
     Opcode::Writev,
     Opcode::Read,
     Opcode::Write,
     Opcode::Openat,
+    Opcode::Openat2,
     Opcode::Close,
     Opcode::Statx,
     Opcode::PollAdd,

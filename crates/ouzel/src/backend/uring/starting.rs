@@ -13,7 +13,8 @@ use super::helpers::{Helpers, Job};
 use super::lower::Lowering;
 use super::packets::{BELL, END, Effect, Lowered, POLL, Standing};
 use super::table::{Kind, NONE};
-use super::{IN_KERNEL, ON_THE_SPOT, Uring, calls, memory};
+use super::trials::is_tried;
+use super::{ON_THE_SPOT, Uring, calls, memory};
 
 /// `POLLIN`.
 const POLL_IN: u32 = 1;
@@ -22,8 +23,8 @@ const POLL_OUT: u32 = 4;
 
 impl Uring {
     /// Starts a run on the ring.
-    pub(super) fn start_run(&mut self, steps: &[Step]) -> Started {
-        let count = steps.len().min(self.ring.sq_entries() as usize);
+    pub(super) fn start_run(&mut self, steps: &[Step], reason: &'static str) -> Started {
+        let count = self.goes_together(steps);
         let first = &steps[0];
         if let Operation::Close { file } = first.operation
             && self.table.is_held_open(file)
@@ -73,7 +74,25 @@ impl Uring {
         if at_once {
             self.push_cancel(first.token.to_word());
         }
-        Started::Taken { count: taken, way: IN_KERNEL }
+        Started::Taken { count: taken, way: Way { place: Place::Kernel, reason } }
+    }
+
+    /// How many of the steps of a run can be linked now.
+    #[inline]
+    fn goes_together(&self, steps: &[Step]) -> usize {
+        // The run was made when its first step was still to open the file; if a plain call has done that since, there is
+        // a number, and the close of a number goes alone.
+        let goes_alone = |step: &Step| match step.operation {
+            Operation::Close { file } => {
+                self.table.get(file).is_some_and(|record| record.slot == NONE && record.descriptor.is_some())
+            }
+            _ => false,
+        };
+        let most = steps.len().min(self.ring.sq_entries() as usize);
+        if self.called_behind != steps[0].token.to_word() {
+            return most;
+        }
+        (1..most).find(|place| goes_alone(&steps[*place])).unwrap_or(most)
     }
 
     /// Pushes a step, for which there is room, with a link to the one in `next`, and remembers it.
@@ -90,6 +109,7 @@ impl Uring {
             table: &mut self.table,
             features: &self.features,
             lengths: &mut self.lengths,
+            hows: &mut self.hows,
             packet: token.slot,
             may_wait,
             entry,
@@ -125,7 +145,10 @@ impl Uring {
     #[inline(never)]
     fn must_be_stopped(&mut self, operation: &Operation) -> Result<bool, Errno> {
         let (file, events) = match *operation {
-            Operation::Accept { .. } | Operation::Connect { .. } | Operation::Poll { .. } => return Ok(true),
+            Operation::Accept { .. }
+            | Operation::Connect { .. }
+            | Operation::Poll { .. }
+            | Operation::FutexWait { .. } => return Ok(true),
             Operation::Read { file, .. } => (file, rustix::event::PollFlags::IN),
             Operation::Write { file, .. } => (file, rustix::event::PollFlags::OUT),
             _ => return Ok(false),
@@ -192,6 +215,9 @@ impl Uring {
         let packet = self.packets.place(token.slot, None);
         packet.lowered = Lowered { effect: Effect::Nothing, pins: indices };
         packet.begin(token, NONE, Standing::HELPER);
+        if is_tried(&operation) {
+            self.begin_helped_trial(step, numbers);
+        }
         self.table.pin_all(indices);
         self.in_flight += 1;
         Started::Taken { count: 1, way }
@@ -226,6 +252,9 @@ impl Uring {
 
     /// Pushes an operation once more, behind a poll if it is one that waits for something to be ready.
     fn try_again(&mut self, slot: u32) {
+        if self.await_trial(slot) {
+            return;
+        }
         let Some(&operation) = self.packets.kept(slot) else { return };
         let Some(packet) = self.packets.at(slot) else { return };
         let token = packet.token();
@@ -240,6 +269,7 @@ impl Uring {
                 table: &mut self.table,
                 features: &self.features,
                 lengths: &mut self.lengths,
+                hows: &mut self.hows,
                 packet: slot,
                 may_wait: true,
                 entry: &mut entry,
@@ -272,6 +302,9 @@ impl Uring {
         self.push(&entry);
         self.table.pin_all(lowered.pins);
         if let Some(packet) = self.packets.at(slot) {
+            if let Effect::Adds(_) = packet.lowered.effect {
+                lowered.effect = packet.lowered.effect;
+            }
             packet.lowered = lowered;
             if events != 0 {
                 packet.standing.insert(Standing::POLLED);
@@ -284,5 +317,6 @@ impl Uring {
 #[inline]
 fn can_be_repeated(operation: &Operation) -> bool {
     // An OPEN meets EAGAIN where somebody holds a lease: to wait for that is not its business.
-    !matches!(operation, Operation::Close { .. } | Operation::Open { .. })
+    // That a word does not hold what was expected is an answer.
+    !matches!(operation, Operation::Close { .. } | Operation::Open { .. } | Operation::FutexWait { .. })
 }

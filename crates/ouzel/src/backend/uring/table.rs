@@ -24,6 +24,19 @@ pub(super) enum Kind {
     Device,
 }
 
+/// What plain calls on a file may be made without waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Habit {
+    /// None: it goes through the ring.
+    Ring,
+    /// Opened by a plain call for reading; nothing is known yet.
+    New,
+    /// Reads that refuse to wait do that, and a close asks nobody.
+    Prompt,
+    /// On a file system in memory: no read waits, and a close asks nobody.
+    Memory,
+}
+
 /// What lies behind one index.
 #[derive(Debug)]
 pub(super) struct Record {
@@ -31,6 +44,8 @@ pub(super) struct Record {
     pub(super) slot: u32,
     pub(super) descriptor: Option<OwnedFd>,
     pub(super) kind: Kind,
+    /// Other than [`Habit::Ring`] only with a descriptor and no slot.
+    pub(super) habit: Habit,
     /// Opened by us with O_NONBLOCK, which must be taken off before anybody else gets it.
     pub(super) opened: bool,
     /// A CLOSE has started.
@@ -45,6 +60,7 @@ const EMPTY: Record = Record {
     slot: NONE,
     descriptor: None,
     kind: Kind::Unknown,
+    habit: Habit::Ring,
     opened: false,
     closing: false,
     dying: false,
@@ -101,6 +117,15 @@ impl Table {
     pub(super) fn put_opened(&mut self, index: u32, slot: u32, descriptor: Option<OwnedFd>, kind: Kind) {
         if let Some(record) = self.get_mut(index) {
             *record = Record { slot, descriptor, kind, opened: true, ..EMPTY };
+        }
+    }
+
+    /// Puts an object in that a plain OPEN for reading made.
+    #[inline]
+    pub(super) fn put_called(&mut self, index: u32, descriptor: OwnedFd, kind: Kind) {
+        if let Some(record) = self.get_mut(index) {
+            let descriptor = Some(descriptor);
+            *record = Record { descriptor, kind, habit: Habit::New, opened: true, ..EMPTY };
         }
     }
 

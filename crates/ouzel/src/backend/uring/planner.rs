@@ -1,0 +1,178 @@
+//! The planner: plain calls that refuse to wait, or entries of the ring, for each run.
+//!
+//! It compares what a run costs either way, for as many chains as move on together. It only counts and compares: it
+//! makes no call, knows no descriptor, and must never choose a call for an operation that such a call could not do
+//! without waiting (`quick` says which those are). docs/planner.md tells the rules to users.
+
+use std::sync::OnceLock;
+
+use super::setup::Policy;
+
+/// What each way costs, in nanoseconds. Only how the numbers compare decides anything.
+///
+/// Measured once per machine, see [`RingBuilder::costs`](crate::RingBuilder::costs) for how to fix them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Costs {
+    /// A plain call of a small operation on a file.
+    pub call: u32,
+    /// The same operation as one of many entries that go to the kernel in one `io_uring_enter`.
+    pub entry: u32,
+    /// What each `io_uring_enter` adds.
+    pub enter: u32,
+}
+
+impl Costs {
+    /// What was measured on the machine that Ouzel is developed on: used until this machine's own are known.
+    pub const USUAL: Costs = Costs { call: 1100, entry: 850, enter: 1600 };
+}
+
+impl Default for Costs {
+    fn default() -> Costs {
+        Costs::USUAL
+    }
+}
+
+/// This machine's costs, once somebody has measured them.
+pub(super) static MEASURED: OnceLock<Costs> = OnceLock::new();
+
+/// Decisions that are made with the usual costs before this machine's own are measured: whoever makes fewer never pays
+/// for measuring.
+const PATIENCE: u32 = 256;
+
+/// So many calls may be made without entering the kernel's ring while it has something of ours.
+const BLIND_CALLS: u32 = 64;
+
+/// The reasons that `explain` shows.
+pub(super) mod reason {
+    pub(in super::super) const FEW: &str = "few chains at once: calls that refuse to wait are cheaper";
+    pub(in super::super) const CALLS: &str = "the policy wants calls where they need not wait";
+    pub(in super::super) const STAT: &str = "the ring would give STAT to a kernel worker";
+    pub(in super::super) const MANY: &str = "many chains at once: entries that share an enter are cheaper";
+    pub(in super::super) const LINKS: &str = "the policy wants the ring";
+    pub(in super::super) const ONLY: &str = "as a plain call, some step of this run could wait";
+    pub(in super::super) const SHARED: &str = "an enter is due anyway: an entry more is cheaper than a call";
+    pub(in super::super) const TURN: &str = "what is in flight has to be looked at";
+    pub(in super::super) const REFUSED: &str = "a plain call would have had to wait";
+}
+
+/// What was chosen for a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Plan {
+    /// Plain calls, for this reason.
+    Calls(&'static str),
+    /// The ring, for this reason.
+    Ring(&'static str),
+}
+
+/// Chooses.
+#[derive(Debug)]
+pub(super) struct Planner {
+    policy: Policy,
+    costs: Costs,
+    /// Calls come into question.
+    possible: bool,
+    /// The costs are the user's, or this machine's own.
+    settled: bool,
+    /// How many chains move on together.
+    together: u32,
+    /// Decisions made with costs that are not settled.
+    decisions: u32,
+    /// Calls since the ring was last entered.
+    blind: u32,
+}
+
+impl Planner {
+    pub(super) fn new(policy: Policy, costs: Option<Costs>) -> Planner {
+        let known = costs.or_else(|| MEASURED.get().copied());
+        Planner {
+            policy,
+            costs: known.unwrap_or_default(),
+            settled: known.is_some() || policy != Policy::Auto,
+            possible: policy != Policy::Links,
+            together: 1,
+            decisions: 0,
+            blind: 0,
+        }
+    }
+
+    pub(super) fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    pub(super) fn costs(&self) -> Costs {
+        self.costs
+    }
+
+    /// Opening by a call that refuses to wait is not to be had: everything goes through the ring.
+    #[cold]
+    pub(super) fn give_calls_up(&mut self) {
+        self.possible = false;
+    }
+
+    /// Whether plain calls come into question at all.
+    #[inline]
+    pub(super) fn may_call(&self) -> bool {
+        self.possible
+    }
+
+    /// So many chains are about to move on.
+    #[inline]
+    pub(super) fn expect(&mut self, chains: u32) {
+        self.together = chains.max(1);
+    }
+
+    /// The ring has been entered.
+    #[inline]
+    pub(super) fn entered(&mut self) {
+        self.blind = 0;
+    }
+
+    /// A plain call was made.
+    #[inline]
+    pub(super) fn called(&mut self) {
+        self.blind += 1;
+    }
+
+    /// Whether so many calls were made that the ring should be entered if it has something of ours.
+    #[inline]
+    pub(super) fn is_blind(&self) -> bool {
+        self.blind >= BLIND_CALLS
+    }
+
+    /// Chooses for a run of `steps` operations each of which a plain call might do.
+    ///
+    /// `pending`: entries wait to be submitted, so there will be an enter whatever this says. `in_flight`: the ring has
+    /// something of ours, so that it must be entered now and then.
+    #[inline]
+    pub(super) fn choose(&mut self, steps: usize, pending: bool, in_flight: bool) -> Plan {
+        if in_flight && self.is_blind() {
+            return Plan::Ring(reason::TURN);
+        }
+        if self.policy == Policy::Calls {
+            return Plan::Calls(reason::CALLS);
+        }
+        let Costs { call, entry, enter } = self.costs;
+        let (chains, steps) = (u64::from(self.together), steps as u64);
+        let enter = if pending { 0 } else { u64::from(enter) };
+        self.decisions = self.decisions.saturating_add(1);
+        if chains * steps * u64::from(call) <= enter + chains * steps * u64::from(entry) {
+            Plan::Calls(reason::FEW)
+        } else if pending && chains == 1 {
+            Plan::Ring(reason::SHARED)
+        } else {
+            Plan::Ring(reason::MANY)
+        }
+    }
+
+    /// Whether it is time to measure this machine's costs.
+    #[inline]
+    pub(super) fn wants_measuring(&self) -> bool {
+        !self.settled && self.decisions >= PATIENCE
+    }
+
+    /// These are this machine's costs; or, being none, it cannot be measured here.
+    pub(super) fn settle(&mut self, costs: Option<Costs>) {
+        self.settled = true;
+        self.costs = costs.unwrap_or(self.costs);
+    }
+}

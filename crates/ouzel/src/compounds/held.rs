@@ -1,0 +1,74 @@
+//! What a compound has open between its chains, closed however the compound ends.
+//!
+//! A chain that opens something for the next one cannot close it by FINALLY. So it is held here, and dropping the holder
+//! closes it, with a temporary file removed before. It touches only what it was given.
+
+use std::path::PathBuf;
+
+use ouzel_ring::Descriptor;
+use ouzel_ring::modifiers::RemoveFlags;
+
+use crate::chain::{Chain, Directory, Fd, Reg};
+use crate::done::Done;
+use crate::error::Error;
+use crate::ring::Ring;
+
+/// A ring, and descriptors in it that are ours.
+pub(super) struct Held<'r, M> {
+    pub(super) ring: &'r mut Ring<M>,
+    files: Vec<Descriptor>,
+    /// A file to remove.
+    temporary: Option<PathBuf>,
+}
+
+impl<'r, M> Held<'r, M> {
+    pub(super) fn new(ring: &'r mut Ring<M>) -> Held<'r, M> {
+        Held { ring, files: Vec::new(), temporary: None }
+    }
+
+    /// Holds what the step of `reg` has opened.
+    pub(super) fn keep(&mut self, done: &Done, reg: Reg<Fd>) -> Result<Descriptor, Error> {
+        let file = done.get(reg)?;
+        self.files.push(file);
+        Ok(file)
+    }
+
+    /// Holds another object in place of `old`, which is gone.
+    pub(super) fn replace(&mut self, old: Descriptor, new: Option<Descriptor>) {
+        self.files.retain(|file| *file != old);
+        self.files.extend(new);
+    }
+
+    /// From here on `path` is a file to be removed. By its path: when that is to be done its directory may be closed.
+    pub(super) fn set_temporary(&mut self, path: PathBuf) {
+        self.temporary = Some(path);
+    }
+
+    /// The temporary file is none any more.
+    pub(super) fn keep_temporary(&mut self) {
+        self.temporary = None;
+    }
+
+    /// Runs a chain, with the closes of all that is held behind it, whatever becomes of the chain.
+    pub(super) fn run_and_close(&mut self, mut chain: Chain) -> Result<Done, Error> {
+        for file in &self.files {
+            chain.finally().close(*file);
+        }
+        let done = self.ring.run(chain)?;
+        self.files.clear();
+        Ok(done)
+    }
+}
+
+impl<M> Drop for Held<'_, M> {
+    fn drop(&mut self) {
+        let mut chain = Chain::new();
+        if let Some(path) = self.temporary.take() {
+            chain.finally().remove(Directory::Working, path, RemoveFlags::empty());
+        } else if self.files.is_empty() {
+            return;
+        }
+        // An error that led here is what the caller is told of; one of these would only hide it.
+        let _ = self.run_and_close(chain);
+    }
+}
