@@ -33,6 +33,8 @@ fuzz_target!(|bytes: &[u8]| {
         }
         Ok(program) => {
             assert!(!program.steps.is_empty());
+            assert_eq!(program.example().len(), program.steps.len());
+            assert_eq!(program.assigns.len(), program.steps.len());
             program.warnings.iter().for_each(|warning| render(warning));
             let texts: [&[u8]; 8] =
                 [b"", b"a", b"4096", b"10s", b"127.0.0.1:80", b"\0", b"\xff", b"18446744073709551615"];

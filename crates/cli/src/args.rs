@@ -21,6 +21,8 @@ pub enum Command {
     Run(RunArguments),
     /// Read a program and say what is wrong with it, without running it
     Check(CheckArguments),
+    /// Run a program and tell, step by step, what ran where and why, and what it cost; or, dry, what would run
+    Explain(ExplainArguments),
     /// Say what this machine lets Ouzel do, and what would change that
     Doctor(DoctorArguments),
 }
@@ -76,6 +78,17 @@ pub struct RunArguments {
     /// Print every completion on standard error
     #[arg(long)]
     pub trace: bool,
+}
+
+/// `ouzel explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArguments {
+    /// Run nothing: show the steps of the chain with their registers and jumps
+    #[arg(long)]
+    pub dry: bool,
+    /// What to run, and how
+    #[command(flatten)]
+    pub run: RunArguments,
 }
 
 /// `ouzel doctor`.

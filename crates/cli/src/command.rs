@@ -13,6 +13,7 @@ use thiserror::Error;
 use crate::args::{Arguments, CheckArguments, Command, DoctorArguments, RunArguments};
 use crate::doctor;
 use crate::inputs::{self, Exclusions, Input};
+use crate::inspect;
 use crate::machine::{self, MachineError, Wanted};
 use crate::program::{self, MAX_PROGRAM, Problem, Program, ProgramError, Values};
 use crate::report::Reporter;
@@ -48,7 +49,9 @@ pub enum CommandError {
 /// Does what the command line asks for. Exit status: 0 success, 1 an input failed, 2 nothing could be run.
 pub fn run(arguments: Arguments) -> ExitCode {
     let (outcome, json) = match &arguments.command {
-        Command::Run(arguments) => (run_program(arguments), arguments.json),
+        Command::Run(arguments) => (run_program(arguments, arguments.explain), arguments.json),
+        Command::Explain(arguments) if arguments.dry => (describe(&arguments.run), arguments.run.json),
+        Command::Explain(arguments) => (run_program(&arguments.run, true), arguments.run.json),
         Command::Check(arguments) => (check_program(arguments), arguments.json),
         Command::Doctor(arguments) => (examine(arguments), arguments.json),
     };
@@ -74,6 +77,7 @@ fn complain(error: &CommandError, json: bool) {
     }
     let text = match error {
         CommandError::Program(error) => format!("{:?}", Report::new(error.as_ref().clone())),
+        CommandError::Machine(error @ MachineError::Chain(_)) => format!("error: {error}\n"),
         CommandError::Machine(error) => {
             let help = "`ouzel doctor` says what this machine allows, and what would change that";
             format!("{:?}", miette::miette!(help = help, "{error}"))
@@ -119,21 +123,45 @@ fn warn(program: &Program) {
 fn check_program(arguments: &CheckArguments) -> Result<bool, CommandError> {
     let (name, program) = load(&arguments.program)?;
     let parameters: Vec<&str> = program.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+    let inspection = inspect::inspect(&program)?;
     if arguments.json {
         let warnings: Vec<_> = program.warnings.iter().map(problem_json).collect();
-        let steps = program.steps.len();
-        print_json(
-            &json!({ "program": name, "statements": steps, "parameters": parameters, "problems": warnings }),
-        )?;
+        print_json(&json!({
+            "program": name, "statements": program.steps.len(), "parameters": parameters, "problems": warnings,
+            "steps": inspection.steps.len(), "most_steps": inspection.most_steps,
+            "registers": inspection.registers, "not_storable": inspection.refusal,
+        }))?;
         return Ok(true);
     }
     warn(&program);
-    let noun = if program.steps.len() == 1 { "operation" } else { "operations" };
-    let mut line = format!("{name}: {} {noun}", program.steps.len());
+    let mut line = format!("{name}: {inspection}");
     if !parameters.is_empty() {
         line.push_str(&format!(", parameters ${}", parameters.join(" $")));
     }
     writeln!(io::stdout(), "{line}").map_err(CommandError::Output)?;
+    if let Some(refusal) = &inspection.refusal {
+        writeln!(io::stderr(), "{name}: {refusal}").unwrap_or_default();
+    }
+    Ok(true)
+}
+
+/// The steps of a program, without running it.
+fn describe(arguments: &RunArguments) -> Result<bool, CommandError> {
+    let (name, program) = load(&arguments.program)?;
+    let inspection = inspect::inspect(&program)?;
+    if arguments.json {
+        print_json(&json!({
+            "program": name, "steps": inspection.steps, "most_steps": inspection.most_steps,
+            "registers": inspection.registers,
+        }))?;
+        return Ok(true);
+    }
+    warn(&program);
+    let mut text = String::new();
+    for step in &inspection.steps {
+        text.push_str(&format!("  line {:<3} {}\n", step.line, step.text));
+    }
+    writeln!(io::stdout(), "{name}: {inspection}\n{text}").map_err(CommandError::Output)?;
     Ok(true)
 }
 
@@ -147,7 +175,7 @@ fn examine(arguments: &DoctorArguments) -> Result<bool, CommandError> {
     Ok(report.is_well())
 }
 
-fn run_program(arguments: &RunArguments) -> Result<bool, CommandError> {
+fn run_program(arguments: &RunArguments, explain: bool) -> Result<bool, CommandError> {
     let from_input = |operand: &OsStr| operand == "-";
     if from_input(arguments.program.as_os_str()) && arguments.each.iter().any(|operand| from_input(operand)) {
         let message = "the program and the names of --each cannot both come from standard input";
@@ -163,12 +191,11 @@ fn run_program(arguments: &RunArguments) -> Result<bool, CommandError> {
     let wanted = Wanted {
         backend: arguments.backend,
         in_flight: if arguments.each.is_empty() { 1 } else { arguments.in_flight },
-        explain: arguments.explain,
+        explain,
         trace: arguments.trace,
     };
     let mut machine = machine::open(&wanted, &program)?;
-    let options =
-        Options { name, in_flight: arguments.in_flight, collect: arguments.json, explain: arguments.explain };
+    let options = Options { name, in_flight: arguments.in_flight, collect: arguments.json, explain };
     let mut names = BufReader::new(io::stdin());
     let terminator = if arguments.null { 0 } else { b'\n' };
     let mut each: Box<dyn Iterator<Item = Option<Input>> + '_> = if arguments.each.is_empty() {

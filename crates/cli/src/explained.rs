@@ -43,6 +43,8 @@ pub struct ExplainedStep {
     pub run_length: u32,
     /// How often it had been taken along in a run that broke before it.
     pub resumed: u32,
+    /// How often it ran: in a loop perhaps more than once.
+    pub ran: u32,
     /// Its error number, or 0.
     pub errno: i32,
     /// Its error's name; `None` for success.
@@ -65,6 +67,7 @@ impl ExplainedChain {
                 run_position: position,
                 run_length: length,
                 resumed: step.not_run,
+                ran: step.ran,
                 errno: step.error.raw(),
                 error: (!step.error.is_ok()).then(|| step.error.name()),
                 result: step.result,
@@ -93,6 +96,9 @@ impl fmt::Display for ExplainedChain {
             write!(formatter, "  line {:<3} {:<9} {place:<10}", step.line, step.verb)?;
             if step.run_length > 1 {
                 write!(formatter, "{} of {} in one run  ", step.run_position, step.run_length)?;
+            }
+            if step.ran > 1 {
+                write!(formatter, "ran {} times, the last  ", step.ran)?;
             }
             if step.resumed > 0 {
                 formatter.write_str("resumed after its run broke before it  ")?;

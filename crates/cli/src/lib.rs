@@ -9,6 +9,7 @@ pub mod command;
 pub mod doctor;
 pub mod explained;
 pub mod inputs;
+pub mod inspect;
 pub mod machine;
 pub mod output;
 pub mod program;

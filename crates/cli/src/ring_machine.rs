@@ -16,7 +16,7 @@ use std::time::Duration;
 use ouzel::abi::{Descriptor, Errno};
 use ouzel::{
     BackendKind, Buffer, Chain, Count, Directory, Distance, Done, Error, Explanation, Fd, File, Offset,
-    OpenOptions, Reg, Rejected, Ring, Room, SocketAddress, Ticket, Variable, place_name,
+    OpenOptions, Reg, Rejected, Ring, Room, SocketAddress, Ticket, Variable, Verification, place_name,
 };
 
 use crate::args::BackendChoice;
@@ -138,6 +138,22 @@ impl RingMachine {
             origins: Vec::new(),
             shapes: shapes(program),
         })
+    }
+
+    /// The chain of a program as it would be built, and for each of its steps the step of the program. Nothing is run.
+    ///
+    /// # Errors
+    ///
+    /// [`MachineError::Chain`] if it cannot be built.
+    pub fn plan(program: &Program) -> Result<(Verification, Vec<usize>), MachineError> {
+        let backend = BackendChoice::Sim;
+        let wanted = Wanted { backend, in_flight: 1, explain: false, trace: false };
+        let mut machine = RingMachine::open(&wanted, program)?;
+        // Any that are descriptors: they are not used.
+        machine.streams = [Descriptor::new(1, 0), Descriptor::new(1, 1), Descriptor::new(1, 2)];
+        let (chain, built) = machine.build(program, program.example())?;
+        let verification = chain.verify().map_err(|error| machine.rejected(Error::Build(error), program))?;
+        Ok((verification, built.origins))
     }
 
     /// The descriptor of a stream of the command, taken into the ring when it is first used.

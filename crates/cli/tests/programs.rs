@@ -527,6 +527,7 @@ mod random {
                     .collect();
                 let _ = program.bind(&values);
                 let _ = program.bind(&Values::new());
+                assert_eq!(program.example().len(), program.steps.len());
             }
             Err(error) => {
                 assert!(error.problems().iter().any(|problem| problem.fatal));
@@ -586,6 +587,25 @@ mod random {
             "timeout",
             "tcp",
             "range",
+            "buffer",
+            "first",
+            "set",
+            "add",
+            "shift",
+            "left",
+            "load",
+            "u32",
+            "if",
+            "not",
+            "last",
+            "full",
+            "zero",
+            "less",
+            "else",
+            "repeat",
+            "break",
+            "next",
+            "stop",
             "\n",
             "\n",
             "\n",

@@ -240,7 +240,7 @@ fn text(bytes: &[u8]) -> String {
 #[test]
 fn check_says_what_a_program_is_or_what_is_wrong() {
     let good = ouzel(&["check", "-"], READ);
-    assert_eq!(text(&good.stdout), "standard input: 3 operations, parameters $path\n");
+    assert_eq!(text(&good.stdout), "standard input: ok: 3 steps, 1 register, parameters $path\n");
     assert!(good.status.success());
 
     let bad = ouzel(&["check", "-"], "fd = open $path raed\nbogus\n");

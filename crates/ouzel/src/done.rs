@@ -29,12 +29,17 @@ pub trait Kind: sealed::Sealed {
     /// Its type when the chain is done.
     type Value;
 
+    /// Whether it is a number in a register; `None` if a completion's result alone does not say what it is.
+    #[doc(hidden)]
+    const HELD: Option<bool>;
+
     #[doc(hidden)]
     fn value(completion: &Completion, second: bool, buffer: Option<&Buffer>) -> Option<Self::Value>;
 }
 
 impl Kind for Fd {
     type Value = Descriptor;
+    const HELD: Option<bool> = Some(true);
     fn value(completion: &Completion, second: bool, _: Option<&Buffer>) -> Option<Descriptor> {
         // A pipe's second end is not in its completion.
         if second { None } else { Descriptor::from_number(completion.result) }
@@ -43,6 +48,7 @@ impl Kind for Fd {
 
 impl Kind for usize {
     type Value = usize;
+    const HELD: Option<bool> = Some(true);
     fn value(completion: &Completion, _: bool, _: Option<&Buffer>) -> Option<usize> {
         usize::try_from(completion.result).ok()
     }
@@ -50,6 +56,7 @@ impl Kind for usize {
 
 impl Kind for u64 {
     type Value = u64;
+    const HELD: Option<bool> = Some(true);
     fn value(completion: &Completion, _: bool, _: Option<&Buffer>) -> Option<u64> {
         Some(completion.result)
     }
@@ -57,6 +64,7 @@ impl Kind for u64 {
 
 impl Kind for Unit {
     type Value = ();
+    const HELD: Option<bool> = Some(false);
     fn value(_: &Completion, _: bool, _: Option<&Buffer>) -> Option<()> {
         Some(())
     }
@@ -64,6 +72,7 @@ impl Kind for Unit {
 
 impl Kind for Stat {
     type Value = FileStat;
+    const HELD: Option<bool> = None;
     fn value(_: &Completion, _: bool, buffer: Option<&Buffer>) -> Option<FileStat> {
         FileStat::from_record(buffer?)
     }
@@ -71,6 +80,7 @@ impl Kind for Stat {
 
 impl Kind for Statfs {
     type Value = FileSystemStat;
+    const HELD: Option<bool> = None;
     fn value(_: &Completion, _: bool, buffer: Option<&Buffer>) -> Option<FileSystemStat> {
         FileSystemStat::from_record(buffer?)
     }
@@ -78,6 +88,7 @@ impl Kind for Statfs {
 
 impl Kind for Address {
     type Value = SocketAddress;
+    const HELD: Option<bool> = None;
     fn value(_: &Completion, _: bool, buffer: Option<&Buffer>) -> Option<SocketAddress> {
         Some(SocketAddress::from_bytes(buffer?))
     }
@@ -85,6 +96,7 @@ impl Kind for Address {
 
 impl Kind for Exit {
     type Value = ExitStatus;
+    const HELD: Option<bool> = None;
     fn value(completion: &Completion, _: bool, _: Option<&Buffer>) -> Option<ExitStatus> {
         Some(ExitStatus::new(completion.result, completion.extra))
     }
@@ -210,7 +222,7 @@ impl Done {
     }
 
     #[inline]
-    fn owns<T>(&self, reg: Reg<T>) -> bool {
+    pub(crate) fn owns<T>(&self, reg: Reg<T>) -> bool {
         reg.chain == self.chain.body.number && reg.step() < self.len()
     }
 

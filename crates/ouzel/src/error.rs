@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ouzel_engine::{EnterError, StoreError};
+use ouzel_engine::{EnterError, Rejection, StoreError};
 use ouzel_ring::{Errno, GeometryError, Verb};
 
 /// Everything that Ouzel's calls can fail with.
@@ -29,6 +29,8 @@ pub enum Error {
         /// Its verb.
         verb: Verb,
     },
+    /// The verifier refuses a program.
+    Rejected(Box<Rejection>),
     /// The ring cannot be entered any more.
     Enter(EnterError),
     /// The ring was made before a `fork` and this is the child: make a new ring here.
@@ -70,6 +72,7 @@ impl fmt::Display for Error {
                 "step {step} ({}) was skipped and has no result: a condition of its chain kept it from running",
                 verb.name()
             ),
+            Error::Rejected(rejection) => write!(formatter, "the program is refused: {rejection}"),
             Error::Enter(error) => error.fmt(formatter),
             Error::ForkedChild => formatter
                 .write_str("this ring belongs to the parent of this forked process: make a new ring here"),
@@ -246,6 +249,63 @@ pub enum BuildError {
         /// By how many bits.
         distance: u64,
     },
+    /// A step of a program fills memory of its own, which all calls would share.
+    OwnRoom {
+        /// The step.
+        step: usize,
+        /// Its verb.
+        verb: Verb,
+    },
+    /// The result of a program is more than a number.
+    ResultNoNumber {
+        /// The step that makes it.
+        step: usize,
+        /// Its verb.
+        verb: Verb,
+    },
+    /// A call has more or fewer arguments than its program parameters.
+    ArgumentCount {
+        /// The step that calls.
+        step: usize,
+        /// How many it passes.
+        given: usize,
+        /// How many there are.
+        expected: usize,
+    },
+    /// An argument of a call is not what its program wants.
+    ArgumentKind {
+        /// The step that calls.
+        step: usize,
+        /// The argument, counted from 0.
+        argument: usize,
+        /// What it is.
+        given: &'static str,
+        /// What is wanted.
+        expected: &'static str,
+    },
+    /// A buffer passed to a call has less room than its program wants.
+    ArgumentTooShort {
+        /// The step that calls.
+        step: usize,
+        /// The argument, counted from 0.
+        argument: usize,
+        /// For how many bytes it has room.
+        given: u64,
+        /// For how many it must have.
+        room: u64,
+    },
+    /// An argument of a call is an earlier step's result, and only the first two registers can be.
+    ArgumentTooLate {
+        /// The step that calls.
+        step: usize,
+        /// The argument, counted from 0.
+        argument: usize,
+    },
+    /// A call is of a program that another ring has stored.
+    ForeignProgram {
+        /// The step that calls.
+        step: usize,
+    },
     /// The chain has no steps.
     Empty,
     /// The chain has more steps than this ring can hold.
@@ -276,7 +336,14 @@ impl BuildError {
             | BuildError::EmptyLoop { step }
             | BuildError::NoTurns { step, .. }
             | BuildError::NothingBefore { step }
-            | BuildError::ShiftTooFar { step, .. } => Some(*step),
+            | BuildError::ShiftTooFar { step, .. }
+            | BuildError::OwnRoom { step, .. }
+            | BuildError::ResultNoNumber { step, .. }
+            | BuildError::ArgumentCount { step, .. }
+            | BuildError::ArgumentKind { step, .. }
+            | BuildError::ArgumentTooShort { step, .. }
+            | BuildError::ArgumentTooLate { step, .. }
+            | BuildError::ForeignProgram { step } => Some(*step),
             BuildError::Empty | BuildError::TooLong { .. } => None,
         }
     }
@@ -360,6 +427,39 @@ impl fmt::Display for BuildError {
             BuildError::ShiftTooFar { step, distance } => {
                 write!(formatter, "step {step} (SHIFT) shifts by {distance} bits: the most is 63")
             }
+            BuildError::OwnRoom { step, verb } => write!(
+                formatter,
+                "step {step} ({}) fills a buffer of the program itself, which calls would share: let callers pass one, with \
+                 `room`",
+                verb.name()
+            ),
+            BuildError::ResultNoNumber { step, verb } => write!(
+                formatter,
+                "step {step} ({}) results in more than a number, which is all that a program can result in",
+                verb.name()
+            ),
+            BuildError::ArgumentCount { step, given, expected } => write!(
+                formatter,
+                "step {step} (CALL) passes {given} arguments to a program with {expected} parameters"
+            ),
+            BuildError::ArgumentKind { step, argument, given, expected } => write!(
+                formatter,
+                "step {step} (CALL) passes {given} as argument {argument}, where its program wants {expected}"
+            ),
+            BuildError::ArgumentTooShort { step, argument, given, room } => write!(
+                formatter,
+                "step {step} (CALL) passes a buffer with room for {given} bytes as argument {argument}, where its program \
+                 wants {room}"
+            ),
+            BuildError::ArgumentTooLate { step, argument } => write!(
+                formatter,
+                "step {step} (CALL) passes an earlier step's result as argument {argument}: only the first two arguments in \
+                 registers can be results; paths and bytes count as one each"
+            ),
+            BuildError::ForeignProgram { step } => write!(
+                formatter,
+                "step {step} (CALL) calls a program that another ring has stored: store it in this one"
+            ),
             BuildError::Empty => formatter.write_str("the chain has no steps: add one before running it"),
             BuildError::TooLong { steps, limit } => write!(
                 formatter,

@@ -24,6 +24,8 @@ pub struct StepExplanation {
     pub cut: &'static str,
     /// How often it had been taken along in a run that broke before it.
     pub not_run: u32,
+    /// How often it ran: in a loop perhaps more than once.
+    pub ran: u32,
     /// Its error, or success.
     pub error: Errno,
     /// Its result.
@@ -55,6 +57,7 @@ impl Explanation {
                 run: None,
                 cut: "",
                 not_run: 0,
+                ran: 0,
                 error: Errno::OK,
                 result: 0,
             })
@@ -72,10 +75,12 @@ impl Explanation {
                     }
                 }
                 EventKind::Cut { reason } => explained.cut = reason,
+                EventKind::Ended { skipped: false, .. } if explained.verb != Verb::Call => explained.ran += 1,
                 EventKind::NotRun => explained.not_run += 1,
                 EventKind::Completed { error, result, skipped } => {
                     explained.error = error;
                     explained.result = result;
+                    explained.ran = explained.ran.max(u32::from(explained.way.is_some() && !skipped));
                     if skipped {
                         explained.way = None;
                         explained.run = None;
@@ -123,6 +128,9 @@ impl fmt::Display for Explanation {
             }
             if !step.cut.is_empty() {
                 write!(formatter, "; begins a run: {}", step.cut)?;
+            }
+            if step.ran > 1 {
+                write!(formatter, "; ran {} times, the last", step.ran)?;
             }
             if step.not_run > 0 {
                 write!(formatter, "; resumed after its run broke before it")?;

@@ -19,6 +19,39 @@
 //! # Ok::<(), ouzel::Error>(())
 //! ```
 //!
+//! # Programs
+//!
+//! Chains compute ([`Chain::add`]…), decide ([`Chain::when`]) and loop ([`Chain::repeat`]), beside the data. This one copies
+//! a file of any length:
+//!
+//! ```
+//! use ouzel::{Buffer, Chain, Compute, Offset, OpenOptions, Ring};
+//!
+//! # let folder = std::env::temp_dir().join(format!("ouzel-doc-{}", std::process::id()));
+//! # std::fs::create_dir_all(&folder).unwrap();
+//! # let copy = folder.join("copy");
+//! let mut chain = Chain::new();
+//! let from = chain.open("Cargo.toml", OpenOptions::read());
+//! let to = chain.open(&copy, OpenOptions::write().create().truncate());
+//! let room = chain.room(Buffer::with_capacity(100));
+//! let at = chain.variable(0u64);                                // what one turn hands to the next
+//! chain.repeat(1000, |turn| {
+//!     let n = turn.read(from, room, Offset::at(at));
+//!     turn.when(n).is_zero().break_loop();
+//!     let written = turn.write(to, room.first(n), Offset::at(at));
+//!     turn.assign(at, Compute::add(at, written));
+//! });
+//! chain.finally().close(from);
+//! chain.finally().close(to);
+//! Ring::new()?.run(chain)?.check()?;
+//! # assert_eq!(std::fs::read(&copy).unwrap(), std::fs::read("Cargo.toml").unwrap());
+//! # std::fs::remove_dir_all(&folder).unwrap();
+//! # Ok::<(), ouzel::Error>(())
+//! ```
+//!
+//! With parameters in the place of values that is a [`Program`]: verified when it is built, stored once, and then run by one
+//! entry for each call.
+//!
 //! What each operation does, takes and may fail with is in `docs/abi.md`, verb by verb.
 
 mod address;
@@ -38,6 +71,7 @@ mod fork;
 mod futex;
 mod memory;
 mod metadata;
+mod program;
 mod raw;
 mod ring;
 mod select;
@@ -51,8 +85,8 @@ pub use buffer::Buffer;
 pub use builder::RingBuilder;
 pub use chain::{
     Address, Bytes, Chain, Compute, Condition, Count, Data, Directory, Distance, Exit, Fd, File, MAX_STEPS,
-    Offset, OpenOptions, Part, Reg, Room, SetTime, Stat, Statfs, Target, Times, Unit, Variable, When,
-    WhenLast, Width,
+    Offset, OpenOptions, Part, Planned, Reg, Room, SetTime, Stat, Statfs, Target, Times, Unit, Variable,
+    Verification, When, WhenLast, Width,
 };
 pub use directory::{DirectoryEntry, Entries};
 pub use done::{Done, Kind};
@@ -62,6 +96,9 @@ pub use explain::{Explanation, StepExplanation, place_name};
 pub use futex::FutexWord;
 pub use ouzel_engine as engine;
 pub use ouzel_ring as abi;
+pub use program::{
+    Call, Called, Input, PathInput, Program, ProgramBuilder, ProgramId, ProgramPath, StepDetail, Stored,
+};
 pub use raw::{Movable, Pinned, RawRing, TEARDOWN_BOUND, Teardown, leaked_operations};
 pub use ring::{Rejected, Ring, Ticket};
 pub use select::{BackendKind, Choice};

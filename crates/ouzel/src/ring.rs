@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use ouzel_engine::{Counters, EnterError, Gauges, Limits, Program, Target};
+use ouzel_engine::{Counters, EnterError, Gauges, Limits, Target};
 use ouzel_ring::{Completion, Descriptor, Errno, PushError};
 
 use crate::Bell;
@@ -15,6 +17,7 @@ use crate::chain::{Body, Chain, Layout};
 use crate::done::Done;
 use crate::error::{BuildError, Error};
 use crate::explain::Explanation;
+use crate::program::{Description, Program, ProgramId, Stored};
 use crate::raw::{Pinned, RawRing, Teardown};
 use crate::select::Choice;
 
@@ -83,6 +86,10 @@ pub struct Ring<M = Pinned> {
     longest: usize,
     in_flight: u32,
     tracing: bool,
+    /// What no other ring of this process has.
+    number: u64,
+    /// The constants of the programs that are stored, by number.
+    programs: Vec<(u32, Arc<Description>)>,
     /// A chain whose memory the next synchronous call uses.
     pub(crate) spare: Option<Chain>,
 }
@@ -100,11 +107,16 @@ impl Ring<Pinned> {
     }
 }
 
+/// Only uniqueness matters.
+static NEXT_RING: AtomicU64 = AtomicU64::new(0);
+
 impl<M> Ring<M> {
     pub(crate) fn over(raw: RawRing<M>) -> Ring<M> {
         Ring {
             longest: raw.limits().chain as usize,
             raw,
+            number: NEXT_RING.fetch_add(1, Ordering::Relaxed),
+            programs: Vec::new(),
             slots: Vec::new(),
             free: Vec::new(),
             ended: VecDeque::new(),
@@ -175,6 +187,9 @@ impl<M> Ring<M> {
             return Err(Error::ForkedChild);
         }
         self.layout.lay_out(chain)?;
+        if let Some(call) = chain.calls.iter().find(|call| call.id.ring != self.number) {
+            return Err(BuildError::ForeignProgram { step: call.step }.into());
+        }
         let steps = chain.steps.len();
         if steps > self.longest {
             return Err(BuildError::TooLong { steps, limit: self.longest }.into());
@@ -341,23 +356,46 @@ impl<M> Ring<M> {
         self.raw.release(descriptor)
     }
 
-    /// Stores a program and returns its number. See [`RawRing::store`].
+    /// Stores a program, to be called from now on.
     ///
     /// Errors: [`Error::Store`] if there are too many.
-    pub fn store(&mut self, program: Program) -> Result<u32, Error> {
-        self.raw.store(program)
+    pub fn store<T>(&mut self, program: Program<T>) -> Result<Stored<T>, Error> {
+        let number = self.raw.store(program.verified.clone())?;
+        // The engine knows of the program's constants: they stay until it has been forgotten. Calls keep them, too.
+        self.programs.push((number, Arc::clone(&program.description)));
+        Ok(Stored::new(ProgramId { ring: self.number, number }, &program))
     }
 
-    /// Forgets a stored program. See [`RawRing::forget`].
+    /// Forgets a stored program. Calls of it that run are left alone.
     ///
-    /// Errors: ENOENT if no program has this number.
-    pub fn forget(&mut self, program: u32) -> Result<(), Error> {
-        self.raw.forget(program)
+    /// Errors: ENOENT if this ring has no such program (any more).
+    pub fn forget(&mut self, program: impl Into<ProgramId>) -> Result<(), Error> {
+        let number = self.own_program("forget", program.into())?;
+        self.raw.forget(number)?;
+        self.programs.retain(|(stored, _)| *stored != number);
+        Ok(())
     }
 
-    /// Restricts the ring to these programs. See [`RawRing::restrict`].
-    pub fn restrict(&mut self, programs: Option<&[u32]>) -> Result<(), Error> {
-        self.raw.restrict(programs)
+    /// Restricts the ring to these programs: from now on everything but calls of them fails with EPERM.
+    ///
+    /// Errors: ENOENT if one of them is not this ring's.
+    pub fn restrict(&mut self, programs: &[ProgramId]) -> Result<(), Error> {
+        let numbers: Result<Vec<u32>, Error> =
+            programs.iter().map(|program| self.own_program("restrict", *program)).collect();
+        self.raw.restrict(Some(&numbers?))
+    }
+
+    /// Lifts a [restriction](Ring::restrict).
+    pub fn unrestrict(&mut self) -> Result<(), Error> {
+        self.raw.restrict(None)
+    }
+
+    fn own_program(&self, call: &'static str, program: ProgramId) -> Result<u32, Error> {
+        let known = self.programs.iter().any(|(number, _)| *number == program.number);
+        if program.ring == self.number && known {
+            return Ok(program.number);
+        }
+        Err(Error::Refused { call, errno: Errno::ENOENT })
     }
 
     /// Which backend it runs on, and why.

@@ -122,6 +122,56 @@ impl Program {
     }
 }
 
+impl Program {
+    /// The steps with values that stand for any in the place of parameters: to look at, not to run.
+    pub fn example(&self) -> Vec<Step<Bound>> {
+        let fill = |step: &Step<Checked>| {
+            let Ok(step) = step.map(&mut Example);
+            step
+        };
+        self.steps.iter().map(fill).collect()
+    }
+}
+
+struct Example;
+
+impl Mapper<Checked, Bound> for Example {
+    type Error = std::convert::Infallible;
+
+    fn file(&mut self, file: &FileRef, _role: FileRole) -> Result<FileRef, Self::Error> {
+        Ok(*file)
+    }
+
+    fn value(&mut self, value: &Slot, _role: ValueRole) -> Result<Slot, Self::Error> {
+        Ok(*value)
+    }
+
+    fn number(&mut self, number: &Amount<Slot>, role: NumberRole) -> Result<Known, Self::Error> {
+        Ok(match number {
+            Amount::Literal(value) => Known::Literal(*value),
+            Amount::Result(slot) => Known::Result(*slot),
+            Amount::Parameter(_) if role == NumberRole::Buffer => Known::Literal(MAX_DATA as u64),
+            Amount::Parameter(_) => Known::Literal(1),
+        })
+    }
+
+    fn text(&mut self, text: &Template, _role: TextRole) -> Result<Vec<u8>, Self::Error> {
+        Ok(text.literal().unwrap_or_else(|| b"x".to_vec()))
+    }
+
+    fn duration(&mut self, duration: &Wait) -> Result<u64, Self::Error> {
+        Ok(match duration {
+            Wait::Literal(value) => *value,
+            Wait::Parameter(_) => 1,
+        })
+    }
+
+    fn address(&mut self, address: &Template) -> Result<Address, Self::Error> {
+        let written = address.literal().and_then(|bytes| Address::parse(&bytes).ok());
+        Ok(written.unwrap_or(Address::Unix(b"x".to_vec())))
+    }
+}
+
 struct Binder<'a> {
     values: &'a Values,
     buffers: u64,

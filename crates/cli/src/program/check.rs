@@ -659,6 +659,14 @@ impl Mapper<Written, Checked> for Checker<'_, '_> {
                 );
                 return Err(self.report(Problem::new(name.span, message, "known too late")));
             }
+            Amount::Result(name) if role == NumberRole::Turns => {
+                let message = "how often a loop runs at the most is a number or a parameter";
+                let problem = Problem::new(name.span, message, "known too late").help(format!(
+                    "repeat up to a constant, and leave the loop with `if … break` after `{}` turns",
+                    name.text
+                ));
+                return Err(self.report(problem));
+            }
             Amount::Result(name) if role == NumberRole::Small => {
                 let message = format!(
                     "this is a number or a parameter, not the result `{}`: it is needed before the chain starts",

@@ -204,8 +204,8 @@ impl From<Reg<usize>> for Data {
 /// How to open a file. See the verb OPEN in `docs/abi.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenOptions {
-    pub(super) flags: OpenFlags,
-    pub(super) mode: u32,
+    pub(crate) flags: OpenFlags,
+    pub(crate) mode: u32,
 }
 
 impl OpenOptions {

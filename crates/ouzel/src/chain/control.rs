@@ -296,7 +296,7 @@ impl Chain {
         }
     }
 
-    fn refuse_finally(&mut self, verb: Verb) {
+    pub(crate) fn refuse_finally(&mut self, verb: Verb) {
         if std::mem::take(&mut self.body.next_is_finally) {
             let step = self.body.steps.len();
             self.body.fail(BuildError::ControlInFinally { step, verb });

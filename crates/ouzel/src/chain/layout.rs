@@ -19,6 +19,8 @@ pub(crate) struct Layout {
     pub(crate) announced: u32,
     /// The step that runs last, if it was asked to be silent. It is not: its completion tells that the chain is over.
     pub(crate) unsilenced: Option<u16>,
+    /// The result that has to be in its register at the end.
+    result: Option<(usize, bool)>,
     /// What the entries follow from. Programs run the same chain over and over; its layout is made once.
     shape: Vec<Shape>,
     /// For each step: when it runs, the last use of its two results, and their register.
@@ -63,9 +65,16 @@ impl Layout {
             && self.shape.iter().zip(&chain.steps).all(|(shape, step)| *shape == step.shape)
     }
 
-    /// The register of a step's first result, if it has one.
-    pub(crate) fn register_of(&self, step: usize) -> Option<u8> {
-        self.places.get(step)?.register
+    /// The layout of a program's steps, with this result (or the second of its step) kept to the end.
+    pub(crate) fn of_program(chain: &Body, result: Option<(usize, bool)>) -> Result<Layout, BuildError> {
+        let mut layout = Layout { result, ..Layout::default() };
+        layout.lay_out_anew(chain)?;
+        Ok(layout)
+    }
+
+    /// The register of a step's result, or of its second, if it has one.
+    pub(crate) fn register_of(&self, step: usize, second: bool) -> Option<u8> {
+        self.places.get(step)?.register.map(|register| register + u8::from(second))
     }
 
     /// How many registers it uses.
@@ -153,6 +162,12 @@ impl Layout {
             for (of, second) in shape.needs().into_iter().filter_map(Need::source).chain(variable) {
                 self.note_use(chain, number, shape, position as u16, of, second)?;
             }
+        }
+        if let Some((of, second)) = self.result {
+            let end = self.entries.len() as u16;
+            self.note_use(chain, chain.steps.len(), Shape::new(Verb::Get), end, of, second)?;
+            // A way that ends before it is made must not find another result in its place.
+            self.places[of].used_finally = true;
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ mod room;
 mod step;
 mod system;
 mod text;
+mod verify;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -31,11 +32,14 @@ pub use compute::{Bytes, Compute, Variable, Width};
 pub use control::{Condition, When, WhenLast};
 pub(crate) use layout::Layout;
 pub use metadata::{SetTime, Times};
-use operations::Draft;
+pub(crate) use operations::Draft;
+pub(crate) use room::CALLERS;
 pub use room::{Part, Room};
 pub(crate) use step::{Marks, Memory, Need, Shape, Step};
 pub(crate) use text::Text;
+pub use verify::{Planned, Verification};
 
+use crate::program::Calling;
 use crate::{Buffer, BuildError, FutexWord};
 
 /// What a register holds, at compile time: a descriptor.
@@ -133,6 +137,8 @@ pub(crate) struct Body {
     pub(crate) error: Option<BuildError>,
     /// Whether a completion that came had an error.
     pub(crate) failed: bool,
+    /// The calls of stored programs among its steps.
+    pub(crate) calls: Vec<Calling>,
     next_is_finally: bool,
     control: control::Control,
 }
@@ -158,6 +164,7 @@ impl Chain {
             events: Vec::new(),
             error: None,
             failed: false,
+            calls: Vec::new(),
             next_is_finally: false,
             control: control::Control::default(),
         };
@@ -238,6 +245,14 @@ impl Chain {
         self.result(step, false)
     }
 
+    /// Adds what is no step, but what the caller of a program sets.
+    pub(crate) fn push_parameter<T>(&mut self, shape: Shape) -> Reg<T> {
+        let finally = std::mem::take(&mut self.body.next_is_finally);
+        let reg = self.push_step(shape, [0; 5], Memory::None);
+        self.body.next_is_finally = finally;
+        reg
+    }
+
     #[inline]
     fn result<T>(&self, step: usize, second: bool) -> Reg<T> {
         Reg { chain: self.body.number, step: step.min(MAX_STEPS) as u16, second, kind: PhantomData }
@@ -279,7 +294,7 @@ impl Chain {
 
     /// Keeps a buffer, and returns its number and its address as an argument.
     #[inline]
-    fn push_buffer(&mut self, mut buffer: Buffer) -> (u16, u64) {
+    pub(crate) fn push_buffer(&mut self, mut buffer: Buffer) -> (u16, u64) {
         let number = self.body.buffers.len();
         let address = Payload::of(buffer.as_mut_ptr()).number();
         self.body.buffers.push(Some(buffer));
@@ -301,6 +316,7 @@ impl Body {
         self.events.clear();
         self.error = None;
         self.failed = false;
+        self.calls.clear();
         self.next_is_finally = false;
         self.control.clear();
     }
@@ -368,24 +384,25 @@ impl Body {
     }
 
     /// The paths of a step, for messages.
-    pub(crate) fn operand(&self, step: usize) -> Option<String> {
-        let step = self.steps.get(step)?;
+    pub(crate) fn operand(&self, number: usize) -> Option<String> {
+        let step = self.steps.get(number)?;
         match step.payload {
             Memory::Text(start) => self.text.show(start, step.arguments[2]),
+            _ if step.shape.verb() == Verb::Call => self.failed_step(number),
             _ => None,
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn refuse_path(&mut self, path: &[u8]) {
+    pub(crate) fn refuse_path(&mut self, path: &[u8]) {
         let path = String::from_utf8_lossy(path).into_owned();
         self.fail(BuildError::NulInPath { step: self.steps.len(), path });
     }
 
     #[cold]
     #[inline(never)]
-    fn fail(&mut self, error: BuildError) {
+    pub(crate) fn fail(&mut self, error: BuildError) {
         self.error.get_or_insert(error);
     }
 }

@@ -18,7 +18,7 @@ use crate::Buffer;
 use crate::address::SocketAddress;
 
 /// A step under construction, with what its arguments need.
-pub(super) struct Draft {
+pub struct Draft {
     verb: Verb,
     arguments: [u64; 5],
     shape: Shape,
@@ -26,24 +26,24 @@ pub(super) struct Draft {
 
 impl Draft {
     #[inline]
-    pub(super) fn new(verb: Verb) -> Draft {
+    pub(crate) fn new(verb: Verb) -> Draft {
         Draft { verb, arguments: [0; 5], shape: Shape::new(verb) }
     }
 
     #[inline]
-    pub(super) fn value(mut self, argument: usize, value: u64) -> Draft {
+    pub(crate) fn value(mut self, argument: usize, value: u64) -> Draft {
         self.arguments[argument] = value;
         self
     }
 
     #[inline]
-    pub(super) fn loaded<T>(mut self, chain: &mut Chain, argument: usize, reg: Reg<T>) -> Draft {
+    pub(crate) fn loaded<T>(mut self, chain: &mut Chain, argument: usize, reg: Reg<T>) -> Draft {
         self.shape = self.shape.with(argument, chain.need(self.verb, reg));
         self
     }
 
     #[inline]
-    pub(super) fn file(self, chain: &mut Chain, argument: usize, file: impl Into<File>) -> Draft {
+    pub(crate) fn file(self, chain: &mut Chain, argument: usize, file: impl Into<File>) -> Draft {
         match file.into() {
             File::Open(descriptor) => self.value(argument, descriptor.number()),
             File::Of(reg) => self.loaded(chain, argument, reg),
@@ -51,7 +51,7 @@ impl Draft {
     }
 
     #[inline]
-    pub(super) fn directory(
+    pub(crate) fn directory(
         self,
         chain: &mut Chain,
         argument: usize,
@@ -64,7 +64,7 @@ impl Draft {
     }
 
     #[inline]
-    pub(super) fn count(self, chain: &mut Chain, argument: usize, count: impl Into<Count>) -> Draft {
+    pub(crate) fn count(self, chain: &mut Chain, argument: usize, count: impl Into<Count>) -> Draft {
         match count.into() {
             Count::Known(number) => self.value(argument, number),
             Count::Bytes(reg) => self.loaded(chain, argument, reg),
@@ -73,34 +73,34 @@ impl Draft {
     }
 
     /// The shape so far.
-    pub(super) fn shape(&self) -> Shape {
+    pub(crate) fn shape(&self) -> Shape {
         self.shape
     }
 
     /// Its result goes into a variable.
-    pub(super) fn assigns(&mut self, variable: Need) {
+    pub(crate) fn assigns(&mut self, variable: Need) {
         self.shape = self.shape.into_variable(variable);
     }
 
     #[inline]
-    pub(super) fn add<T>(self, chain: &mut Chain) -> Reg<T> {
+    pub(crate) fn add<T>(self, chain: &mut Chain) -> Reg<T> {
         self.add_with(chain, Memory::None)
     }
 
     #[inline]
-    pub(super) fn add_with<T>(self, chain: &mut Chain, payload: Memory) -> Reg<T> {
+    pub(crate) fn add_with<T>(self, chain: &mut Chain, payload: Memory) -> Reg<T> {
         chain.push_step(self.shape, self.arguments, payload)
     }
 
     #[inline]
-    pub(super) fn add_path<T>(self, chain: &mut Chain, path: &Path) -> Reg<T> {
+    pub(crate) fn add_path<T>(self, chain: &mut Chain, path: &Path) -> Reg<T> {
         let bytes = path.as_os_str().as_bytes();
         let start = chain.push_path(bytes);
         self.value(2, bytes.len() as u64 + 1).add_with(chain, Memory::Text(start))
     }
 
     #[inline]
-    pub(super) fn add_two_paths<T>(self, chain: &mut Chain, first: &Path, second: &Path) -> Reg<T> {
+    pub(crate) fn add_two_paths<T>(self, chain: &mut Chain, first: &Path, second: &Path) -> Reg<T> {
         let (first, second) = (first.as_os_str().as_bytes(), second.as_os_str().as_bytes());
         let start = chain.push_path(first);
         chain.push_path(second);
@@ -108,7 +108,7 @@ impl Draft {
     }
 
     #[inline]
-    pub(super) fn add_room<T>(self, chain: &mut Chain, target: Target) -> Reg<T> {
+    pub(crate) fn add_room<T>(self, chain: &mut Chain, target: Target) -> Reg<T> {
         match target {
             Target::Own(mut buffer) => {
                 buffer.clear();
@@ -129,7 +129,7 @@ impl Draft {
     }
 
     #[inline]
-    pub(super) fn add_data<T>(self, chain: &mut Chain, data: Data) -> Reg<T> {
+    pub(crate) fn add_data<T>(self, chain: &mut Chain, data: Data) -> Reg<T> {
         match data {
             Data::Own(buffer) => {
                 let length = buffer.len() as u64;

@@ -19,7 +19,7 @@ const _: () = assert!(MAX_STEPS < CALLERS as usize);
 pub struct Room {
     pub(super) chain: u64,
     pub(super) buffer: u16,
-    pub(super) address: u64,
+    pub(crate) address: u64,
     pub(super) capacity: u64,
 }
 
@@ -57,7 +57,7 @@ impl From<Room> for Part {
 /// What a step's payload is, found from a part.
 pub(super) struct Found {
     pub(super) buffer: u16,
-    pub(super) address: u64,
+    pub(crate) address: u64,
     pub(super) length: Count,
 }
 
@@ -113,7 +113,8 @@ impl Chain {
                 self.body.fail(BuildError::BeyondRoom { step, verb, asked, room: room.capacity });
                 return None;
             }
-        } else if !self.is_bounded(length, room) {
+        } else if room.buffer != CALLERS && !self.is_bounded(length, room) {
+            // Of a caller's piece the engine knows the length, and checks.
             if self.body.next_is_finally {
                 self.body.fail(BuildError::UnboundedFinally { step, verb, room: room.capacity });
                 return None;

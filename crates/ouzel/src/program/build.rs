@@ -1,0 +1,186 @@
+//! Building a program: a chain's operations, and parameters for what callers pass.
+
+use std::ops::{Deref, DerefMut};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use ouzel_ring::Verb;
+use ouzel_ring::modifiers::{OpenFlags, RemoveFlags};
+
+use super::{Parameter, piece};
+use crate::chain::{Chain, Count, Data, Directory, Draft, Fd, Marks, OpenOptions, Reg, Room, Shape, Unit};
+
+/// Builds a [`Program`](crate::Program): it is a [`Chain`], with parameters.
+///
+/// Parameters are passed in the order in which they are added here. Those that are no buffers count where steps are
+/// counted.
+#[derive(Debug)]
+pub struct ProgramBuilder {
+    pub(super) chain: Chain,
+    pub(super) parameters: Vec<Parameter>,
+    pub(super) rooms: Vec<Room>,
+}
+
+/// Bytes that a caller passes, as many as it likes. They can be written and sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Input {
+    room: Room,
+    length: Reg<u64>,
+}
+
+impl Input {
+    /// How many there are.
+    pub fn length(self) -> Reg<u64> {
+        self.length
+    }
+}
+
+impl From<Input> for Data {
+    fn from(input: Input) -> Data {
+        input.room.first(input.length).into()
+    }
+}
+
+/// A path that a caller passes.
+#[derive(Clone, Copy, Debug)]
+pub struct PathInput {
+    room: Room,
+    /// With its NUL.
+    length: Reg<u64>,
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::PathInput {}
+    impl<T: AsRef<std::path::Path>> Sealed for T {}
+}
+
+/// A path in a program: one that the caller passes, or one that is known when it is built.
+pub trait ProgramPath: sealed::Sealed {
+    #[doc(hidden)]
+    fn draft<T>(&self, draft: Draft, chain: &mut Chain) -> Reg<T>;
+}
+
+impl ProgramPath for PathInput {
+    fn draft<T>(&self, draft: Draft, chain: &mut Chain) -> Reg<T> {
+        draft.value(1, self.room.address).count(chain, 2, self.length).add(chain)
+    }
+}
+
+impl<P: AsRef<Path>> ProgramPath for P {
+    fn draft<T>(&self, draft: Draft, chain: &mut Chain) -> Reg<T> {
+        draft.add_path(chain, self.as_ref())
+    }
+}
+
+impl ProgramBuilder {
+    pub(super) fn new() -> ProgramBuilder {
+        ProgramBuilder { chain: Chain::new(), parameters: Vec::new(), rooms: Vec::new() }
+    }
+
+    /// A number that the caller passes.
+    pub fn number(&mut self) -> Reg<u64> {
+        self.register(Parameter::Number)
+    }
+
+    /// A file, socket or other object that the caller passes.
+    pub fn file(&mut self) -> Reg<Fd> {
+        self.register(Parameter::File)
+    }
+
+    /// A path that the caller passes.
+    pub fn path(&mut self) -> PathInput {
+        let room = self.piece(u64::MAX);
+        PathInput { room, length: self.register(Parameter::Path) }
+    }
+
+    /// Bytes that the caller passes, for the program to write.
+    pub fn bytes(&mut self) -> Input {
+        let room = self.piece(u64::MAX);
+        Input { room, length: self.register(Parameter::Bytes) }
+    }
+
+    /// A buffer of the caller's with room for this many bytes, for the program to fill and to take from. (A room of the
+    /// chain's own, which calls would have to share, cannot be filled.)
+    pub fn room(&mut self, capacity: usize) -> Room {
+        let room = self.piece(capacity as u64);
+        self.rooms.push(room);
+        self.parameters.push(Parameter::Room(capacity as u64));
+        room
+    }
+
+    /// OPEN: opens `path`, relative to the working directory.
+    pub fn open(&mut self, path: impl ProgramPath, options: OpenOptions) -> Reg<Fd> {
+        self.open_in(Directory::Working, path, options)
+    }
+
+    /// OPEN: opens `path`, relative to `directory`.
+    pub fn open_in(
+        &mut self,
+        directory: impl Into<Directory>,
+        path: impl ProgramPath,
+        options: OpenOptions,
+    ) -> Reg<Fd> {
+        let mode = if options.flags.contains(OpenFlags::CREATE) { options.mode } else { 0 };
+        let draft = Draft::new(Verb::Open).directory(&mut self.chain, 0, directory);
+        let draft = draft.value(3, options.flags.bits()).value(4, mode as u64);
+        path.draft(draft, &mut self.chain)
+    }
+
+    /// MKDIR: makes a directory with these permissions, less the umask.
+    pub fn mkdir(&mut self, directory: impl Into<Directory>, path: impl ProgramPath, mode: u32) -> Reg<Unit> {
+        let draft = Draft::new(Verb::Mkdir).directory(&mut self.chain, 0, directory).value(4, mode as u64);
+        path.draft(draft, &mut self.chain)
+    }
+
+    /// REMOVE: removes a file's name, or with [`RemoveFlags::DIRECTORY`] an empty directory.
+    pub fn remove(
+        &mut self,
+        directory: impl Into<Directory>,
+        path: impl ProgramPath,
+        flags: RemoveFlags,
+    ) -> Reg<Unit> {
+        let draft = Draft::new(Verb::Remove).directory(&mut self.chain, 0, directory).value(3, flags.bits());
+        path.draft(draft, &mut self.chain)
+    }
+
+    fn register<T>(&mut self, parameter: Parameter) -> Reg<T> {
+        self.parameters.push(parameter);
+        let mut shape = Shape::new(Verb::Set);
+        shape.mark(Marks::PARAMETER);
+        self.chain.push_parameter(shape)
+    }
+
+    /// The next piece. Its parameter is still to be added.
+    fn piece(&mut self, capacity: u64) -> Room {
+        let pieces = self.parameters.iter().filter(|parameter| parameter.takes().1).count();
+        self.chain.room_of_caller(piece(pieces), capacity)
+    }
+}
+
+impl Deref for ProgramBuilder {
+    type Target = Chain;
+    fn deref(&self) -> &Chain {
+        &self.chain
+    }
+}
+
+impl DerefMut for ProgramBuilder {
+    fn deref_mut(&mut self) -> &mut Chain {
+        &mut self.chain
+    }
+}
+
+impl From<Input> for Count {
+    /// How many bytes there are.
+    fn from(input: Input) -> Count {
+        Count::Number(input.length)
+    }
+}
+
+/// The bytes of a path as a call passes them.
+pub(super) fn path_bytes(path: &Path) -> Vec<u8> {
+    let mut bytes = path.as_os_str().as_bytes().to_vec();
+    bytes.push(0);
+    bytes
+}
