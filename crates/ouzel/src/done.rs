@@ -4,7 +4,7 @@ use ouzel_engine::{EventKind, Way};
 use ouzel_ring::{Completion, Descriptor, Errno, Verb};
 
 use crate::address::SocketAddress;
-use crate::chain::{Address, Chain, Exit, Fd, Reg, Stat, Unit};
+use crate::chain::{Address, Chain, Exit, Fd, Received, ReceivedMessage, Reg, Stat, Unit};
 use crate::directory::Entries;
 use crate::error::{Error, OperationError};
 use crate::exit::ExitStatus;
@@ -18,6 +18,7 @@ mod sealed {
     impl Sealed for super::Stat {}
     impl Sealed for super::Address {}
     impl Sealed for super::Exit {}
+    impl Sealed for super::Received {}
     impl Sealed for usize {}
     impl Sealed for u64 {}
 }
@@ -81,6 +82,13 @@ impl Kind for Exit {
     }
 }
 
+impl Kind for Received {
+    type Value = ReceivedMessage;
+    fn value(completion: &Completion, _: bool, buffer: Option<&Buffer>) -> Option<ReceivedMessage> {
+        ReceivedMessage::from_envelope(completion.result, buffer?)
+    }
+}
+
 /// A chain that has run.
 #[derive(Debug)]
 pub struct Done {
@@ -105,6 +113,15 @@ impl Done {
             return None;
         }
         self.chain.body.take_buffer_of(reg.step())
+    }
+
+    /// Takes a piece of the message that a SENDMSG has sent or a RECVMSG received, counted from 0. `None` if there is none,
+    /// or it was taken, or `reg` is another chain's or no message's.
+    pub fn take_piece<T>(&mut self, reg: Reg<T>, piece: usize) -> Option<Buffer> {
+        if !self.owns(reg) {
+            return None;
+        }
+        self.chain.body.take_piece_of(reg.step(), piece)
     }
 
     /// Takes the buffer of a step, counted in the order steps were added: as [`take`](Done::take), for those who keep no

@@ -46,8 +46,8 @@ pub use bell::Bell;
 pub use buffer::Buffer;
 pub use builder::RingBuilder;
 pub use chain::{
-    Address, Chain, Count, Data, Directory, Distance, Exit, Fd, File, MAX_STEPS, Offset, OpenOptions, Reg,
-    Stat, Target, Unit,
+    Address, Chain, Count, Data, Directory, Distance, Exit, Fd, File, MAX_STEPS, Message, Offset,
+    OpenOptions, Received, ReceivedMessage, Reg, Stat, Target, Unit,
 };
 pub use directory::{DirectoryEntry, Entries};
 pub use done::{Done, Kind};

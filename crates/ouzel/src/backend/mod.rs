@@ -21,7 +21,8 @@ use crate::Bell;
 /// # Safety
 ///
 /// [`Ring`](crate::Ring) hands buffers out as filled to the length that was reported. An implementation reports a
-/// result for an operation that fills memory (READ, RECV, READDIR, STAT) only if it, or the kernel on its behalf, has
+/// result for an operation that fills memory (READ, RECV, READDIR, STAT, GETSOCKOPT, RECVMSG, and SOCKNAME and PEERNAME as
+/// far as the buffer goes) only if it, or the kernel on its behalf, has
 /// written that many bytes from the start of the operation's buffer; and it touches an operation's memory only between
 /// its start and its last report.
 pub unsafe trait HostBackend: Backend + Send {

@@ -7,6 +7,7 @@
 
 mod arguments;
 mod layout;
+mod messages;
 mod operations;
 mod step;
 mod system;
@@ -24,6 +25,7 @@ use ouzel_ring::{Completion, Payload, Verb};
 
 pub use arguments::{Count, Data, Directory, Distance, File, Offset, OpenOptions, Target};
 pub(crate) use layout::Layout;
+pub use messages::{Message, ReceivedMessage};
 pub(crate) use step::{Marks, Memory, Need, Shape, Step};
 pub(crate) use text::Text;
 
@@ -49,10 +51,14 @@ pub enum Address {}
 #[derive(Clone, Copy, Debug)]
 pub enum Exit {}
 
+/// What a step returns, at compile time: a message that was received.
+#[derive(Clone, Copy, Debug)]
+pub enum Received {}
+
 /// The result of a step: known to the chain now, to us when the chain is done.
 ///
 /// `T` says what it is: [`Fd`], `usize` (a count of bytes), `u64` (a position or events), [`Unit`], [`Stat`],
-/// [`Address`] or [`Exit`].
+/// [`Address`], [`Exit`] or [`Received`].
 pub struct Reg<T> {
     pub(crate) chain: u64,
     pub(crate) step: u16,
@@ -297,6 +303,12 @@ impl Body {
         let Some(step) = self.steps.get_mut(step as usize) else { return false };
         let failed = completion.error != 0;
         self.failed |= failed;
+        let silent = step.shape.has(Marks::SILENT);
+        step.completion = Some(completion);
+        if let Memory::Received(envelope) = step.payload {
+            self.fill_pieces(envelope, completion.result as usize);
+            return !silent;
+        }
         let filled = match step.payload {
             Memory::Room(buffer) => Some((buffer, completion.result as usize)),
             // STAT has filled its whole record, or none of it.
@@ -309,8 +321,7 @@ impl Body {
             // SAFETY: the engine says that so many bytes were written; `set_filled` stops at the capacity.
             unsafe { buffer.set_filled(length) };
         }
-        step.completion = Some(completion);
-        !step.shape.has(Marks::SILENT)
+        !silent
     }
 
     /// The buffer of a step.
@@ -325,6 +336,17 @@ impl Body {
     pub(crate) fn take_buffer_of(&mut self, step: usize) -> Option<Buffer> {
         let buffer = self.steps.get(step)?.buffer()?;
         self.buffers.get_mut(buffer as usize)?.take()
+    }
+
+    /// Takes a piece of the message of a step.
+    pub(crate) fn take_piece_of(&mut self, step: usize, piece: usize) -> Option<Buffer> {
+        let step = self.steps.get(step)?;
+        let is_message = matches!(step.shape.verb(), Verb::SendMsg | Verb::RecvMsg);
+        let envelope = step.buffer().filter(|_| is_message)?;
+        if piece >= self.pieces_of(envelope) {
+            return None;
+        }
+        self.buffers.get_mut(usize::from(envelope) + 1 + piece)?.take()
     }
 
     /// The paths of a step, for messages.
