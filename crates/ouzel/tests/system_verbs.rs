@@ -98,6 +98,7 @@ fn locks_are_taken_and_waited_for() {
 }
 
 #[test]
+#[allow(clippy::zombie_processes)] // It is the ring that waits for them.
 fn children_are_waited_for() {
     on_all(|ring, kind| {
         for (status, signal) in [(0, 0), (3, 0), (0, 9)] {
