@@ -4,6 +4,7 @@
 
 mod blocks;
 mod build;
+mod copies;
 mod count;
 mod entrants;
 mod files;
@@ -42,7 +43,7 @@ enum Command {
 /// What to run. Only a whole run replaces RESULTS.md: one with `--quick`, `--only` or `--files` writes to work/.
 #[derive(Args, Clone)]
 pub struct Options {
-    /// Only these contenders of small-files, comma separated: `raw,ouzel`; and these benchmarks: `nop`, `raw-nop`,
+    /// Only these contenders of small-files, comma separated: `raw,ouzel`; and these benchmarks: `copy`, `nop`, `raw-nop`,
     /// `raw-read`, `http`.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -107,7 +108,8 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
 }
 
 /// What is raced besides small files.
-const BENCHMARKS: [(&str, &str); 4] = [
+const BENCHMARKS: [(&str, &str); 5] = [
+    ("copy", "a file copied, through memory and by the kernel"),
     ("nop", "a NOP through Ouzel's engine, plain queues, the kernel's ring"),
     ("raw-nop", "a NOP through the libraries that drive a ring"),
     ("raw-read", "random reads through the libraries that drive a ring"),
@@ -131,6 +133,10 @@ fn all(options: &Options) -> Result<(), Box<dyn Error>> {
     let contenders: Vec<_> = known.into_iter().filter(|contender| options.wants(contender.name)).collect();
     if !contenders.is_empty() {
         small_files(&home, contenders, options, &mut results)?;
+    }
+    if options.wants("copy") {
+        let copies = copies::run(&home, options, |name, reason| results.skip(name, reason))?;
+        results.copies = copies;
     }
     if options.wants("nop") {
         eprintln!("building nop");

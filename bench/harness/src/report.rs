@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::Options;
+use crate::copies::{CopyResult, WAYS};
 use crate::count::Counted;
 use crate::entrants::DEPTHS;
 use crate::http::HttpResult;
@@ -26,6 +27,8 @@ pub struct Results {
     pub machine: Vec<(&'static str, String)>,
     /// The race over small files.
     pub race: Vec<Line>,
+    /// The races of copies.
+    pub copies: Vec<CopyResult>,
     /// The NOP race.
     pub nops: Vec<Nop>,
     /// The races of the libraries that drive a ring.
@@ -46,6 +49,7 @@ impl Results {
             file_system: String::new(),
             machine: Vec::new(),
             race: Vec::new(),
+            copies: Vec::new(),
             nops: Vec::new(),
             raw: Vec::new(),
             http: None,
@@ -86,6 +90,9 @@ fn write_to(text: &mut String, results: &Results) -> std::fmt::Result {
     }
     if !results.race.is_empty() {
         small_files(text, results)?;
+    }
+    if !results.copies.is_empty() {
+        copies(text, results)?;
     }
     if !results.nops.is_empty() {
         nops(text, &results.nops)?;
@@ -231,6 +238,50 @@ fn verdict(text: &mut String, results: &Results) -> std::fmt::Result {
             writeln!(text, "\n{} is slower than none of the others.", ouzel.name)?;
         } else {
             writeln!(text, "\n{} is slower than: {}.", ouzel.name, losses.join(", "))?;
+        }
+    }
+    Ok(())
+}
+
+fn copies(text: &mut String, results: &Results) -> std::fmt::Result {
+    writeln!(text, "\n## Copy\n")?;
+    writeln!(
+        text,
+        "A file on {} copied over another, source in the page cache, nothing synced. Microseconds per copy; the ratio is the median \
+         of the rounds' own\nratios to the better of the others that go the same way: through memory, or by the kernel \
+         (copy_file_range).\n",
+        if results.file_system.is_empty() { "the same file system" } else { &results.file_system }
+    )?;
+    writeln!(
+        text,
+        "| size | way | contender | median | min..max | to the better | 95 % bounds | system calls | allocations |\n\
+         |---|---|---|---:|---:|---:|---:|---:|---:|"
+    )?;
+    for CopyResult { size, lines } in &results.copies {
+        for way in &WAYS {
+            let Some(line) = lines.iter().find(|line| line.name == way.name) else { continue };
+            let same_way = |other: &&Line| {
+                let by_kernel = WAYS.iter().any(|way| way.name == other.name && way.by_kernel);
+                !other.name.starts_with("ouzel") && by_kernel == way.by_kernel && other.name != line.name
+            };
+            let others = lines.iter().filter(same_way);
+            let better = others.min_by(|one, other| one.median().total_cmp(&other.median()));
+            let (ratio, bounds) = better.map_or(("".to_owned(), "".to_owned()), |better| {
+                let (low, high) = line.ratio_bounds(better);
+                (format!("{:.2}", line.ratio_to(better)), format!("{low:.2}..{high:.2}"))
+            });
+            let (low, high) = line.range();
+            writeln!(
+                text,
+                "| {size} | {} | {} | {:.1} | {:.1}..{:.1} | {ratio} | {bounds} | {} | {:.2} |",
+                if way.by_kernel { "kernel" } else { "memory" },
+                line.name,
+                line.median() / 1e3,
+                low / 1e3,
+                high / 1e3,
+                counted(&line.system_calls, 1),
+                line.allocations,
+            )?;
         }
     }
     Ok(())

@@ -306,20 +306,29 @@ impl<B: Backend> Engine<B> {
             let follower = &self.packets[next];
             // One that came back as not run travels again.
             let waits = matches!(follower.stage, Stage::Waiting | Stage::Reported(Outcome::NotRun));
-            if !waits
-                || follower.entry.timeout != u64::MAX
-                || follower.flags().contains(EntryFlags::MULTISHOT)
-            {
+            if !waits || follower.flags().contains(EntryFlags::MULTISHOT) {
                 break;
             }
-            let Some(edge) = edge(packet, follower) else { break };
+            if follower.entry.timeout != u64::MAX {
+                self.cut(next, "its timeout counts from its own start");
+                break;
+            }
+            let Some(edge) = edge(packet, follower) else {
+                self.cut(next, "it must not run on what was never opened");
+                break;
+            };
             foresee(packet, &self.descriptors, &mut registers);
-            let Ok(verb) = load(&mut self.packets[next], &registers) else { break };
+            let Ok(verb) = load(&mut self.packets[next], &registers) else {
+                self.cut(next, "it needs a value that is known only afterwards");
+                break;
+            };
             if self.prepare(next, verb, Look::Ahead, step).is_err() {
+                self.cut(next, "it is for the engine to do, or to refuse");
                 break;
             }
             if !self.backend.follows(previous, edge, &step.operation) {
                 self.unprepare(step.token.slot);
+                self.cut(next, "the backend cannot tie it to the one before");
                 break;
             }
             (step.edge, step.may_wait) = (edge, true);
@@ -327,6 +336,13 @@ impl<B: Backend> Engine<B> {
             slot = next;
         }
         count
+    }
+
+    /// Notes why a run ends before the member in `slot`.
+    #[cold]
+    fn cut(&mut self, slot: u32, reason: &'static str) {
+        let data = self.packets[slot].entry.data;
+        self.record(data, EventKind::Cut { reason });
     }
 
     /// Makes a member ready to be handed over: decodes it into `step`, reserves what it opens, and counts it as

@@ -37,6 +37,11 @@ pub enum EventKind {
         /// How many travelled together.
         run: u32,
     },
+    /// It was not taken along in the run that was made of the members before it.
+    Cut {
+        /// Why not, as half a sentence.
+        reason: &'static str,
+    },
     /// It had been taken as part of a run that broke before it, and has not run.
     NotRun,
     /// The backend was asked to give it up.

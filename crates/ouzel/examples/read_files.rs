@@ -2,13 +2,13 @@
 //!
 //! Usage: `read_files CHAINS FILE`. `ci/count-enters` compares the number with strace's.
 
-use ouzel::{BackendKind, Buffer, Chain, Offset, OpenOptions, Ring};
+use ouzel::{BackendKind, Buffer, Chain, Offset, OpenOptions, Policy, Ring};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let chains: usize = arguments.next().as_deref().unwrap_or("1").parse()?;
     let path = arguments.next().unwrap_or_else(|| "Cargo.toml".to_owned());
-    let mut ring = match Ring::builder().backend(BackendKind::Uring).build() {
+    let mut ring = match Ring::builder().backend(BackendKind::Uring).policy(Policy::Links).build() {
         Ok(ring) => ring,
         Err(error) => {
             println!("SKIPPED: {error}");

@@ -20,6 +20,8 @@ pub struct StepExplanation {
     pub way: Option<Way>,
     /// Its place in the run it travelled in, and how many travelled together.
     pub run: Option<(u32, u32)>,
+    /// Why it did not travel with the step before it, as half a sentence; empty if it did, or is the first.
+    pub cut: &'static str,
     /// How often it had been taken along in a run that broke before it.
     pub not_run: u32,
     /// How often it ran: in a loop perhaps more than once.
@@ -53,6 +55,7 @@ impl Explanation {
                 verb,
                 way: None,
                 run: None,
+                cut: "",
                 not_run: 0,
                 ran: 0,
                 error: Errno::OK,
@@ -67,8 +70,12 @@ impl Explanation {
                 EventKind::Started { verb, way, step: place, run } if verb == explained.verb => {
                     explained.way = Some(way);
                     explained.run = Some((place, run));
+                    if place > 0 {
+                        explained.cut = "";
+                    }
                 }
                 EventKind::Ended { skipped: false, .. } if explained.verb != Verb::Call => explained.ran += 1,
+                EventKind::Cut { reason } => explained.cut = reason,
                 EventKind::NotRun => explained.not_run += 1,
                 EventKind::Completed { error, result, skipped } => {
                     explained.error = error;
@@ -121,6 +128,9 @@ impl fmt::Display for Explanation {
             }
             if step.ran > 1 {
                 write!(formatter, "; ran {} times, the last", step.ran)?;
+            }
+            if !step.cut.is_empty() {
+                write!(formatter, "; begins a run: {}", step.cut)?;
             }
             if step.not_run > 0 {
                 write!(formatter, "; resumed after its run broke before it")?;

@@ -4,7 +4,7 @@
 
 use std::ptr::NonNull;
 
-use ouzel::backend::uring::{Uring, UringOptions};
+use ouzel::backend::uring::{Policy, Uring, UringOptions};
 use ouzel_engine::{Engine, Limits};
 use ouzel_ring::modifiers::OpenFlags;
 use ouzel_ring::{Completion, EngineEnd, Entry, EntryFlags, Errno, Geometry, Memory, SubmitterEnd, Verb};
@@ -15,7 +15,7 @@ struct World {
 }
 
 fn world() -> Option<World> {
-    let uring = match Uring::new(UringOptions::default()) {
+    let uring = match Uring::new(UringOptions { policy: Policy::Links, ..UringOptions::default() }) {
         Ok(uring) => uring,
         Err(error) => {
             println!("SKIPPED: {error}");

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::digits::hexadecimal;
+
 /// The fields of a request that its answer depends on.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Conditions {
@@ -33,19 +35,17 @@ pub enum Selection {
     Unsatisfiable,
 }
 
-/// The most bytes of an entity tag.
-pub const TAG: usize = 64;
-
 impl Facts {
-    /// Writes the file's strong entity tag, and returns it: it changes when the size or the time of change does.
-    pub fn tag<'a>(&self, room: &'a mut [u8; TAG]) -> &'a [u8] {
-        use std::io::Write as _;
+    /// Appends the file's strong entity tag: it changes when the size or the time of change does.
+    pub fn tag(&self, out: &mut Vec<u8>) {
         let since = self.modified.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut rest = &mut room[..];
-        // There is room for three numbers of 16 digits.
-        let _ = write!(rest, "\"{:x}.{:x}-{:x}\"", since.as_secs(), since.subsec_nanos(), self.size);
-        let length = TAG - rest.len();
-        &room[..length]
+        out.push(b'"');
+        hexadecimal(out, since.as_secs());
+        out.push(b'.');
+        hexadecimal(out, u64::from(since.subsec_nanos()));
+        out.push(b'-');
+        hexadecimal(out, self.size);
+        out.push(b'"');
     }
 
     /// When it changed, in whole seconds, as HTTP says times.
@@ -73,10 +73,10 @@ impl Conditions {
 
     /// What of a file is wanted.
     pub fn select(&self, facts: &Facts) -> Selection {
-        let mut room = [0; TAG];
-        let tag = facts.tag(&mut room);
+        let mut tag = Vec::new();
+        facts.tag(&mut tag);
         let unchanged = match (&self.if_none_match, self.if_modified_since) {
-            (Some(known), _) => names(known, tag),
+            (Some(known), _) => names(known, &tag),
             (None, Some(since)) => facts.modified_seconds() <= since,
             (None, None) => false,
         };
@@ -84,7 +84,7 @@ impl Conditions {
             return Selection::NotModified;
         }
         let current = self.if_range.as_ref().is_none_or(|known| {
-            known == tag || *known == httpdate::fmt_http_date(facts.modified_seconds()).into_bytes()
+            *known == tag || *known == httpdate::fmt_http_date(facts.modified_seconds()).into_bytes()
         });
         match &self.range {
             Some(range) if current => part(range, facts.size),
@@ -185,8 +185,9 @@ mod tests {
 
     #[test]
     fn what_the_client_has_is_not_sent() {
-        let mut room = [0; TAG];
-        let tag = std::str::from_utf8(FACTS.tag(&mut room)).unwrap();
+        let mut tag = Vec::new();
+        FACTS.tag(&mut tag);
+        let tag = std::str::from_utf8(&tag).unwrap();
         assert_eq!(select(&[("If-None-Match", tag)]), Selection::NotModified);
         assert_eq!(select(&[("If-None-Match", &format!("\"x\", W/{tag}"))]), Selection::NotModified);
         assert_eq!(select(&[("If-None-Match", "*")]), Selection::NotModified);

@@ -9,6 +9,7 @@
 
 pub mod conditions;
 pub mod content_type;
+pub mod digits;
 pub mod options;
 pub mod request;
 pub mod response;

@@ -3,7 +3,8 @@
 use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::conditions::{Facts, TAG};
+use crate::conditions::Facts;
+use crate::digits::decimal;
 use crate::status::Status;
 
 /// The time of day as HTTP says it, made once a second.
@@ -47,8 +48,10 @@ fn begin(out: &mut Vec<u8>, clock: &Clock, status: Status, connection: Connectio
 }
 
 fn number(out: &mut Vec<u8>, name: &str, value: u64) {
-    // Writing to memory does not fail.
-    let _ = write!(out, "{name}: {value}\r\n");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    decimal(out, value);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// The head of an answer with the bytes `from..to` of a file. Only 200, 206 and 304 have a meaning here.
@@ -71,11 +74,15 @@ pub fn file(
         }
     }
     if status == Status::PartialContent {
-        let _ = write!(out, "Content-Range: bytes {from}-{}/{}\r\n", to - 1, facts.size);
+        out.extend_from_slice(
+            format!("Content-Range: bytes {from}-{}/{}\r\n", to - 1, facts.size).as_bytes(),
+        );
     }
-    let _ = write!(out, "Last-Modified: {}\r\n", httpdate::HttpDate::from(facts.modified_seconds()));
-    out.extend_from_slice(b"ETag: ");
-    out.extend_from_slice(facts.tag(&mut [0; TAG]));
+    out.extend_from_slice(b"Last-Modified: ");
+    // Writing to memory does not fail.
+    let _ = write!(out, "{}", httpdate::HttpDate::from(facts.modified_seconds()));
+    out.extend_from_slice(b"\r\nETag: ");
+    facts.tag(out);
     out.extend_from_slice(b"\r\nAccept-Ranges: bytes\r\n\r\n");
 }
 

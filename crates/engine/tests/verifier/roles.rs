@@ -118,7 +118,7 @@ fn every_argument_has_the_role_its_page_says() {
 #[test]
 fn messages() {
     for verb in [Verb::SendMsg, Verb::RecvMsg] {
-        let entry = step(verb, [0, Payload::new(1, 0).unwrap().number(), 48, 0, 0]).load(0, 0);
+        let entry = step(verb, [0, Payload::new(1, 0).unwrap().number(), 64, 0, 0]).load(0, 0);
         let reason = |entry: Entry, addresses| {
             let interface = called_with(2, 0b01);
             let program = if addresses {

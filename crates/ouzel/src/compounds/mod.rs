@@ -14,7 +14,7 @@
 //! |---|---|
 //! | reading | [`read_file`], [`stat_then_read`], [`read_files`] |
 //! | durable | [`write_file_durably`], [`AppendLog::append_durably`] |
-//! | copying | [`copy_file`] |
+//! | copying | [`copy_file`], [`copy_file_through_memory`] |
 //! | sockets | [`accept_then_serve`], [`connect_exchange`] |
 //! | trees | [`walk`] |
 //!
@@ -53,7 +53,7 @@ use crate::chain::Reg;
 use crate::done::{Done, Kind};
 use crate::error::{Error, OperationError};
 
-pub use copying::copy_file;
+pub use copying::{copy_file, copy_file_through_memory};
 pub use exchanging::{Until, connect_exchange};
 pub use log::AppendLog;
 pub use many::{FileRead, ReadFiles, read_files};

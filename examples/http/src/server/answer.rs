@@ -43,13 +43,28 @@ impl Server<'_> {
         }
     }
 
-    /// Submits a receive, unless one is in flight.
-    pub(super) fn receive(&mut self, at: u32, within: Duration) -> Result<(), Error> {
-        let Some(connection) = self.connection(at) else { return Ok(()) };
-        if connection.receiving {
-            return Ok(());
+    /// Sees to it that a receive is in flight by the end of this turn.
+    pub(super) fn receive(&mut self, at: u32, within: Duration) {
+        if let Some(connection) = self.connection(at)
+            && !connection.receiving
+        {
+            connection.receiving = true;
+            self.receives.push((at, within));
         }
-        connection.receiving = true;
+    }
+
+    /// Submits the receives of this turn. A ring lays chains out quicker if like follows like.
+    pub(super) fn receive_all(&mut self) -> Result<(), Error> {
+        let mut receives = std::mem::take(&mut self.receives);
+        for (at, within) in receives.drain(..) {
+            self.submit_receive(at, within)?;
+        }
+        self.receives = receives;
+        Ok(())
+    }
+
+    fn submit_receive(&mut self, at: u32, within: Duration) -> Result<(), Error> {
+        let Some(connection) = self.connection(at) else { return Ok(()) };
         let socket = connection.socket;
         let mut room = std::mem::take(&mut connection.room);
         if room.capacity() < RECEIVE {
@@ -98,7 +113,8 @@ impl Server<'_> {
             if ended || self.stopping {
                 return self.close(at);
             }
-            return self.receive(at, self.options.idle_timeout);
+            self.receive(at, self.options.idle_timeout);
+            return Ok(());
         }
         match request::parse(connection.unread()) {
             Parsed::Complete(length, request) => {
@@ -114,7 +130,10 @@ impl Server<'_> {
                 let Some(connection) = self.connection(at) else { return Ok(()) };
                 let due = *connection.head_due.get_or_insert(now + within);
                 match due.checked_duration_since(now).filter(|left| !left.is_zero()) {
-                    Some(left) => self.receive(at, left),
+                    Some(left) => {
+                        self.receive(at, left);
+                        Ok(())
+                    }
                     None => self.refuse(at, Status::RequestTimeout),
                 }
             }
@@ -245,7 +264,10 @@ impl Server<'_> {
         }
         let ahead = last && keeps && !connection.ended && connection.unread().is_empty();
         self.submit(chain, Purpose::Of(at, Work::Send(sent)))?;
-        if ahead { self.receive(at, self.options.idle_timeout) } else { Ok(()) }
+        if ahead {
+            self.receive(at, self.options.idle_timeout);
+        }
+        Ok(())
     }
 
     fn has_sent(&mut self, at: u32, done: &mut Done, sent: Reg<usize>) -> Result<(), Error> {
@@ -267,27 +289,23 @@ impl Server<'_> {
 
     /// Reads and sends what is left of the body, or goes on to the next request.
     fn go_on_reading(&mut self, at: u32) -> Result<(), Error> {
-        let piece = self.piece();
-        let within = self.options.send_timeout;
-        let mut chain = self.chain();
-        let Some(Some(connection)) = self.connections.get_mut(at as usize) else { return Ok(()) };
+        let Some(Some(connection)) = self.connections.get(at as usize) else { return Ok(()) };
         let socket = connection.socket;
-        let Phase::Answering(answer) = &mut connection.phase else { return Ok(()) };
-        let left = answer.to.saturating_sub(answer.from);
-        let Some(file) = answer.file.filter(|_| left > 0) else {
-            self.pieces.push(piece);
-            self.chains.push(chain);
-            return self.answered(at);
-        };
+        let Phase::Answering(answer) = &connection.phase else { return Ok(()) };
+        let (from, left) = (answer.from, answer.to.saturating_sub(answer.from));
+        let Some(file) = answer.file.filter(|_| left > 0) else { return self.answered(at) };
+        let within = self.options.send_timeout;
+        let piece = self.piece();
+        let mut chain = self.chain();
         let whole = piece.capacity() as u64;
         if left > whole {
             chain.deadline(within);
-            let read = chain.read(file, piece, Offset::at(answer.from));
+            let read = chain.read(file, piece, Offset::at(from));
             let send = chain.send(socket, read, MessageFlags::empty());
             self.submit(chain, Purpose::Of(at, Work::Pass { read, send }))?;
         } else {
             // It may hold more than is wanted, so it is looked at before it is sent.
-            let read = chain.read(file, piece, Offset::at(answer.from));
+            let read = chain.read(file, piece, Offset::at(from));
             chain.timeout(within);
             self.submit(chain, Purpose::Of(at, Work::Read(read)))?;
         }

@@ -118,6 +118,8 @@ pub struct Server<'a> {
     /// What chains in flight are for, in the places that their tickets name.
     flying: Vec<Purpose>,
     accepting: Vec<Ticket>,
+    /// Connections that are to receive, and how long they may take.
+    receives: Vec<(u32, Duration)>,
     /// Chains that wait for a signal or for the grace to be over.
     background: Vec<Ticket>,
     /// Chains, and buffers for pieces and for answers, to be used again.
@@ -158,6 +160,7 @@ impl<'a> Server<'a> {
             open: 0,
             flying: Vec::new(),
             accepting: Vec::new(),
+            receives: Vec::new(),
             background: Vec::new(),
             chains: Vec::new(),
             pieces: Vec::new(),
@@ -181,6 +184,7 @@ impl<'a> Server<'a> {
             while let Some((ticket, done)) = self.ring.next_ended() {
                 self.take(ticket, done)?;
             }
+            self.receive_all()?;
         }
         if self.open == 0 {
             // What is left waits for a signal, or for the grace to be over.
@@ -259,7 +263,7 @@ impl<'a> Server<'a> {
                         self.connections.len() as u32 - 1
                     }
                 };
-                self.receive(at, self.options.idle_timeout)?;
+                self.receive(at, self.options.idle_timeout);
             }
             // One that went away before it was taken, or no descriptor is left: in time there will be.
             Err(_) if !self.stopping => {

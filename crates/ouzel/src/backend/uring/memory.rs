@@ -25,14 +25,15 @@ const _: () = assert!(size_of::<Statx>() == ouzel_ring::modifiers::STAT_RECORD a
 
 /// Puts an entry into the kernel's submission queue.
 ///
-/// Callers are `super::Uring` and nobody else; it pushes what `super::lower` made of an operation, or an entry that
-/// names no memory at all (a cancel, a poll, an install).
+/// Callers are `super::Uring`, which pushes what `super::lower` made of an operation, or an entry that names no memory at
+/// all (a cancel, a poll, an install); and `super::measure`, which leaks its memory unless it saw every completion.
 #[inline(always)]
 pub(super) fn push(ring: &mut Ring, entry: &Sqe) -> Result<(), Full> {
     // SAFETY: the memory an entry names is its operation's, valid until the report, and the report is made from the
-    // entry's last completion; or it is a word of `super::lengths`, which are leaked if a completion is missing; or it
-    // is a record of `super::hows`, which the kernel reads while it takes the entry; or it is constant. Of the descriptors it names, those of the table are kept open until the report (`super::table`).
-    // None has CQE_SKIP_SUCCESS but cancels, which name no memory.
+    // entry's last completion; or it is a word of `super::lengths` or memory of `super::measure`, which are leaked if a
+    // completion is missing; or it is a record of `super::hows`, which the kernel reads while it takes the entry; or it is
+    // constant. Of the descriptors it names, those of the table are kept open until the report (`super::table`). None has
+    // CQE_SKIP_SUCCESS but cancels, which name no memory.
     unsafe { ring.push(entry) }
 }
 

@@ -15,6 +15,7 @@ mod helpers;
 mod hows;
 mod lengths;
 mod lower;
+mod measure;
 mod memory;
 mod metadata;
 mod objects;
@@ -290,6 +291,9 @@ impl Backend for Uring {
 
     fn expect(&mut self, chains: u32) {
         self.planner.expect(chains);
+        if self.in_flight == 0 {
+            self.planner.measure_in_time();
+        }
     }
 
     #[inline]

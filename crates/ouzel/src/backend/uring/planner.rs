@@ -4,13 +4,13 @@
 //! makes no call, knows no descriptor, and must never choose a call for an operation that such a call could not do
 //! without waiting (`quick` says which those are). docs/planner.md tells the rules to users.
 
-use std::sync::OnceLock;
-
+use super::measure;
 use super::setup::Policy;
 
 /// What each way costs, in nanoseconds. Only how the numbers compare decides anything.
 ///
-/// Measured once per machine, see [`RingBuilder::costs`](crate::RingBuilder::costs) for how to fix them.
+/// [`Policy::Auto`] begins with [`Costs::USUAL`] and has this machine's own measured, once per process, when enough was
+/// decided to make that worth while. [`RingBuilder::costs`](crate::RingBuilder::costs) fixes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Costs {
     /// A plain call of a small operation on a file.
@@ -24,6 +24,13 @@ pub struct Costs {
 impl Costs {
     /// What was measured on the machine that Ouzel is developed on: used until this machine's own are known.
     pub const USUAL: Costs = Costs { call: 1100, entry: 850, enter: 1600 };
+
+    /// Measures this machine's, unless this process has done so before; about half a millisecond. `None` where it cannot be
+    /// done: there is no io_uring, or the program's own file does not lie where a read can refuse to wait; or another
+    /// thread is at it.
+    pub fn measure() -> Option<Costs> {
+        measure::measure_once().flatten()
+    }
 }
 
 impl Default for Costs {
@@ -31,9 +38,6 @@ impl Default for Costs {
         Costs::USUAL
     }
 }
-
-/// This machine's costs, once somebody has measured them.
-pub(super) static MEASURED: OnceLock<Costs> = OnceLock::new();
 
 /// Decisions that are made with the usual costs before this machine's own are measured: whoever makes fewer never pays
 /// for measuring.
@@ -83,7 +87,7 @@ pub(super) struct Planner {
 
 impl Planner {
     pub(super) fn new(policy: Policy, costs: Option<Costs>) -> Planner {
-        let known = costs.or_else(|| MEASURED.get().copied());
+        let known = costs.or_else(|| measure::known().flatten());
         Planner {
             policy,
             costs: known.unwrap_or_default(),
@@ -164,15 +168,23 @@ impl Planner {
         }
     }
 
-    /// Whether it is time to measure this machine's costs.
+    /// Has this machine's costs measured if it is time for that. Nothing may be pending, since it takes a while.
     #[inline]
-    pub(super) fn wants_measuring(&self) -> bool {
-        !self.settled && self.decisions >= PATIENCE
+    pub(super) fn measure_in_time(&mut self) {
+        if !self.settled && self.decisions >= PATIENCE {
+            self.measure_now();
+        }
     }
 
-    /// These are this machine's costs; or, being none, it cannot be measured here.
-    pub(super) fn settle(&mut self, costs: Option<Costs>) {
-        self.settled = true;
-        self.costs = costs.unwrap_or(self.costs);
+    #[cold]
+    fn measure_now(&mut self) {
+        match measure::measure_once() {
+            Some(costs) => {
+                self.settled = true;
+                self.costs = costs.unwrap_or(self.costs);
+            }
+            // Another thread is at it.
+            None => self.decisions = 0,
+        }
     }
 }

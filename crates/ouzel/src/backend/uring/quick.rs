@@ -18,7 +18,7 @@ use rustix::io::{self, ReadWriteFlags};
 use super::lower::open_bits;
 use super::packets::Effect;
 use super::planner::{Plan, reason};
-use super::table::{Habit, Kind, NONE};
+use super::table::{Habit, Kind};
 use super::{Uring, calls, memory};
 use crate::backend::memory::{is_empty, length};
 
