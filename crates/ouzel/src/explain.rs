@@ -74,8 +74,8 @@ impl Explanation {
                         explained.cut = "";
                     }
                 }
-                EventKind::Cut { reason } => explained.cut = reason,
                 EventKind::Ended { skipped: false, .. } if explained.verb != Verb::Call => explained.ran += 1,
+                EventKind::Cut { reason } => explained.cut = reason,
                 EventKind::NotRun => explained.not_run += 1,
                 EventKind::Completed { error, result, skipped } => {
                     explained.error = error;
@@ -126,11 +126,11 @@ impl fmt::Display for Explanation {
                 }
                 _ => write!(formatter, " not run")?,
             }
-            if !step.cut.is_empty() {
-                write!(formatter, "; begins a run: {}", step.cut)?;
-            }
             if step.ran > 1 {
                 write!(formatter, "; ran {} times, the last", step.ran)?;
+            }
+            if !step.cut.is_empty() {
+                write!(formatter, "; begins a run: {}", step.cut)?;
             }
             if step.not_run > 0 {
                 write!(formatter, "; resumed after its run broke before it")?;

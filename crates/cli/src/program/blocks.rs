@@ -56,11 +56,11 @@ impl Checker<'_, '_> {
             return Err(self.report(problem));
         }
         match operation {
-            Operation::If { asked, .. } if matches!(asked, Asked::Full | Asked::Short | Asked::Failed) => {
-                if !steps.iter().any(|step| !step.operation.is_structure()) {
-                    let message = "`last` asks about the statement before, and there is none";
-                    return Err(self.report(Problem::new(statement.span, message, "nothing ran before")));
-                }
+            Operation::If { asked: Asked::Full | Asked::Short | Asked::Failed, .. }
+                if steps.iter().all(|step| step.operation.is_structure()) =>
+            {
+                let message = "`last` asks about the statement before, and there is none";
+                return Err(self.report(Problem::new(statement.span, message, "nothing ran before")));
             }
             Operation::Else => return self.otherwise(statement, steps),
             Operation::End => return self.end(statement, steps),

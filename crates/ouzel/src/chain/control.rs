@@ -109,6 +109,10 @@ impl<'c> WhenLast<'c> {
 
 impl Condition<'_> {
     /// Turns it round.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "a sentence is read from left to right: when n is zero, not, stop"
+    )]
     pub fn not(mut self) -> Self {
         self.not = !self.not;
         self
