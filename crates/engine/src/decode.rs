@@ -467,7 +467,7 @@ fn path_if_any(
 }
 
 /// The flags and the length that argument 4 of the verbs on extended attributes holds.
-fn xattr_flags(argument: u64, allowed: XattrFlags) -> Result<(XattrFlags, u64), Errno> {
+pub(crate) fn xattr_flags(argument: u64, allowed: XattrFlags) -> Result<(XattrFlags, u64), Errno> {
     let length = argument & u64::from(u32::MAX);
     match XattrFlags::from_bits(argument - length) {
         Some(flags) if allowed.contains(flags) => Ok((flags, length)),

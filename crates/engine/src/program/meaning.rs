@@ -4,15 +4,16 @@
 //! refused once, when the program is stored. Descriptors and payloads are not looked at here.
 
 use ouzel_ring::modifiers::{
-    AllocateFlags, CancelBy, LinkFlags, MAX_ADDRESS, MAX_PATH, MAX_PIECES, MessageFlags, Overflow,
-    PollEvents, RemoveFlags, RenameFlags, ShiftDirection, ShutdownHow, StatFlags, SyncMode, TimeBase,
-    TransferFlags, Whence,
+    AccessFlags, AccessOptions, AllocateFlags, AtFlags, CancelBy, FutexFlags, LinkFlags, LockMode,
+    MAX_ADDRESS, MAX_DEVICE_MAJOR, MAX_DEVICE_MINOR, MAX_OPTION, MAX_PATH, MAX_PIECES, MAX_XATTR_NAME,
+    MAX_XATTR_VALUE, MESSAGE_RECORD, MessageFlags, NodeKind, Overflow, PollEvents, RemoveFlags, RenameFlags,
+    ShiftDirection, ShutdownHow, StatFlags, SyncMode, TimeBase, TransferFlags, Whence, XattrFlags,
 };
 use ouzel_ring::{Entry, Verb};
 
 use super::rejection::Reason;
 use super::roles::known;
-use crate::decode::{mode, number, open_flags, position, range, socket_kind};
+use crate::decode::{mode, number, open_flags, position, range, socket_kind, xattr_flags};
 
 /// Whether what is known of the arguments has a meaning for `verb`. TEST and REPEAT are not judged here.
 pub(super) fn check(verb: Verb, entry: &Entry) -> Result<(), Reason> {
@@ -86,29 +87,76 @@ pub(super) fn check(verb: Verb, entry: &Entry) -> Result<(), Reason> {
             check(2, &|protocol| number(protocol).is_ok())?;
         }
         Verb::Bind | Verb::Connect => check(2, &|length| length <= MAX_ADDRESS)?,
-        Verb::Send | Verb::SendMsg => {
+        Verb::SendMsg => {
+            check(2, &|length| length == MESSAGE_RECORD)?;
             check(3, &|flags| is_of(flags, MessageFlags::OUT_OF_BAND | MessageFlags::MORE))?
         }
+        Verb::Send => check(3, &|flags| is_of(flags, MessageFlags::OUT_OF_BAND | MessageFlags::MORE))?,
         Verb::Recv => check(3, &|flags| {
             is_of(flags, MessageFlags::OUT_OF_BAND | MessageFlags::PEEK | MessageFlags::WAIT_ALL)
         })?,
-        Verb::RecvMsg => check(3, &|flags| is_of(flags, MessageFlags::OUT_OF_BAND | MessageFlags::PEEK))?,
-        Verb::Shutdown => check(3, &|how| ShutdownHow::from_number(how).is_some())?,
-        Verb::Readlink | Verb::Chown | Verb::Utimes | Verb::Statfs | Verb::Access | Verb::ListXattr => {
-            check(2, &is_path_length_or_none)?;
+        Verb::RecvMsg => {
+            check(2, &|length| length == MESSAGE_RECORD)?;
+            check(3, &|flags| is_of(flags, MessageFlags::OUT_OF_BAND | MessageFlags::PEEK))?;
         }
+        Verb::Shutdown => check(3, &|how| ShutdownHow::from_number(how).is_some())?,
+        Verb::Readlink | Verb::Statfs => check(2, &is_path_length_or_none)?,
         Verb::Chmod => {
             check(2, &is_path_length_or_none)?;
             check(4, &|bits| mode(bits).is_ok())?;
         }
-        Verb::Mknod => check(2, &is_path_length)?,
-        Verb::GetXattr | Verb::SetXattr | Verb::RemoveXattr => check(2, &|length| length > 0)?,
+        Verb::Chown => {
+            check(2, &is_path_length_or_none)?;
+            check(3, &|flags| AtFlags::from_bits(flags).is_some())?;
+        }
+        Verb::Utimes => {
+            check(2, &is_path_length_or_none)?;
+            check(4, &|flags| AtFlags::from_bits(flags).is_some())?;
+        }
+        Verb::Mknod => {
+            let kind = |argument: u64| NodeKind::from_number(argument & !0o7777);
+            check(2, &is_path_length)?;
+            check(3, &|argument| kind(argument).is_some())?;
+            if matches!(known(entry, 3).and_then(kind), Some(NodeKind::Character | NodeKind::Block)) {
+                check(4, &|device| {
+                    device >> 32 <= MAX_DEVICE_MAJOR && device & u64::from(u32::MAX) <= MAX_DEVICE_MINOR
+                })?;
+            }
+        }
+        Verb::Access => {
+            check(2, &is_path_length_or_none)?;
+            check(3, &|access| AccessFlags::from_bits(access).is_some())?;
+            check(4, &|options| AccessOptions::from_bits(options).is_some())?;
+        }
+        Verb::GetXattr => {
+            check(2, &is_length_of_an_attribute)?;
+            check(4, &|argument| xattr_flags(argument, XattrFlags::NOFOLLOW).is_ok())?;
+        }
+        Verb::SetXattr => {
+            let both = XattrFlags::CREATE | XattrFlags::REPLACE;
+            check(2, &is_length_of_an_attribute)?;
+            check(4, &|argument| {
+                xattr_flags(argument, XattrFlags::all())
+                    .is_ok_and(|(flags, length)| !flags.contains(both) && length <= MAX_XATTR_VALUE)
+            })?;
+        }
+        Verb::ListXattr => {
+            check(2, &is_path_length_or_none)?;
+            check(4, &|argument| xattr_flags(argument, XattrFlags::NOFOLLOW).is_ok())?;
+        }
+        Verb::RemoveXattr => {
+            check(2, &is_length_of_an_attribute)?;
+            check(4, &|argument| {
+                xattr_flags(argument, XattrFlags::NOFOLLOW).is_ok_and(|(_, length)| length == 0)
+            })?;
+        }
         Verb::Lock => {
             check(2, &|length| range(0, length).is_ok())?;
             check(3, &|offset| range(offset, known(entry, 2).unwrap_or(0)).is_ok())?;
+            check(4, &|mode| LockMode::from_number(mode).is_some())?;
         }
         Verb::GetSockopt | Verb::SetSockopt => {
-            check(2, &|length| number(length).is_ok())?;
+            check(2, &|length| length <= MAX_OPTION)?;
             check(3, &|level| number(level).is_ok())?;
             check(4, &|name| number(name).is_ok())?;
         }
@@ -118,6 +166,13 @@ pub(super) fn check(verb: Verb, entry: &Entry) -> Result<(), Reason> {
         }
         Verb::Wait if known(entry, 0) == Some(0) => {
             check(2, &|process| process != 0 && number(process).is_ok())?;
+        }
+        Verb::Futex => {
+            check(3, &|flags| FutexFlags::from_bits(flags).is_some())?;
+            // One that wakes expects nothing.
+            if known(entry, 3).is_some_and(|flags| flags & FutexFlags::WAKE.bits() == 0) {
+                check(4, &|expected| u32::try_from(expected).is_ok())?;
+            }
         }
         Verb::Wake => check(2, &|amount| amount != 0 && amount != u64::MAX)?,
         Verb::Sleep | Verb::Deadline => check(3, &|base| TimeBase::from_number(base).is_some())?,
@@ -148,6 +203,10 @@ fn is_length_of_two_paths(length: u64) -> bool {
     (2..=2 * MAX_PATH).contains(&length)
 }
 
+fn is_length_of_an_attribute(length: u64) -> bool {
+    (1..=MAX_PATH + MAX_XATTR_NAME + 1).contains(&length)
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::vec;
@@ -162,7 +221,7 @@ mod tests {
     use crate::regions::{Regions, Scratch};
 
     /// Numbers at which some rule changes its mind.
-    const NUMBERS: [u64; 40] = [
+    const NUMBERS: [u64; 52] = [
         0,
         1,
         2,
@@ -203,6 +262,18 @@ mod tests {
         i64::MAX as u64,
         1 << 63,
         u64::MAX,
+        64,
+        0o010_644,
+        0o020_000,
+        0o060_001,
+        0o160_000,
+        0xfff << 32 | 0xf_ffff,
+        0x1000 << 32,
+        1 << 20,
+        1 << 32,
+        1 << 32 | 65_536,
+        1 << 33 | 65_537,
+        3 << 33,
     ];
 
     /// Whatever decoding refuses because of what it says, and only that, has no meaning here either.
@@ -225,9 +296,9 @@ mod tests {
         };
         let (mut refused, mut taken) = (0, 0);
         for _ in 0..200_000 {
-            let verb = Verb::ALL[1 + random(27)];
-            if matches!(verb, Verb::Cancel | Verb::Pipe) {
-                // One is the engine's own, of the other there is nothing to say.
+            let verb = Verb::ALL[1 + random(Verb::Futex as usize)];
+            if matches!(verb, Verb::Cancel | Verb::Sleep | Verb::Get | Verb::Deadline | Verb::Pipe) {
+                // Those are the engine's own, and of the last there is nothing to say.
                 continue;
             }
             let mut entry = Entry::new(verb);
@@ -235,19 +306,21 @@ mod tests {
             for (argument, role) in roles.into_iter().enumerate() {
                 entry.arguments[argument] = match role {
                     Role::Descriptor | Role::Directory => open,
-                    Role::Payload => at(0),
+                    // The second one's is all zeros.
+                    Role::Payload => at(if argument == 1 { 0 } else { 10_000 }),
                     _ => NUMBERS[random(NUMBERS.len())],
                 };
             }
             let length = entry.arguments[2] as usize;
             if roles[1] == Role::Payload {
                 let two = matches!(verb, Verb::Rename | Verb::Link | Verb::Symlink);
-                let is_transfer = matches!(verb, Verb::Read | Verb::Write);
-                let fill = if is_transfer { 0 } else { b'x' };
+                let is_array = matches!(verb, Verb::Read | Verb::Write | Verb::SendMsg | Verb::RecvMsg);
+                let fill = if is_array { 0 } else { b'x' };
                 // SAFETY: all of `bytes`; nothing is being decoded, so nobody else looks at it.
                 let text = unsafe { core::slice::from_raw_parts_mut(base.as_ptr(), 20_000) };
-                text.fill(fill);
-                if (1..=20_000).contains(&length) && !is_transfer {
+                text.fill(0);
+                text[..10_000].fill(fill);
+                if (1..=10_000).contains(&length) && !is_array {
                     text[length - 1] = 0;
                     if two && length > 1 {
                         text[(length - 1) / 2] = 0;
@@ -264,12 +337,12 @@ mod tests {
             );
             let checked = super::check(verb, &entry);
             match decoded.map(drop) {
-                Err(Errno::EINVAL | Errno::ENAMETOOLONG) => {
+                Err(Errno::EINVAL | Errno::ENAMETOOLONG | Errno::E2BIG) => {
                     assert!(checked.is_err(), "{entry:?} is refused later");
                     refused += 1;
                 }
                 // Something else is wrong with it that is looked at first.
-                Err(Errno::EFAULT | Errno::EFBIG | Errno::ENOENT) => {}
+                Err(Errno::EFAULT | Errno::EFBIG | Errno::ENOENT | Errno::ERANGE) => {}
                 other => {
                     assert_eq!(other, Ok(()), "{entry:?}");
                     assert_eq!(checked, Ok(()), "{entry:?} is right");
