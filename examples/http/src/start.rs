@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::mpsc::{Sender, channel};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
@@ -28,14 +29,13 @@ pub fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     for _ in 1..options.threads {
         listeners.push(listen(address, shared)?);
     }
-    let mut output = std::io::stdout();
-    writeln!(output, "listening on http://{address}/")?;
-    output.flush()?;
-    let served = serve_all(options, listeners)?;
+    let served = serve_all(options, listeners, address)?;
     writeln!(
-        output,
+        std::io::stdout(),
         "served {} requests on {} connections, {} descriptors left",
-        served.requests, served.connections, served.descriptors
+        served.requests,
+        served.connections,
+        served.descriptors
     )?;
     Ok(())
 }
@@ -61,26 +61,33 @@ pub fn listen(address: SocketAddr, shared: bool) -> std::io::Result<TcpListener>
     Ok(socket.into())
 }
 
-fn serve_all(options: &Options, listeners: Vec<TcpListener>) -> Result<Served, Box<dyn Error>> {
+/// Serves on a thread for each listener, and says so when all of them are ready.
+fn serve_all(
+    options: &Options,
+    listeners: Vec<TcpListener>,
+    address: SocketAddr,
+) -> Result<Served, Box<dyn Error>> {
     std::thread::scope(|scope| {
-        let mut threads = Vec::new();
-        let mut own = None;
+        let (ready, readiness) = channel();
+        let (mut threads, mut stops) = (Vec::new(), Vec::new());
         for listener in listeners {
-            let stop = stop_signal()?;
-            if own.is_none() {
-                own = Some((listener, stop));
-                continue;
-            }
-            let thread = std::thread::Builder::new().spawn_scoped(scope, move || {
-                serve(options, listener, stop).map_err(|error| error.to_string())
-            })?;
-            threads.push(thread);
+            let (stop, stopper) = stop_signal()?;
+            stops.push(stopper);
+            let ready = ready.clone();
+            threads.push(scope.spawn(move || serve(options, listener, stop, ready)));
         }
-        // The first one's thread is this one.
-        let mut served = match own {
-            Some((listener, stop)) => serve(options, listener, stop)?,
-            None => Served::default(),
-        };
+        drop(ready);
+        if readiness.iter().take(threads.len()).count() == threads.len() {
+            let mut output = std::io::stdout();
+            writeln!(output, "listening on http://{address}/")?;
+            output.flush()?;
+        } else {
+            // One of them says why not; the others have nothing to wait for.
+            for mut stopper in stops {
+                let _ = stopper.write_all(b"x");
+            }
+        }
+        let mut served = Served::default();
         for thread in threads {
             served.add(thread.join().map_err(|_| "a thread panicked")??);
         }
@@ -88,15 +95,24 @@ fn serve_all(options: &Options, listeners: Vec<TcpListener>) -> Result<Served, B
     })
 }
 
-fn serve(options: &Options, listener: TcpListener, stop: UnixStream) -> Result<Served, Box<dyn Error>> {
-    Ok(Server::new(options, listener, stop)?.run()?)
+fn serve(
+    options: &Options,
+    listener: TcpListener,
+    stop: UnixStream,
+    ready: Sender<()>,
+) -> Result<Served, String> {
+    let server = Server::new(options, listener, stop).map_err(|error| error.to_string())?;
+    // Nobody listens any more if another thread has failed, and then the signal to stop comes.
+    let _ = ready.send(());
+    drop(ready);
+    server.run().map_err(|error| error.to_string())
 }
 
-/// Something that can be read when a signal to stop has come.
-fn stop_signal() -> std::io::Result<UnixStream> {
+/// Something that can be read when a signal to stop has come, or somebody has written to its other end.
+fn stop_signal() -> std::io::Result<(UnixStream, UnixStream)> {
     let (read, write) = UnixStream::pair()?;
     for signal in [SIGINT, SIGTERM] {
         pipe::register(signal, write.try_clone()?)?;
     }
-    Ok(read)
+    Ok((read, write))
 }
