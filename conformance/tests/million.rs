@@ -72,7 +72,7 @@ impl Storm {
         let part = self.memory.part(random.below(1 << 15), length);
         let offset = random.of(&[HERE, HERE, 0, 77, 10_000]);
         let none = MessageFlags::empty();
-        let made = match random.below(24) {
+        let made = match random.below(29) {
             0 | 1 => entry::open(path, OpenFlags::READ | OpenFlags::WRITE | OpenFlags::CREATE),
             2 => entry::socket(1, 1 + random.below(2), 0),
             3..=5 => entry::read(file, part, offset),
@@ -92,6 +92,14 @@ impl Storm {
             20 => entry::cancel_descriptor(file),
             21 => entry::remove(path, RemoveFlags::empty()),
             22 => entry::get(file),
+            23 => entry::lock(file, random.below(99), length, LockMode::Exclusive),
+            24 => {
+                entry::lock(file, random.below(99), length, random.of(&[LockMode::Shared, LockMode::Unlock]))
+            }
+            25 => entry::splice(file, HERE, random.of(&[file, file ^ 1]), HERE, length),
+            26 => entry::sockname(file, part),
+            27 if random.once_in(2) => entry::futex_wait(self.memory.part(8 * random.below(64), 4), 0),
+            27 => entry::futex_wake(self.memory.part(8 * random.below(64), 4), 1 + random.below(3)),
             _ => entry::nop(),
         };
         let timeout = random.of(&[NEVER, NEVER, 0, 1000, MILLISECOND, 20 * MILLISECOND]);

@@ -23,6 +23,7 @@ crate::cases![
 
 impl World {
     /// A child that does nothing for so long and then exits with `status`, or is killed by `signal`.
+    #[allow(clippy::zombie_processes)] // It is the ring that waits for it.
     fn child(&mut self, runs: Duration, status: u8, signal: u8) -> u64 {
         if self.is_sim() {
             let process = SimProcess { runs, status, signal };
@@ -36,7 +37,6 @@ impl World {
         let mut command = Command::new("sh");
         command.args(["-c", &script]).stdin(Stdio::null()).stdout(Stdio::null());
         let child = command.spawn().expect("sh");
-        // It is the ring that waits for it.
         u64::from(child.id())
     }
 

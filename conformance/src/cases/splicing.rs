@@ -1,7 +1,7 @@
 //! SPLICE: between a pipe and something else, as much as is there and fits.
 
 use ouzel::abi::Errno;
-use ouzel::abi::modifiers::{OpenFlags, Whence};
+use ouzel::abi::modifiers::{LockMode, OpenFlags, Whence};
 
 use crate::World;
 use crate::cases::sockets::pair;
@@ -19,6 +19,7 @@ crate::cases![
     splice_errors,
     splice_to_a_closed_pipe,
     splice_takes_everything_from_registers,
+    what_is_tried_again_ends_at_teardown,
 ];
 
 fn splice_from_a_file_to_a_pipe(world: &mut World) {
@@ -191,4 +192,31 @@ fn splice_takes_everything_from_registers(world: &mut World) {
     ]);
     assert_eq!(all[5].outcome(), Ok(4), "{all:#?}");
     assert_eq!(world.take(reader, 20), b"3456");
+}
+
+fn what_is_tried_again_ends_at_teardown(world: &mut World) {
+    let ((reader, writer), (_other, into)) = (world.pipe(), world.pipe());
+    let file = world.file("a", b"");
+    let again = world.open("a", OpenFlags::WRITE);
+    world.ok(lock(file, 0, 0, LockMode::Exclusive));
+    let bell = world.ring().bell().expect("a bell");
+    let bell = world.ring().adopt_bell(&bell).expect("adopted").number();
+    world.ok(wake(bell, u64::MAX - 1));
+    world.start(&[
+        splice(reader, HERE, into, HERE, 1).data(1),
+        splice(reader, HERE, again, HERE, 1).data(2),
+        lock(again, 0, 1, LockMode::Exclusive).data(3),
+        wake(bell, 1).data(4),
+        // Behind what waits for ever nothing runs; what must run does.
+        lock(again, 0, 1, LockMode::Exclusive).data(5).link(),
+        close(writer).data(6).link(),
+        close(reader).data(7).finally(),
+    ]);
+    assert!(world.linger().is_empty());
+    let all = world.teardown();
+    let of = |data: u64| all.iter().find(|one| one.data == data).map(|one| one.errno());
+    for data in 1..=6 {
+        assert_eq!(of(data), Some(Errno::ECANCELED), "{data}: {all:#?}");
+    }
+    assert_eq!(of(7), Some(Errno::OK), "{all:#?}");
 }

@@ -259,6 +259,47 @@ fn the_simulator_and_the_kernel_say_the_same() {
 }
 
 #[test]
+fn bytes_are_spliced_under_a_lock_and_addresses_are_told() {
+    let text = "
+        f = open \"f\" read write create
+        lock f exclusive
+        write f \"hello, world\" at 0
+        r, w = pipe
+        m = splice f at 7 to w 100
+        n = read r 64
+        print n
+        lock f unlock
+        s = socket tcp
+        bind s \"127.0.0.1:0\"
+        u = socket unix
+        bind u \"unix:@ouzel-told\"
+        a = sockname s
+        b = sockname u
+        print a
+        print b
+        finally close f
+        finally close r
+        finally close w
+        finally close s
+        finally close u";
+    // One after the other: they use the same name.
+    for backend in real_backends().into_iter().chain(["sim"]) {
+        let directory = directory();
+        let path = program(&directory, text);
+        let output = ouzel(&["run", path.to_str().unwrap(), "--backend", backend])
+            .current_dir(directory.path())
+            .output()
+            .unwrap();
+        let shown = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{backend}: {shown} {:?}", output.stderr);
+        let port = shown.strip_prefix("world127.0.0.1:").expect(&shown);
+        let (port, rest) = port.split_once('\n').unwrap();
+        assert!(port.parse::<u16>().unwrap() > 0);
+        assert_eq!(rest, "unix:@ouzel-told\n", "{backend}");
+    }
+}
+
+#[test]
 fn explanations_name_every_statement() {
     for backend in real_backends().into_iter().chain(["sim"]) {
         let directory = directory();
@@ -310,10 +351,12 @@ fn the_doctor_knows_where_verbs_run() {
         symlink \"f\" as \"s\"
         remove \"s\"
         copy f at 0 to f at 9 2
+        lock f exclusive
         d = open \"d\" read directory
         readdir d 4K
         s = socket unix
         bind s \"unix:socket\"
+        sockname s
         listen s
         sleep 1ms
         symlink \"f\" as \"l\"

@@ -23,7 +23,7 @@ use crate::{Backend, Edge, Engine, Operation, Outcome, Place, Started, Step, Tok
 
 const IN_ENGINE: Way = Way { place: Place::Engine, reason: "" };
 
-/// How many members of a chain move on before others get their turn.
+/// How many members of a chain with PROGRAM move on before others get their turn.
 const MEMBERS_AT_ONCE: u32 = 1024;
 
 /// Why a member cannot be dispatched.
@@ -61,16 +61,18 @@ impl<B: Backend> Engine<B> {
                 Stage::Started | Stage::Stored | Stage::Calling(_) | Stage::Kept => None,
             };
             match ending {
-                Some(ending) if marks & marks::PROGRAM != 0 => self.keep(chain, slot, &ending),
+                Some(Ending { error, result, extra, skipped }) if marks & marks::PROGRAM != 0 => {
+                    self.keep(chain, slot, error, result, extra, skipped);
+                    turns -= 1;
+                    if turns == 0 {
+                        // Others want their turn too, and so does the clock.
+                        self.chains[chain].queued = true;
+                        self.paused.push_back(chain);
+                        return;
+                    }
+                }
                 Some(ending) => self.conclude(chain, slot, ending),
                 None => return,
-            }
-            turns -= 1;
-            if turns == 0 {
-                // Others want their turn too, and so does the clock.
-                self.chains[chain].queued = true;
-                self.paused.push_back(chain);
-                return;
             }
         }
     }

@@ -4,7 +4,7 @@
 //! and the packet keeps its credit. When the chain is over the completions are posted in the order of the chain, or, if a
 //! CALL runs it, make up that entry's end. Nothing here dispatches.
 
-use ouzel_ring::{Completion, CompletionFlags, EntryFlags};
+use ouzel_ring::{Completion, CompletionFlags, EntryFlags, Errno};
 
 use crate::conclude::{Ending, breaks};
 use crate::control::is_passed_over;
@@ -25,11 +25,18 @@ impl<B: Backend> Engine<B> {
 
     /// The member in `slot` of a chain with PROGRAM, whose turn it was, is over for this time.
     #[cold]
-    pub(crate) fn keep(&mut self, chain: u32, slot: u32, ending: &Ending) {
+    pub(crate) fn keep(
+        &mut self,
+        chain: u32,
+        slot: u32,
+        error: Errno,
+        result: u64,
+        extra: u32,
+        skipped: bool,
+    ) {
         self.timers.clear(slot);
         // If it runs again it is another operation: a cancel still on its way must not find it.
         self.packets.renew(slot);
-        let Ending { error, result, skipped, .. } = *ending;
         let packet = &mut self.packets[slot];
         let (flags, second, data) = (packet.flags(), packet.second, packet.entry.data);
         let finally = flags.contains(EntryFlags::FINALLY);
@@ -47,7 +54,7 @@ impl<B: Backend> Engine<B> {
         let tells = given_up && !error.is_ok() && !members.told;
         members.told |= tells;
         if !skipped || !kept.ran || tells {
-            kept.ending = *ending;
+            kept.ending = Ending { error, result, extra, skipped };
         }
         if !skipped {
             kept.ran = true;

@@ -57,6 +57,15 @@ impl Buffer {
         self.0.as_mut_ptr()
     }
 
+    /// Overwrites words of the filled part, each at its place; what would lie outside is left alone.
+    pub(crate) fn write_words(&mut self, words: &[(usize, u64)]) {
+        for (at, word) in words {
+            if let Some(place) = self.0.get_mut(*at..).and_then(|rest| rest.first_chunk_mut()) {
+                *place = word.to_ne_bytes();
+            }
+        }
+    }
+
     /// Says that the first `length` bytes are filled.
     ///
     /// # Safety

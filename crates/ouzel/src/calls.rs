@@ -11,7 +11,7 @@ use ouzel_ring::modifiers::{
 };
 
 use crate::address::SocketAddress;
-use crate::chain::{Chain, Data, Directory, Offset, OpenOptions, Reg, Target};
+use crate::chain::{Chain, Data, Directory, Message, Offset, OpenOptions, ReceivedMessage, Reg, Target};
 use crate::done::{Done, Kind};
 use crate::error::Error;
 use crate::exit::ExitStatus;
@@ -298,6 +298,32 @@ impl<M> Ring<M> {
     /// The address that `socket` is connected to.
     pub fn peername(&mut self, socket: Descriptor) -> Result<SocketAddress, Error> {
         self.call(|chain| chain.peername(socket))
+    }
+
+    /// Sends a message and returns how many of its bytes were sent.
+    pub fn sendmsg(
+        &mut self,
+        socket: Descriptor,
+        message: Message,
+        flags: MessageFlags,
+    ) -> Result<usize, Error> {
+        self.call(|chain| chain.sendmsg(socket, message, flags))
+    }
+
+    /// Receives a message into `buffer`, up to its capacity, with at most `descriptors` descriptors, and returns both.
+    pub fn recvmsg(
+        &mut self,
+        socket: Descriptor,
+        buffer: impl Into<Buffer>,
+        descriptors: usize,
+        flags: MessageFlags,
+    ) -> Result<(ReceivedMessage, Buffer), Error> {
+        let buffer = buffer.into();
+        let (message, mut done, reg) =
+            self.call_with(|chain| chain.recvmsg(socket, [buffer], descriptors, flags))?;
+        let buffer = done.take_piece(reg, 0).unwrap_or_default();
+        self.spare = Some(done.into_chain());
+        Ok((message, buffer))
     }
 
     /// Moves up to `length` bytes between a pipe and something else and returns how many that were.

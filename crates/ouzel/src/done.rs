@@ -4,7 +4,7 @@ use ouzel_engine::{EventKind, Way};
 use ouzel_ring::{Completion, Descriptor, Errno, Verb};
 
 use crate::address::SocketAddress;
-use crate::chain::{Address, Chain, Exit, Fd, Reg, Room, Stat, Statfs, Unit};
+use crate::chain::{Address, Chain, Exit, Fd, Received, ReceivedMessage, Reg, Room, Stat, Statfs, Unit};
 use crate::directory::Entries;
 use crate::error::{Error, OperationError};
 use crate::exit::ExitStatus;
@@ -20,6 +20,7 @@ mod sealed {
     impl Sealed for super::Statfs {}
     impl Sealed for super::Address {}
     impl Sealed for super::Exit {}
+    impl Sealed for super::Received {}
     impl Sealed for usize {}
     impl Sealed for u64 {}
 }
@@ -102,6 +103,14 @@ impl Kind for Exit {
     }
 }
 
+impl Kind for Received {
+    type Value = ReceivedMessage;
+    const HELD: Option<bool> = None;
+    fn value(completion: &Completion, _: bool, buffer: Option<&Buffer>) -> Option<ReceivedMessage> {
+        ReceivedMessage::from_envelope(completion.result, buffer?)
+    }
+}
+
 /// A chain that has run.
 #[derive(Debug)]
 pub struct Done {
@@ -127,6 +136,15 @@ impl Done {
             return None;
         }
         self.chain.body.take_buffer_of(reg.step())
+    }
+
+    /// Takes a piece of the message that a SENDMSG has sent or a RECVMSG received, counted from 0. `None` if there is none,
+    /// or it was taken, or `reg` is another chain's or no message's.
+    pub fn take_piece<T>(&mut self, reg: Reg<T>, piece: usize) -> Option<Buffer> {
+        if !self.owns(reg) {
+            return None;
+        }
+        self.chain.body.take_piece_of(reg.step(), piece)
     }
 
     /// Takes the buffer of a step, counted in the order steps were added: as [`take`](Done::take), for those who keep no

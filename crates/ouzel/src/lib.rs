@@ -85,8 +85,8 @@ pub use buffer::Buffer;
 pub use builder::RingBuilder;
 pub use chain::{
     Address, Bytes, Chain, Compute, Condition, Count, Data, Directory, Distance, Exit, Fd, File, MAX_STEPS,
-    Offset, OpenOptions, Part, Planned, Reg, Room, SetTime, Stat, Statfs, Target, Times, Unit, Variable,
-    Verification, When, WhenLast, Width,
+    Message, Offset, OpenOptions, Part, Planned, Received, ReceivedMessage, Reg, Room, SetTime, Stat, Statfs,
+    Target, Times, Unit, Variable, Verification, When, WhenLast, Width,
 };
 pub use directory::{DirectoryEntry, Entries};
 pub use done::{Done, Kind};

@@ -109,6 +109,8 @@ fn single_calls_change_and_describe() {
         assert!(status.modified > UNIX_EPOCH + Duration::from_millis(500), "the present");
         let fifo = root.join("fifo");
         ring.mknod(WORKING, &fifo, NodeKind::Fifo, 0o600).unwrap();
+        let wrong = ring.mknod(WORKING, root.join("other"), NodeKind::Character, 0o040_600);
+        assert_eq!(errno_of(wrong), Errno::EINVAL, "no mode makes it a block device");
         let status = ring.stat(WORKING, &fifo, StatFlags::empty()).unwrap();
         assert_eq!(u32::from(status.mode), 0o010_600);
         let file = ring.open(&path, OpenOptions::read()).unwrap();

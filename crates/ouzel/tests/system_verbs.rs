@@ -8,7 +8,9 @@ use std::time::Duration;
 use ouzel::abi::Errno;
 use ouzel::abi::modifiers::{LockMode, MessageFlags, OpenFlags};
 use ouzel::backend::sim::SimProcess;
-use ouzel::{BackendKind, Buffer, Chain, Error, FutexWord, Offset, OpenOptions, Ring, SocketAddress};
+use ouzel::{
+    BackendKind, Buffer, Chain, Error, FutexWord, Message, Offset, OpenOptions, Ring, SocketAddress,
+};
 
 const SOL_SOCKET: u32 = 1;
 const SO_REUSEADDR: u32 = 2;
@@ -96,6 +98,7 @@ fn locks_are_taken_and_waited_for() {
 }
 
 #[test]
+#[allow(clippy::zombie_processes)] // It is the ring that waits for them.
 fn children_are_waited_for() {
     on_all(|ring, kind| {
         for (status, signal) in [(0, 0), (3, 0), (0, 9)] {
@@ -193,6 +196,57 @@ fn words_are_kept_by_who_waits_on_them() {
         let done = ring.wait(ticket).unwrap();
         assert_eq!(done.error().map(|error| error.errno), Some(Errno::ECANCELED));
         drop(done.into_chain());
+    });
+}
+
+#[test]
+fn messages_carry_descriptors_and_addresses() {
+    on_all(|ring, kind| {
+        let name = |end: &str| {
+            let name = format!("ouzel-messages-{end}-{}-{}", kind.name(), std::process::id());
+            SocketAddress::unix_abstract(name.as_bytes()).unwrap()
+        };
+        let (one, other) = (ring.socket(1, 2, 0).unwrap(), ring.socket(1, 2, 0).unwrap());
+        ring.bind(one, &name("one")).unwrap();
+        ring.bind(other, &name("other")).unwrap();
+        let mut chain = Chain::new();
+        let (reader, writer) = chain.pipe();
+        let (reader, writer) = (chain.get_descriptor(reader), chain.get_descriptor(writer));
+        let done = ring.run(chain).unwrap();
+        let (reader, writer) = (done.get(reader).unwrap(), done.get(writer).unwrap());
+        let mut chain = Chain::new();
+        let message = Message::new("two ").piece("pieces").to(name("other")).with(writer);
+        let sent = chain.sendmsg(one, message, MessageFlags::empty());
+        chain.close(writer);
+        let rooms = [Buffer::with_capacity(5), Buffer::with_capacity(64)];
+        let got = chain.recvmsg(other, rooms, 4, MessageFlags::empty());
+        let mut done = ring.run(chain).unwrap();
+        done.check().unwrap();
+        assert_eq!(done.get(sent).unwrap(), 10);
+        let message = done.get(got).unwrap();
+        assert_eq!((message.bytes, message.address), (10, Some(name("one"))));
+        assert!(message.notes.is_empty());
+        let first = done.take_piece(got, 0).unwrap();
+        let second = done.take_piece(got, 1).unwrap();
+        assert_eq!([first.as_slice(), second.as_slice()].concat(), b"two pieces");
+        assert!(done.take_piece(got, 2).is_none() && done.take_piece(got, 0).is_none());
+        assert_eq!(done.take_piece(sent, 1).unwrap().as_slice(), b"pieces");
+        let [received] = message.descriptors[..] else { panic!("{:?}", message.descriptors) };
+        ring.write(received, "through", Offset::CURRENT).unwrap();
+        ring.close(received).unwrap();
+        let bytes = ring.read(reader, Buffer::with_capacity(16), Offset::CURRENT).unwrap();
+        assert_eq!(bytes.as_slice(), b"through");
+        ring.sendmsg(one, Message::new("again").to(name("other")).with(reader), MessageFlags::empty())
+            .unwrap();
+        let (message, bytes) =
+            ring.recvmsg(other, Buffer::with_capacity(16), 1, MessageFlags::empty()).unwrap();
+        assert_eq!((bytes.as_slice(), message.descriptors.len()), (&b"again"[..], 1));
+        // What the engine does not take is refused there.
+        let mut chain = Chain::new();
+        let message = (0..17).fold(Message::new("x"), |message, _| message.with(reader));
+        chain.sendmsg(one, message.to(name("other")), MessageFlags::empty());
+        let done = ring.run(chain).unwrap();
+        assert_eq!(done.error().map(|error| error.errno), Some(Errno::EINVAL));
     });
 }
 

@@ -22,10 +22,10 @@ use crate::Bell;
 /// # Safety
 ///
 /// [`Ring`](crate::Ring) hands buffers out as filled to the length that was reported. An implementation reports a
-/// result for an operation that fills memory (READ, RECV, READDIR, STAT, READLINK, STATFS, GETXATTR, LISTXATTR) only if
-/// it, or the kernel on its behalf, has written that many bytes from the start of the operation's buffer, or for
-/// READLINK, GETXATTR and LISTXATTR if that buffer is empty; and it touches an operation's memory only between its start
-/// and its last report.
+/// result for an operation that fills memory (READ, RECV, READDIR, STAT, READLINK, STATFS, GETXATTR, LISTXATTR, GETSOCKOPT,
+/// RECVMSG, and SOCKNAME and PEERNAME as far as the buffer goes) only if it, or the kernel on its behalf, has written that
+/// many bytes from the start of the operation's buffer, or for READLINK, GETXATTR and LISTXATTR if that buffer is empty; and
+/// it touches an operation's memory only between its start and its last report.
 pub unsafe trait HostBackend: Backend + Send {
     /// Puts an ordinary file descriptor into the table at `index`, which the engine has reserved.
     ///

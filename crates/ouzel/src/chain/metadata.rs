@@ -196,9 +196,11 @@ impl Chain {
         major: u32,
         minor: u32,
     ) -> Reg<Unit> {
+        // A mode with other bits must not make it another kind: it is refused.
+        let kind_and_mode = if mode > 0o7777 { u64::MAX } else { kind as u64 | u64::from(mode) };
         Draft::new(Verb::Mknod)
             .directory(self, 0, directory)
-            .value(3, kind as u64 | u64::from(mode))
+            .value(3, kind_and_mode)
             .value(4, u64::from(major) << 32 | u64::from(minor))
             .add_path(self, path.as_ref())
     }

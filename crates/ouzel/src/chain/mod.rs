@@ -9,6 +9,7 @@ mod arguments;
 mod compute;
 mod control;
 mod layout;
+mod messages;
 mod metadata;
 mod operations;
 mod room;
@@ -31,6 +32,7 @@ pub use arguments::{Count, Data, Directory, Distance, File, Offset, OpenOptions,
 pub use compute::{Bytes, Compute, Variable, Width};
 pub use control::{Condition, When, WhenLast};
 pub(crate) use layout::Layout;
+pub use messages::{Message, ReceivedMessage};
 pub use metadata::{SetTime, Times};
 pub(crate) use operations::Draft;
 pub(crate) use room::CALLERS;
@@ -66,10 +68,14 @@ pub enum Address {}
 #[derive(Clone, Copy, Debug)]
 pub enum Exit {}
 
+/// What a step returns, at compile time: a message that was received.
+#[derive(Clone, Copy, Debug)]
+pub enum Received {}
+
 /// The result of a step: known to the chain now, to us when the chain is done.
 ///
 /// `T` says what it is: [`Fd`], `usize` (a count of bytes), `u64` (a position or events), [`Unit`], [`Stat`], [`Statfs`],
-/// [`Address`] or [`Exit`].
+/// [`Address`], [`Exit`] or [`Received`].
 pub struct Reg<T> {
     pub(crate) chain: u64,
     pub(crate) step: u16,
@@ -335,6 +341,10 @@ impl Body {
         let number = step as usize;
         let Some(step) = self.steps.get_mut(number) else { return false };
         let failed = completion.error != 0;
+        let received = match step.payload {
+            Memory::Received(envelope) if !completion.was_skipped() => Some(envelope),
+            _ => None,
+        };
         let filled = match step.payload {
             // Another step may have filled it.
             _ if completion.was_skipped() => None,
@@ -350,6 +360,9 @@ impl Body {
         }
         step.completion = Some(completion);
         let announced = !step.shape.has(Marks::SILENT);
+        if let Some(envelope) = received {
+            self.fill_pieces(envelope, completion.result as usize);
+        }
         self.failed |= failed && !self.was_spared(number);
         announced
     }
@@ -381,6 +394,17 @@ impl Body {
     pub(crate) fn take_buffer_of(&mut self, step: usize) -> Option<Buffer> {
         let buffer = self.steps.get(step)?.buffer()?;
         self.buffers.get_mut(buffer as usize)?.take()
+    }
+
+    /// Takes a piece of the message of a step.
+    pub(crate) fn take_piece_of(&mut self, step: usize, piece: usize) -> Option<Buffer> {
+        let step = self.steps.get(step)?;
+        let is_message = matches!(step.shape.verb(), Verb::SendMsg | Verb::RecvMsg);
+        let envelope = step.buffer().filter(|_| is_message)?;
+        if piece >= self.pieces_of(envelope) {
+            return None;
+        }
+        self.buffers.get_mut(usize::from(envelope) + 1 + piece)?.take()
     }
 
     /// The paths of a step, for messages.

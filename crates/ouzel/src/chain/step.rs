@@ -153,6 +153,8 @@ pub(crate) enum Memory {
     Filled(u16),
     /// A buffer's room.
     Room(u16),
+    /// The envelope of a message that is received.
+    Received(u16),
 }
 
 /// One operation of a chain.
@@ -189,7 +191,7 @@ impl Step {
     #[inline]
     pub(crate) fn buffer(&self) -> Option<u16> {
         match self.payload {
-            Memory::Filled(buffer) | Memory::Room(buffer) => Some(buffer),
+            Memory::Filled(buffer) | Memory::Room(buffer) | Memory::Received(buffer) => Some(buffer),
             _ => self.record,
         }
     }

@@ -21,7 +21,7 @@
 //! A path is relative to the working directory.
 //!
 //! A crossing here is a chain that is waited for. What that costs in the kernel is the backend's affair, and
-//! [`Ring::explain`] and [`Ring::counters`] tell it; `conformance/tests/compounds.rs` allows no more system calls than
+//! [`Ring::explain`] and [`Ring::counters`] tell it; `conformance/tests/compounds` allows no more system calls than
 //! these:
 //!
 //! | compound, small files | io_uring | threads |
