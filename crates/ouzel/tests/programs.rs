@@ -4,6 +4,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use ouzel::abi::modifiers::MessageFlags;
 use ouzel::abi::{Errno, Verb};
 use ouzel::{
     BackendKind, Buffer, BuildError, Chain, Compute, Error, Fd, Offset, OpenOptions, Program, Reg, Ring,
@@ -276,6 +277,15 @@ fn what_a_program_must_not_be_is_refused_when_it_is_built() {
         program.nop()
     });
     assert!(matches!(stat, Err(Error::Build(BuildError::OwnRoom { .. }))), "{stat:?}");
+    let message = Program::build(|program| {
+        let socket = program.file();
+        program.recvmsg(socket, [Buffer::with_capacity(8)], 0, MessageFlags::empty());
+        program.nop()
+    });
+    assert!(
+        matches!(message, Err(Error::Build(BuildError::OwnRoom { step: 1, verb: Verb::RecvMsg }))),
+        "{message:?}"
+    );
     let exit = Program::build(|program| program.wait_child(1u64));
     assert!(
         matches!(exit, Err(Error::Build(BuildError::ResultNoNumber { step: 0, verb: Verb::Wait }))),

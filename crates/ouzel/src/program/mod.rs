@@ -119,10 +119,13 @@ impl<T: Kind> Program<T> {
             return Err(BuildError::ForeignRegister { step, verb: Verb::Get, of }.into());
         }
         for (step, built) in body.steps.iter().enumerate() {
-            let own = match built.payload {
-                Memory::Room(buffer) => buffer != CALLERS,
-                _ => built.record.is_some(),
+            // Only what is never written to may lie in memory that calls share.
+            let shared = match built.payload {
+                Memory::None | Memory::Text(_) | Memory::Filled(_) => true,
+                Memory::Room(buffer) => buffer == CALLERS,
+                Memory::Received(_) => false,
             };
+            let own = !shared || built.record.is_some();
             if own {
                 return Err(BuildError::OwnRoom { step, verb: built.shape.verb() }.into());
             }
