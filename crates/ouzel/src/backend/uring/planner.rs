@@ -159,7 +159,9 @@ impl Planner {
         let (chains, steps) = (u64::from(self.together), steps as u64);
         let enter = if pending { 0 } else { u64::from(enter) };
         self.decisions = self.decisions.saturating_add(1);
-        if chains * steps * u64::from(call) <= enter + chains * steps * u64::from(entry) {
+        let (calls, entries) = (chains * steps * u64::from(call), enter + chains * steps * u64::from(entry));
+        // What differs by less than a sixteenth is as good as equal, and must not go now this way, now that.
+        if calls <= entries + entries / 16 {
             Plan::Calls(reason::FEW)
         } else if pending && chains == 1 {
             Plan::Ring(reason::SHARED)
