@@ -288,13 +288,13 @@ pub(crate) fn system_calls_are_no_more_than_documented(scene: &mut Scene) {
     step(&mut ring, "write, given", [12, 15], &mut |ring| {
         compounds::write_file_durably(ring, &path, "text", WriteMode::Given(0o600)).unwrap();
     });
-    step(&mut ring, "write, kept", [13, 16], &mut |ring| {
+    step(&mut ring, "write, kept", [16, 16], &mut |ring| {
         compounds::write_file_durably(ring, &path, "text", WriteMode::Kept).unwrap();
     });
-    step(&mut ring, "read", [3, 7], &mut |ring| {
+    step(&mut ring, "read", [6, 7], &mut |ring| {
         assert_eq!(compounds::read_file(ring, &path).unwrap(), b"text");
     });
-    step(&mut ring, "stat then read", [6, 8], &mut |ring| {
+    step(&mut ring, "stat then read", [8, 8], &mut |ring| {
         assert_eq!(compounds::stat_then_read(ring, &path, 4).unwrap(), b"text");
     });
     step(&mut ring, "append", [1, 2], &mut |ring| {

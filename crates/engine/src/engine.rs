@@ -477,6 +477,11 @@ impl<B: Backend> Engine<B> {
         &mut self.backend
     }
 
+    /// Nanoseconds of the monotonic clock that absolute times count in.
+    pub fn now(&self) -> u64 {
+        self.backend.now()
+    }
+
     /// What the backend has cost so far.
     pub fn counters(&self) -> Counters {
         self.backend.counters()

@@ -307,6 +307,11 @@ impl<M> RawRing<M> {
         self.inner.engine.limits()
     }
 
+    /// Nanoseconds of the ring's monotonic clock: the one that entries with an absolute time name, on the simulator a virtual one.
+    pub fn now(&self) -> u64 {
+        self.inner.engine.now()
+    }
+
     /// What the backend has cost so far.
     pub fn counters(&self) -> Counters {
         self.inner.engine.counters()

@@ -413,6 +413,11 @@ impl<M> Ring<M> {
         self.raw.limits()
     }
 
+    /// Nanoseconds of the ring's monotonic clock, which on the simulator is a virtual one.
+    pub fn now(&self) -> u64 {
+        self.raw.now()
+    }
+
     /// What the backend has cost so far.
     pub fn counters(&self) -> Counters {
         self.raw.counters()

@@ -16,7 +16,8 @@
 //! | durable | [`write_file_durably`], [`AppendLog::append_durably`] |
 //! | copying | [`copy_file`], [`copy_file_through_memory`] |
 //! | sockets | [`accept_then_serve`], [`connect_exchange`] |
-//! | trees | [`walk`] |
+//! | trees of directories | [`walk`] |
+//! | trees in files | [`Lookup::find`] |
 //!
 //! A path is relative to the working directory.
 //!
@@ -26,18 +27,17 @@
 //!
 //! | compound, small files | io_uring | threads |
 //! |---|---|---|
-//! | `read_file` | 3 | 7 |
-//! | `stat_then_read` | 6 | 8 |
-//! | `write_file_durably`, mode given / kept | 12 / 13 | 15 / 16 |
+//! | `read_file` | 6 | 7 |
+//! | `stat_then_read` | 8 | 8 |
+//! | `write_file_durably`, mode given / kept | 12 / 16 | 15 / 16 |
 //! | `AppendLog::append_durably` | 1 | 2 |
 //! | `copy_file` | 20 | 17 |
-//!
-//! `lookup`, which reads a file that another one names, waits for stored programs.
 
 mod copying;
 mod exchanging;
 mod held;
 mod log;
+mod lookup;
 mod many;
 mod permissions;
 mod reading;
@@ -56,6 +56,7 @@ use crate::error::{Error, OperationError};
 pub use copying::{copy_file, copy_file_through_memory};
 pub use exchanging::{Until, connect_exchange};
 pub use log::AppendLog;
+pub use lookup::{Lookup, MAX_DEPTH, NO_KEY, NODE_BYTES, NODE_PAIRS, tree};
 pub use many::{FileRead, ReadFiles, read_files};
 pub use reading::{read_file, stat_then_read};
 pub use replacing::{TEMPORARY_PREFIX, TEMPORARY_SUFFIX, WriteMode, write_file_durably};
