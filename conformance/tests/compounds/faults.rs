@@ -90,8 +90,8 @@ pub(crate) fn act_write_kept(scene: &mut Scene) -> Result<(), Error> {
 }
 
 pub(crate) fn act_write_given(scene: &mut Scene) -> Result<(), Error> {
-    // Where it can be, one that the umask cuts.
-    let mode = if scene.stage.is_sim() { 0o604 } else { 0o606 };
+    // One that the umask cuts.
+    let mode = 0o606;
     let path = scene.name("file");
     let written =
         compounds::write_file_durably(&mut scene.ring, path, pattern(3_000), WriteMode::Given(mode));

@@ -116,10 +116,7 @@ pub(crate) fn a_replaced_file_keeps_its_mode_or_is_given_one(scene: &mut Scene) 
     scene.put("file", b"old", 0o600);
     compounds::write_file_durably(&mut scene.ring, &path, "new", WriteMode::Kept).unwrap();
     assert_eq!(scene.stat("file").unwrap().permissions(), 0o600);
-    // On the simulator nothing takes back what the umask took.
-    let modes =
-        if scene.stage.is_sim() { [0o640, 0o600, 0o755, 0o400] } else { [0o640, 0o666, 0o777, 0o400] };
-    for mode in modes {
+    for mode in [0o640, 0o666, 0o777, 0o400] {
         compounds::write_file_durably(&mut scene.ring, &path, "new", WriteMode::Given(mode)).unwrap();
         assert_eq!(scene.stat("file").unwrap().permissions(), mode);
         compounds::write_file_durably(&mut scene.ring, &path, "newer", WriteMode::Kept).unwrap();
@@ -224,9 +221,7 @@ pub(crate) fn files_are_copied_with_and_without_the_verb(scene: &mut Scene) {
 pub(crate) fn copies_take_the_permissions_along(scene: &mut Scene) {
     scene.put("from", b"text", 0o777);
     let (from, to) = (scene.name("from"), scene.name("to"));
-    if !scene.stage.is_sim() {
-        scene.put("to", b"", 0o600);
-    }
+    scene.put("to", b"", 0o600);
     let wanted = scene.stat("from").unwrap().permissions();
     compounds::copy_file(&mut scene.ring, &from, &to).unwrap();
     assert_eq!(scene.stat("to").unwrap().permissions(), wanted);

@@ -9,7 +9,6 @@ use ouzel_ring::modifiers::MAX_TRANSFER;
 use ouzel_ring::{Descriptor, Errno, Verb};
 
 use super::held::Held;
-use super::permissions::set_permissions;
 use super::{about, unfit, value};
 use crate::Buffer;
 use crate::chain::{Chain, Offset, OpenOptions};
@@ -30,8 +29,8 @@ const BLOCKS: usize = 3;
 /// **Crossings:** 4; where COPY is not to be had one more for each 384 KiB; 1 more for other permissions.
 /// **On failure:** nothing is open. What was copied of `to` stays, as with [`std::fs::copy`].
 ///
-/// Errors: those of OPEN, STAT, TRUNCATE, COPY, READ, WRITE and CLOSE; EINVAL if `from` is not a regular file, or is the same
-/// file as `to`; EOPNOTSUPP on the simulator if the permissions of an existing file would have to be changed.
+/// Errors: those of OPEN, STAT, CHMOD, TRUNCATE, COPY, READ, WRITE and CLOSE; EINVAL if `from` is not a regular file, or is the same
+/// file as `to`.
 pub fn copy_file<M>(ring: &mut Ring<M>, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<u64, Error> {
     copy(ring, from.as_ref(), to.as_ref(), true)
 }
@@ -65,16 +64,17 @@ fn copy<M>(ring: &mut Ring<M>, from: &Path, to: &Path, by_kernel: bool) -> Resul
     let target = chain.open(to, OpenOptions::write().create().mode(permissions));
     let stat = chain.stat_file(target);
     let done = held.ring.run(chain)?;
-    let mut target = held.keep(&done, target)?;
+    let target = held.keep(&done, target)?;
     let stat = done.get(stat).map_err(|error| about(error, to))?;
     if (stat.device, stat.inode) == (source_stat.device, source_stat.inode) {
         return Err(unfit(Verb::Copy, Errno::EINVAL, to));
     }
     if stat.is_file() && stat.permissions() != permissions {
-        target = set_permissions(&mut held, target, permissions, to)?;
+        held.ring.chmod_file(target, permissions).map_err(|error| about(error, to))?;
     }
 
-    let mut copy = Copying { source, target, from, to, regular: stat.is_file(), at: 0 };
+    let mut copy =
+        Copying { source, target, from, to, regular: stat.is_file(), size: source_stat.size, at: 0 };
     let ended = if by_kernel {
         copy.by_copy(&mut held)?
     } else {
@@ -100,6 +100,8 @@ struct Copying<'p> {
     to: &'p Path,
     /// The target is a regular file.
     regular: bool,
+    /// How long the source was.
+    size: u64,
     /// Everything before this is copied.
     at: u64,
 }
@@ -110,6 +112,11 @@ impl Copying<'_> {
         let mut chain = Chain::new();
         let emptied = self.regular.then(|| chain.truncate(self.target, 0u64));
         let first = chain.copy(self.source, Offset::START, self.target, Offset::START, MAX_TRANSFER);
+        // What was all of it then is all of it, as for `std::fs::copy`; asking whether there is more would cost as much again.
+        let all = self.size;
+        if all > 0 {
+            chain.when(first).equals(all).stop();
+        }
         let from_there = Offset::at(first);
         let mut next = chain.copy(self.source, from_there, self.target, from_there, MAX_TRANSFER);
         let mut done = held.ring.run(chain)?;
@@ -120,6 +127,9 @@ impl Copying<'_> {
             Some(0) => return Ok(true),
             Some(count) => self.at += count,
             None => return Ok(false),
+        }
+        if self.at == all {
+            return Ok(true);
         }
         loop {
             match self.took(done.get(next))? {

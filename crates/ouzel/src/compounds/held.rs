@@ -33,10 +33,9 @@ impl<'r, M> Held<'r, M> {
         Ok(file)
     }
 
-    /// Holds another object in place of `old`, which is gone.
-    pub(super) fn replace(&mut self, old: Descriptor, new: Option<Descriptor>) {
-        self.files.retain(|file| *file != old);
-        self.files.extend(new);
+    /// From here on `file` is the caller's.
+    pub(super) fn let_go(&mut self, file: Descriptor) {
+        self.files.retain(|held| *held != file);
     }
 
     /// From here on `path` is a file to be removed. By its path: when that is to be done its directory may be closed.

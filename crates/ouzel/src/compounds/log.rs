@@ -68,7 +68,7 @@ impl AppendLog {
         if !stat.is_file() {
             return Err(unfit(Verb::Open, Errno::EINVAL, path));
         }
-        held.replace(file, None);
+        held.let_go(file);
         Ok(AppendLog { file, path: path.to_owned(), end: stat.size, broken: None })
     }
 

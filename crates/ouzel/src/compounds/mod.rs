@@ -39,7 +39,6 @@ mod held;
 mod log;
 mod lookup;
 mod many;
-mod permissions;
 mod reading;
 mod replacing;
 mod serving;

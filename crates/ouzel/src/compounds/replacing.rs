@@ -15,7 +15,6 @@ use ouzel_ring::modifiers::{RenameFlags, StatFlags, SyncMode};
 use ouzel_ring::{Descriptor, Errno, Verb};
 
 use super::held::Held;
-use super::permissions::set_permissions;
 use super::{about, parent, unfit};
 use crate::Buffer;
 use crate::chain::{Chain, File, Offset, OpenOptions};
@@ -56,8 +55,7 @@ pub enum WriteMode {
 /// The temporary's name holds the process's number, a random number and a count; should it be taken all the same, it is not
 /// touched and another one is tried.
 ///
-/// Errors: those of OPEN, WRITE, STAT, SYNC and RENAME; EISDIR if `path` names no file in a directory; EOPNOTSUPP on the
-/// simulator for bits that would have to be changed later.
+/// Errors: those of OPEN, WRITE, STAT, CHMOD, SYNC and RENAME; EISDIR if `path` names no file in a directory.
 ///
 /// ```
 /// use ouzel::{Ring, compounds};
@@ -135,7 +133,7 @@ impl Made<'_> {
                 File::Of(opened) => held.keep(&done, opened)?,
             };
             place = File::Open(directory);
-            let mut file = match held.keep(&done, file) {
+            let file = match held.keep(&done, file) {
                 Err(error) if error.errno() == Some(Errno::EEXIST) => {
                     data = done.take(written).unwrap_or_default();
                     continue;
@@ -154,7 +152,7 @@ impl Made<'_> {
             if let (Some(wanted), Some(found)) = (self.permissions, found)
                 && wanted != found.permissions()
             {
-                file = set_permissions(held, file, wanted, self.path)?;
+                held.ring.chmod_file(file, wanted).map_err(|error| about(error, self.path))?;
                 held.ring.sync(file, SyncMode::Full).map_err(|error| about(error, self.path))?;
             }
             return Ok((directory, temporary));
