@@ -340,31 +340,45 @@ impl Body {
     pub(crate) fn deliver(&mut self, step: u16, completion: Completion) -> bool {
         let number = step as usize;
         let Some(step) = self.steps.get_mut(number) else { return false };
-        let failed = completion.error != 0;
-        let received = match step.payload {
-            Memory::Received(envelope) if !completion.was_skipped() => Some(envelope),
-            _ => None,
-        };
-        let filled = match step.payload {
+        step.completion = Some(completion);
+        let announced = !step.shape.has(Marks::SILENT);
+        if let Memory::Room(buffer) = step.payload {
             // Another step may have filled it.
-            _ if completion.was_skipped() => None,
-            Memory::Room(buffer) => Some((buffer, completion.result as usize)),
-            _ if !failed => step.record.zip(written(step.shape.verb(), &completion)),
-            _ => None,
-        };
-        if let Some((buffer, length)) = filled
-            && let Some(Some(buffer)) = self.buffers.get_mut(buffer as usize)
+            if !completion.was_skipped() {
+                self.fill(buffer, completion.result as usize);
+            }
+        } else if step.record.is_some() || matches!(step.payload, Memory::Received(_)) {
+            self.deliver_record(number, completion);
+        }
+        if completion.error != 0 {
+            self.failed |= !self.was_spared(number);
+        }
+        announced
+    }
+
+    /// What else a step has filled: a record, or the pieces of a message.
+    #[inline(never)]
+    fn deliver_record(&mut self, number: usize, completion: Completion) {
+        if completion.was_skipped() {
+            return;
+        }
+        let step = &self.steps[number];
+        if let Memory::Received(envelope) = step.payload {
+            self.fill_pieces(envelope, completion.result as usize);
+        } else if completion.error == 0
+            && let Some((buffer, length)) = step.record.zip(written(step.shape.verb(), &completion))
         {
+            self.fill(buffer, length);
+        }
+    }
+
+    /// So many bytes of a buffer were written.
+    #[inline]
+    fn fill(&mut self, buffer: u16, length: usize) {
+        if let Some(Some(buffer)) = self.buffers.get_mut(buffer as usize) {
             // SAFETY: the engine says that so many bytes were written; `set_filled` stops at the capacity.
             unsafe { buffer.set_filled(length) };
         }
-        step.completion = Some(completion);
-        let announced = !step.shape.has(Marks::SILENT);
-        if let Some(envelope) = received {
-            self.fill_pieces(envelope, completion.result as usize);
-        }
-        self.failed |= failed && !self.was_spared(number);
-        announced
     }
 
     /// Whether a FINALLY step did not run because the part of the chain that makes what it uses was skipped.
