@@ -34,7 +34,7 @@ fn word(world: &World, value: u32) -> Memory {
 fn asleep(world: &mut World) {
     assert!(world.linger().is_empty());
     if world.stage.backend == BackendKind::Threads {
-        std::thread::sleep(Duration::from_millis(150));
+        std::thread::sleep(Duration::from_millis(500));
         assert!(world.linger().is_empty());
     }
 }

@@ -23,6 +23,8 @@ struct State {
     queue: VecDeque<Arc<Job>>,
     threads: Vec<JoinHandle<()>>,
     idle: usize,
+    /// Jobs that wait in the queue or sleep. One that is over does not count, though its thread may still be on its way here.
+    taken: usize,
     stop: bool,
 }
 
@@ -44,11 +46,12 @@ impl Sleepers {
         if state.stop {
             return Err(Errno::ECANCELED);
         }
-        if state.idle <= state.queue.len() {
-            let number = state.threads.len();
-            if number >= MOST {
-                return Err(Errno::ENOBUFS);
-            }
+        if state.taken >= MOST {
+            return Err(Errno::ENOBUFS);
+        }
+        let number = state.threads.len();
+        // With all threads there, one that has none to wait for comes by as soon as it has told how its last job ended.
+        if state.idle <= state.queue.len() && number < MOST {
             let shared = Arc::clone(pool);
             let spawned = Builder::new().name(format!("ouzel-sleep-{number}")).spawn(move || sleep(&shared));
             match spawned {
@@ -56,6 +59,7 @@ impl Sleepers {
                 Err(error) => return Err(Errno::from_raw(error.raw_os_error().unwrap_or(11))),
             }
         }
+        state.taken += 1;
         state.queue.push_back(job);
         drop(state);
         pool.sleepers.signal.notify_one();
@@ -91,9 +95,14 @@ fn sleep(pool: &Arc<Pool>) {
             continue;
         };
         drop(state);
-        if let Some(body) = job.begin() {
-            let outcome = sleep_for(pool, &job, &body);
-            pool.end(&job, body, outcome);
+        match job.begin() {
+            Some(body) => {
+                let outcome = sleep_for(pool, &job, &body);
+                // Before anybody hears that it is over: whoever does may have the next one wait.
+                pool.sleepers.state().taken -= 1;
+                pool.end(&job, body, outcome);
+            }
+            None => pool.sleepers.state().taken -= 1,
         }
         drop(job);
         state = pool.sleepers.state();
