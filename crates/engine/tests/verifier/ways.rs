@@ -56,8 +56,8 @@ fn is_descriptor(entry: &Entry, argument: usize) -> bool {
         (Verb::Cancel, 0) => by_descriptor && flags(entry).loaded_from(3).is_none(),
         (Verb::Copy | Verb::Splice | Verb::Rename | Verb::Link, 0 | 4) | (Verb::Symlink, 4) => true,
         (Verb::Nop | Verb::Pipe | Verb::Socket | Verb::Symlink | Verb::Get, 0) => false,
-        // Those that only compute, decide or wait.
-        (verb, 0) => !matches!(verb as u32, 28..=30 | 53..=62),
+        // Those that only compute, decide or wait, on a word too.
+        (verb, 0) => !matches!(verb as u32, 28..=30 | 52..=62),
         _ => false,
     }
 }
