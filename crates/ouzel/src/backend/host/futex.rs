@@ -12,7 +12,8 @@ use rustix::io;
 use rustix::thread::ClockId;
 use rustix::thread::futex::{self, Flags, Wait, WaitFlags, WaitPtr, WaitvFlags};
 
-use super::{Done, Turn, errno, memory};
+use super::{Done, Turn, errno};
+use crate::backend::memory;
 
 /// Whether the word holds what is expected.
 pub(crate) fn holds(word: &Span, expected: u32) -> bool {

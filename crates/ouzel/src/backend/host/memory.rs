@@ -1,18 +1,14 @@
-//! System calls that no crate below has a safe form of: the only file of `host` with `unsafe`.
+//! System calls that no crate below has a safe form of: with `spans` the only file of `host` with `unsafe`.
 //!
 //! They are the C library's, which every program with `std` is linked with. A span handed to one came out of an operation
 //! that is not reported yet, so its bytes are good and nobody else's; each call gets the span's own length and so
 //! touches no byte beyond it. Nothing here keeps an address.
 
 use std::ffi::{c_int, c_void};
-use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::sync::atomic::AtomicU32;
 
-use ouzel_engine::{Message, Span};
+use ouzel_engine::Span;
 use ouzel_ring::Errno;
-use rustix::net::SocketAddrAny;
-use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
 
 unsafe extern "C" {
     fn getsockopt(socket: c_int, level: c_int, name: c_int, value: *mut c_void, length: *mut u32) -> c_int;
@@ -88,59 +84,4 @@ pub(super) fn set_lock(file: BorrowedFd<'_>, kind: i16, start: i64, length: i64)
     // SAFETY: this command reads one `struct flock`.
     let failed = unsafe { fcntl(file.as_raw_fd(), SET_LOCK, &raw const lock) };
     if failed == 0 { Ok(()) } else { Err(last_error()) }
-}
-
-/// A socket address as the submitter wrote it.
-pub(super) struct RawAddress(pub(super) Span);
-
-// SAFETY: the span is of an operation that is not reported yet, so its bytes are readable. What they mean is for the
-// kernel to judge: it copies them and answers EINVAL or EAFNOSUPPORT to what is no address.
-unsafe impl SocketAddrArg for RawAddress {
-    unsafe fn with_sockaddr<R>(&self, call: impl FnOnce(*const SocketAddrOpaque, SocketAddrLen) -> R) -> R {
-        call(self.0.pointer.cast_const().cast::<SocketAddrOpaque>(), self.0.length as SocketAddrLen)
-    }
-}
-
-/// Puts as much of an address as fits into the span, and says how long it is in full.
-pub(super) fn store_address(span: &Span, address: &SocketAddrAny) -> u32 {
-    let length = address.addr_len();
-    let size = span.length.min(length as usize);
-    // SAFETY: an address has `addr_len` initialised bytes behind `as_ptr`; the span has as many of its own.
-    unsafe { std::ptr::copy_nonoverlapping(address.as_ptr().cast::<u8>(), span.pointer, size) };
-    length
-}
-
-/// The pieces of a message that is sent.
-pub(super) fn slices(message: &Message) -> &[IoSlice<'_>] {
-    if message.count == 0 {
-        return &[];
-    }
-    // SAFETY: a `Span` has the layout of a `struct iovec`, which is also that of an `IoSlice` (sizes are asserted below).
-    // The array is valid until the report, and is handed to the kernel as it is.
-    unsafe { std::slice::from_raw_parts(message.spans.cast::<IoSlice<'_>>(), message.count as usize) }
-}
-
-/// The pieces of a message that is received.
-#[allow(clippy::mut_from_ref)] // The borrow is of the addresses, not of the bytes.
-pub(super) fn rooms(message: &Message) -> &mut [IoSliceMut<'_>] {
-    if message.count == 0 {
-        return &mut [];
-    }
-    // SAFETY: as in `slices`. No Rust code looks through them, so that it does not matter whether two of them overlap.
-    unsafe {
-        std::slice::from_raw_parts_mut(
-            message.spans.cast_mut().cast::<IoSliceMut<'_>>(),
-            message.count as usize,
-        )
-    }
-}
-
-const _: () = assert!(size_of::<Span>() == size_of::<IoSlice<'static>>());
-const _: () = assert!(align_of::<Span>() == align_of::<IoSlice<'static>>());
-
-/// The word of a FUTEX, which the engine has seen to be aligned.
-pub(super) fn word(span: &Span) -> &AtomicU32 {
-    // SAFETY: the submitter promised four bytes that stay valid until the report, and that others touch as an atomic
-    // only; the borrow of the span does not outlive its operation.
-    unsafe { AtomicU32::from_ptr(span.pointer.cast::<u32>()) }
 }

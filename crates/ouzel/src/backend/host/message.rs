@@ -14,7 +14,7 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg, sendmsg_addr,
 };
 
-use super::memory::{self, RawAddress};
+use super::spans::{self, RawAddress};
 use super::{Done, Need, Stop, Turn, is_ready};
 
 /// Room for the descriptors of a message, and for what else a socket may have been told to say.
@@ -35,7 +35,7 @@ pub(crate) fn send(
     if !files.is_empty() && !control.push(SendAncillaryMessage::ScmRights(files)) {
         return Err(Stop::Error(Errno::EINVAL));
     }
-    let slices = memory::slices(message);
+    let slices = spans::slices(message);
     let sent = loop {
         let sent = if message.address.length == 0 {
             sendmsg(socket, slices, &mut control, how)
@@ -69,7 +69,7 @@ pub(crate) fn receive(
     let mut space = [MaybeUninit::uninit(); CONTROL];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let got = loop {
-        match recvmsg(socket.as_fd(), memory::rooms(message), &mut control, how) {
+        match recvmsg(socket.as_fd(), spans::rooms(message), &mut control, how) {
             Err(io::Errno::INTR) => {}
             Err(io::Errno::AGAIN) => {
                 let events = if urgent { PollFlags::PRI } else { PollFlags::IN };
@@ -91,7 +91,7 @@ pub(crate) fn receive(
     notes.set(MessageNotes::DESCRIPTORS_LOST, files.len() > room || got.flags.contains(ReturnFlags::CTRUNC));
     // What there is no room for is closed here.
     files.truncate(room);
-    let address = got.address.map_or(0, |address| memory::store_address(&message.address, &address));
+    let address = got.address.map_or(0, |address| spans::store_address(&message.address, &address));
     let extra = Message::extra(files.len() as u32, notes, address);
     Ok((Done { result: got.bytes as u64, extra }, files))
 }

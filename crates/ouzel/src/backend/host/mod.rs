@@ -10,6 +10,7 @@ pub(super) mod memory;
 pub(super) mod message;
 mod option;
 mod process;
+pub(super) mod spans;
 mod splice;
 mod wake;
 

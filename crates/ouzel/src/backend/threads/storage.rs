@@ -17,6 +17,7 @@ use super::attempt::Attempt;
 use super::job::Body;
 use super::memory;
 use super::object::{Calls, Kind, Object, errno, kind_of, make_blocking, retry};
+use crate::backend::host::spans;
 use crate::backend::metadata;
 use crate::backend::sync_range::sync_range;
 
@@ -29,19 +30,19 @@ pub(super) fn transfer(calls: &Calls, object: &Object, operation: &Operation) ->
         Operation::Read { .. } if object.kind == Kind::Directory => Err(io::Errno::ISDIR),
         Operation::Read { buffers: Buffers::One(span), position, .. } => match position {
             Some(offset) => {
-                retry(|| io::pread(object, memory::room(span, 0), *offset)).map(|(read, _)| read.len())
+                retry(|| io::pread(object, spans::room(span, 0), *offset)).map(|(read, _)| read.len())
             }
-            None => retry(|| io::read(object, memory::room(span, 0))).map(|(read, _)| read.len()),
+            None => retry(|| io::read(object, spans::room(span, 0))).map(|(read, _)| read.len()),
         },
         Operation::Write { buffers: Buffers::One(span), position, .. } => match position {
-            Some(offset) => retry(|| io::pwrite(object, memory::filled(span, 0), *offset)),
-            None => retry(|| io::write(object, memory::filled(span, 0))),
+            Some(offset) => retry(|| io::pwrite(object, spans::filled(span, 0), *offset)),
+            None => retry(|| io::write(object, spans::filled(span, 0))),
         },
-        Operation::Read { buffers, position, .. } => memory::with_rooms(buffers, |rooms| match position {
+        Operation::Read { buffers, position, .. } => spans::with_rooms(buffers, |rooms| match position {
             Some(offset) => retry(|| io::preadv(object, rooms, *offset)),
             None => retry(|| io::readv(object, rooms)),
         }),
-        Operation::Write { buffers, position, .. } => memory::with_slices(buffers, |slices| match position {
+        Operation::Write { buffers, position, .. } => spans::with_slices(buffers, |slices| match position {
             Some(offset) => retry(|| io::pwritev(object, slices, *offset)),
             None => retry(|| io::writev(object, slices)),
         }),
@@ -79,7 +80,7 @@ fn perform(calls: &Calls, body: &mut Body, operation: &Operation) -> Result<Atte
         }
         Operation::Stat { path, record, flags, .. } => {
             let (name, mut at) = match &path {
-                Some(path) => (memory::path(path)?, AtFlags::empty()),
+                Some(path) => (spans::path(path)?, AtFlags::empty()),
                 None => (c"", AtFlags::EMPTY_PATH),
             };
             if flags.contains(StatFlags::NOFOLLOW) {
@@ -88,7 +89,7 @@ fn perform(calls: &Calls, body: &mut Body, operation: &Operation) -> Result<Atte
             let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
             let description =
                 retry(|| fs::statx(directory(&body.subject), name, at, wanted)).map_err(errno)?;
-            memory::store_description(&record, &description);
+            spans::store_description(&record, &description);
             Ok(Attempt::success(0))
         }
         Operation::Sync { mode, offset, length, .. } => {
@@ -111,16 +112,16 @@ fn perform(calls: &Calls, body: &mut Body, operation: &Operation) -> Result<Atte
             Ok(Attempt::unit(retry(|| fs::fallocate(file, mode, offset, length))))
         }
         Operation::Mkdir { path, mode, .. } => {
-            let name = memory::path(&path)?;
+            let name = spans::path(&path)?;
             Ok(Attempt::unit(fs::mkdirat(directory(&body.subject), name, Mode::from_raw_mode(mode))))
         }
         Operation::Remove { path, flags, .. } => {
             let at =
                 if flags.contains(RemoveFlags::DIRECTORY) { AtFlags::REMOVEDIR } else { AtFlags::empty() };
-            Ok(Attempt::unit(fs::unlinkat(directory(&body.subject), memory::path(&path)?, at)))
+            Ok(Attempt::unit(fs::unlinkat(directory(&body.subject), spans::path(&path)?, at)))
         }
         Operation::Rename { old, new, flags, .. } => {
-            let (old, new) = (memory::path(&old)?, memory::path(&new)?);
+            let (old, new) = (spans::path(&old)?, spans::path(&new)?);
             let (from, to) = (directory(&body.subject), directory(&body.other));
             Ok(Attempt::unit(if flags.is_empty() {
                 fs::renameat(from, old, to, new)
@@ -134,15 +135,15 @@ fn perform(calls: &Calls, body: &mut Body, operation: &Operation) -> Result<Atte
         Operation::Link { old, new, flags, .. } => {
             let at =
                 if flags.contains(LinkFlags::FOLLOW) { AtFlags::SYMLINK_FOLLOW } else { AtFlags::empty() };
-            let (old, new) = (memory::path(&old)?, memory::path(&new)?);
+            let (old, new) = (spans::path(&old)?, spans::path(&new)?);
             Ok(Attempt::unit(fs::linkat(directory(&body.subject), old, directory(&body.other), new, at)))
         }
         Operation::Symlink { target, path, .. } => {
-            let (target, path) = (memory::path(&target)?, memory::path(&path)?);
+            let (target, path) = (spans::path(&target)?, spans::path(&path)?);
             Ok(Attempt::unit(fs::symlinkat(target, directory(&body.subject), path)))
         }
         Operation::Readdir { buffer, .. } => {
-            Ok(Attempt::number(memory::directory_records(subject(body)?, &buffer)))
+            Ok(Attempt::number(spans::directory_records(subject(body)?, &buffer)))
         }
         _ => metadata::perform(operation, directory(&body.subject)).map(Attempt::success),
     }
@@ -158,7 +159,7 @@ fn directory(object: &Option<Arc<Object>>) -> BorrowedFd<'_> {
 }
 
 fn open(calls: &Calls, body: &Body, path: &Path, flags: OpenFlags, mode: u32) -> Result<Attempt, Errno> {
-    let name = memory::path(path)?;
+    let name = spans::path(path)?;
     let names_only = flags.contains(OpenFlags::PATH);
     let mut how = OFlags::CLOEXEC;
     if names_only {

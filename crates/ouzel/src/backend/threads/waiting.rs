@@ -19,8 +19,9 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::attempt::{Attempt, Done, Wait};
 use super::job::Body;
-use super::memory::{self, RawAddress};
+
 use super::object::{Calls, Kind, Object, errno, retry};
+use crate::backend::host::spans::{self, RawAddress};
 
 /// The offset that means "the current position" to `preadv2(2)`.
 const CURRENT: u64 = u64::MAX;
@@ -38,7 +39,7 @@ pub(super) fn transfer(calls: &Calls, object: &Object, operation: &Operation) ->
     match operation {
         Operation::Read { buffers, position, .. } => {
             let offset = position.unwrap_or(CURRENT);
-            let result = memory::with_rooms(buffers, |rooms| {
+            let result = spans::with_rooms(buffers, |rooms| {
                 if object.ours && position.is_none() {
                     calls.count(1);
                     return retry(|| io::readv(object, rooms));
@@ -58,7 +59,7 @@ pub(super) fn transfer(calls: &Calls, object: &Object, operation: &Operation) ->
         }
         Operation::Write { buffers, position, .. } => {
             let offset = position.unwrap_or(CURRENT);
-            let result = memory::with_slices(buffers, |slices| {
+            let result = spans::with_slices(buffers, |slices| {
                 calls.count(1);
                 if object.kind == Kind::Socket {
                     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
@@ -107,7 +108,7 @@ pub(super) fn attempt(calls: &Calls, body: &mut Body, operation: &Operation) -> 
                 Operation::Poll { events, .. } => poll(calls, socket, events),
                 Operation::Bind { address, .. } => {
                     calls.count(1);
-                    Attempt::unit(net::bind(socket, &RawAddress(memory::filled(&address, 0))))
+                    Attempt::unit(net::bind(socket, &RawAddress(address)))
                 }
                 Operation::Listen { backlog, .. } => {
                     calls.count(1);
@@ -134,7 +135,7 @@ pub(super) fn attempt(calls: &Calls, body: &mut Body, operation: &Operation) -> 
 
 /// Whether binding to this address makes a file.
 pub(super) fn names_a_file(address: &Span) -> bool {
-    match memory::filled(address, 0) {
+    match spans::filled(address, 0) {
         [low, high, first, ..] => {
             u16::from_ne_bytes([*low, *high]) == AddressFamily::UNIX.as_raw() && *first != 0
         }
@@ -190,7 +191,7 @@ pub(super) fn accept(calls: &Calls, socket: &Object, address: Option<&Span>) -> 
     match accepted {
         Ok((descriptor, peer)) => {
             let extra = match (address, &peer) {
-                (Some(span), Some(peer)) => memory::store_address(span, peer),
+                (Some(span), Some(peer)) => spans::store_address(span, peer),
                 _ => 0,
             };
             Attempt::opened(Object::new(descriptor, Kind::Socket, true), extra)
@@ -211,8 +212,7 @@ fn connect(calls: &Calls, socket: &Object, address: &Span, connecting: &mut bool
     }
     // The second call tells how the first one ended, and only then does the kernel regard the socket as connected, or
     // as free to try again. SO_ERROR would leave it in between.
-    let result = socket
-        .without_blocking(calls, None, || net::connect(socket, &RawAddress(memory::filled(address, 0))));
+    let result = socket.without_blocking(calls, None, || net::connect(socket, &RawAddress(*address)));
     match result {
         Err(io::Errno::ISCONN) if *connecting => Attempt::success(0),
         // EALREADY: an earlier CONNECT was given up, but the socket went on with it.
@@ -238,7 +238,7 @@ fn send(calls: &Calls, socket: &Object, buffer: &Span, flags: MessageFlags, prog
     let whole = flags.contains(MessageFlags::WAIT_ALL);
     loop {
         calls.count(1);
-        let result = retry(|| net::send(socket, memory::filled(buffer, *progress as usize), how));
+        let result = retry(|| net::send(socket, spans::filled(buffer, *progress as usize), how));
         match result {
             Ok(count) if whole && count > 0 && *progress + (count as u64) < buffer.length as u64 => {
                 *progress += count as u64;
@@ -261,7 +261,7 @@ fn recv(calls: &Calls, socket: &Object, buffer: &Span, flags: MessageFlags, prog
     let events = if urgent { PollFlags::PRI } else { PollFlags::IN };
     loop {
         calls.count(1);
-        let room = memory::room(buffer, *progress as usize);
+        let room = spans::room(buffer, *progress as usize);
         let full = room.len();
         match retry(|| net::recv(socket, &mut *room, how).map(|(_, count)| count)) {
             Ok(0) => return Attempt::success(*progress),

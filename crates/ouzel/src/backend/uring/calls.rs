@@ -19,6 +19,7 @@ use rustix::pipe::PipeFlags;
 
 use super::memory;
 use super::table::Kind;
+use crate::backend::host::spans;
 use crate::backend::metadata;
 use crate::backend::sync_range::sync_range;
 
@@ -126,7 +127,7 @@ fn call(operation: &Operation, first: BorrowedFd<'_>, second: BorrowedFd<'_>) ->
             };
             return Ok(rustix::fs::seek(first, position)?);
         }
-        Operation::Readdir { buffer, .. } => return Ok(memory::directory_records(first, buffer)? as u64),
+        Operation::Readdir { buffer, .. } => return Ok(spans::directory_records(first, buffer)? as u64),
         Operation::Truncate { length, .. } => retry(|| rustix::fs::ftruncate(first, *length))?,
         Operation::Allocate { offset, length, flags, .. } => {
             let mut mode = FallocateFlags::empty();
@@ -140,28 +141,28 @@ fn call(operation: &Operation, first: BorrowedFd<'_>, second: BorrowedFd<'_>) ->
             SyncMode::Range => sync_range(first, *offset, *length)?,
         },
         Operation::Mkdir { path, mode, .. } => {
-            rustix::fs::mkdirat(first, memory::path(path)?, Mode::from_bits_retain(*mode))?;
+            rustix::fs::mkdirat(first, spans::path(path)?, Mode::from_bits_retain(*mode))?;
         }
         Operation::Remove { path, flags, .. } => {
             let mut bits = AtFlags::empty();
             bits.set(AtFlags::REMOVEDIR, flags.contains(RemoveFlags::DIRECTORY));
-            rustix::fs::unlinkat(first, memory::path(path)?, bits)?;
+            rustix::fs::unlinkat(first, spans::path(path)?, bits)?;
         }
         Operation::Rename { old, new, flags, .. } => {
             let mut bits = rustix::fs::RenameFlags::empty();
             bits.set(rustix::fs::RenameFlags::NOREPLACE, flags.contains(RenameFlags::NOREPLACE));
             bits.set(rustix::fs::RenameFlags::EXCHANGE, flags.contains(RenameFlags::EXCHANGE));
-            rustix::fs::renameat_with(first, memory::path(old)?, second, memory::path(new)?, bits)?;
+            rustix::fs::renameat_with(first, spans::path(old)?, second, spans::path(new)?, bits)?;
         }
         Operation::Link { old, new, flags, .. } => {
             let mut bits = AtFlags::empty();
             bits.set(AtFlags::SYMLINK_FOLLOW, flags.contains(LinkFlags::FOLLOW));
-            rustix::fs::linkat(first, memory::path(old)?, second, memory::path(new)?, bits)?;
+            rustix::fs::linkat(first, spans::path(old)?, second, spans::path(new)?, bits)?;
         }
         Operation::Symlink { target, path, .. } => {
-            rustix::fs::symlinkat(memory::path(target)?, first, memory::path(path)?)?;
+            rustix::fs::symlinkat(spans::path(target)?, first, spans::path(path)?)?;
         }
-        Operation::Bind { address, .. } => rustix::net::bind(first, &memory::RawAddress(*address))?,
+        Operation::Bind { address, .. } => rustix::net::bind(first, &spans::RawAddress(*address))?,
         Operation::Listen { backlog, .. } => {
             rustix::net::listen(first, i32::try_from(*backlog).unwrap_or(i32::MAX))?;
         }

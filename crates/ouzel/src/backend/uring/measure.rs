@@ -18,6 +18,7 @@ use rustix::io::ReadWriteFlags;
 
 use super::memory;
 use super::planner::Costs;
+use crate::backend::host::spans;
 
 /// Chains that go to the kernel together, to tell what an enter costs from what an entry does.
 const TOGETHER: u32 = 8;
@@ -95,7 +96,7 @@ impl Bench {
         let file =
             rustix::fs::openat2(rustix::fs::CWD, &*self.path, flags, Mode::empty(), ResolveFlags::CACHED);
         let file = file.ok()?;
-        let read = memory::with_rooms(&Buffers::One(span), |rooms| {
+        let read = spans::with_rooms(&Buffers::One(span), |rooms| {
             rustix::io::preadv2(&file, rooms, 0, ReadWriteFlags::NOWAIT)
         });
         drop(file);

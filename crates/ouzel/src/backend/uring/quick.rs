@@ -20,6 +20,7 @@ use super::packets::Effect;
 use super::planner::{Plan, reason};
 use super::table::{Habit, Kind};
 use super::{Uring, calls, memory};
+use crate::backend::host::spans;
 use crate::backend::memory::{is_empty, length};
 
 /// The offset that means "the current position" to `preadv2(2)`.
@@ -213,7 +214,7 @@ impl Uring {
     ) -> io::Result<usize> {
         let flags = if habit == Habit::Memory { ReadWriteFlags::empty() } else { ReadWriteFlags::NOWAIT };
         self.count_call();
-        memory::with_rooms(buffers, |rooms| rustix::io::preadv2(memory::borrow(number), rooms, offset, flags))
+        spans::with_rooms(buffers, |rooms| rustix::io::preadv2(memory::borrow(number), rooms, offset, flags))
     }
 
     /// A read that refused to wait stopped where a block may begin: at the end, or at what has to be fetched.
@@ -396,7 +397,7 @@ impl Uring {
         let mask = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
         match rustix::fs::statx(memory::borrow(number), c"", AtFlags::EMPTY_PATH, mask) {
             Ok(found) => {
-                memory::store_description(record, &found);
+                spans::store_description(record, &found);
                 Tried::success(0)
             }
             Err(_) => Tried::Refused,
