@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use contender::{BUFFER_BYTES, CountingAllocator, Tally, Task, serve_with};
-use ouzel::{BackendKind, Buffer, Chain, Offset, OpenOptions, Reg, Ring};
+use ouzel::{BackendKind, Buffer, Chain, Offset, OpenOptions, Policy, Reg, Ring};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -37,6 +37,12 @@ fn set_up(task: &Task) -> Result<State, Box<dyn std::error::Error>> {
         Ok("threads") => builder = builder.backend(BackendKind::Threads),
         Ok(other) => return Err(format!("OUZEL_BENCH_BACKEND={other}: say uring or threads").into()),
         Err(_) => {}
+    }
+    match std::env::var("OUZEL_BENCH_POLICY").as_deref() {
+        Ok("auto") | Err(_) => {}
+        Ok("links") => builder = builder.policy(Policy::Links),
+        Ok("calls") => builder = builder.policy(Policy::Calls),
+        Ok(other) => return Err(format!("OUZEL_BENCH_POLICY={other}: say auto, links or calls").into()),
     }
     let ring = builder.build()?;
     if ring.backend().backend == BackendKind::Sim {
