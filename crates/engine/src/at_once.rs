@@ -12,7 +12,7 @@ use crate::conclude::{Ending, breaks};
 use crate::control::is_passed_over;
 use crate::decode::{Context, decode};
 use crate::descriptors::Look;
-use crate::dispatch::{Refusal, load};
+use crate::dispatch::load;
 use crate::engine::Staged;
 use crate::intake::Shape;
 use crate::packet::{Ended, Last, Registers, marks};
@@ -88,36 +88,44 @@ impl<B: Backend> Engine<B> {
             let ending = if progress.broken && !finally {
                 Ending::skipped(Errno::ECANCELED)
             } else {
-                match self.do_at_once(place, &progress.registers) {
-                    Ok(Some(ending)) => ending,
-                    Ok(None) => return self.hand_on(place, length, &progress),
-                    Err(refusal) => refusal.ending(finally),
+                match self.do_at_once(place, flags, &progress.registers) {
+                    Some(ending) => ending,
+                    None => return self.hand_on(place, length, &progress),
                 }
             };
             self.end_at_once(place, flags, ending, &mut progress);
         }
     }
 
-    /// Does a member if that takes no waiting. `None`: nothing has happened.
+    /// Does a member, if that takes no waiting. `None`: nothing has happened.
     #[inline]
-    fn do_at_once(&mut self, place: usize, registers: &Registers) -> Result<Option<Ending>, Refusal> {
+    fn do_at_once(&mut self, place: usize, flags: EntryFlags, registers: &Registers) -> Option<Ending> {
         let entry = &mut self.at_once[place];
-        let verb = load(entry, registers)?;
+        let verb = match load(entry, registers) {
+            Ok(verb) => verb,
+            Err(refusal) => return Some(refusal.ending(flags.contains(EntryFlags::FINALLY))),
+        };
         if entry.timeout != Entry::NEVER || !is_done_at_once(verb) {
-            return Ok(None);
+            return None;
         }
-        let flags = EntryFlags::from_bits_retain(entry.flags);
+        let mut operation = Operation::NONE;
         let mut context = Context::new(&self.descriptors, &self.regions, Look::Now);
-        let mut operation = decode(verb, flags, &entry.arguments, &mut context, &mut self.scratch)?;
+        let (arguments, scratch) = (&entry.arguments, &mut self.scratch);
+        if let Err(error) = decode(verb, flags, arguments, &mut context, scratch, &mut operation) {
+            return Some(Ending::of(error));
+        }
         let outcome = match &mut operation {
             Operation::Open { into, .. } => {
-                let index = self.descriptors.reserve()?;
+                let index = match self.descriptors.reserve() {
+                    Ok(index) => index,
+                    Err(error) => return Some(Ending::of(error)),
+                };
                 *into = index;
                 match self.backend.do_at_once(&operation) {
-                    Some(outcome) => self.opened([index, NONE], outcome).0,
+                    Some(outcome) => self.opened(index, outcome),
                     None => {
                         self.descriptors.retire(index);
-                        return Ok(None);
+                        return None;
                     }
                 }
             }
@@ -128,16 +136,13 @@ impl<B: Backend> Engine<B> {
                     Some(outcome) => self.closed(index, outcome),
                     None => {
                         self.descriptors.abandon_close(index);
-                        return Ok(None);
+                        return None;
                     }
                 }
             }
-            _ => match self.backend.do_at_once(&operation) {
-                Some(outcome) => outcome,
-                None => return Ok(None),
-            },
+            _ => self.backend.do_at_once(&operation)?,
         };
-        Ok(Some(Ending::of_outcome(outcome)))
+        Some(Ending::of_outcome(outcome))
     }
 
     /// A member is over: saves its result and posts its completion.
