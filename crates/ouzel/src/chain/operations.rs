@@ -72,6 +72,22 @@ impl Draft {
         }
     }
 
+    /// Up to `length` bytes go from one file and place to another.
+    #[inline]
+    pub(crate) fn between(
+        self,
+        chain: &mut Chain,
+        (source, from): (impl Into<File>, Offset),
+        (target, to): (impl Into<File>, Offset),
+        length: impl Into<Count>,
+    ) -> Draft {
+        self.file(chain, 0, source)
+            .count(chain, 3, from.0)
+            .file(chain, 4, target)
+            .count(chain, 1, to.0)
+            .count(chain, 2, length)
+    }
+
     /// The shape so far.
     pub(crate) fn shape(&self) -> Shape {
         self.shape
@@ -363,13 +379,7 @@ impl Chain {
         to: Offset,
         length: impl Into<Count>,
     ) -> Reg<usize> {
-        Draft::new(Verb::Copy)
-            .file(self, 0, source)
-            .count(self, 3, from.0)
-            .file(self, 4, target)
-            .count(self, 1, to.0)
-            .count(self, 2, length)
-            .add(self)
+        Draft::new(Verb::Copy).between(self, (source, from), (target, to), length).add(self)
     }
 
     /// PIPE: makes a pipe. The results are the end to read from and the end to write to.
