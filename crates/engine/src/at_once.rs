@@ -105,7 +105,8 @@ impl<B: Backend> Engine<B> {
             Ok(verb) => verb,
             Err(refusal) => return Some(refusal.ending(flags.contains(EntryFlags::FINALLY))),
         };
-        if entry.timeout != Entry::NEVER || !is_done_at_once(verb) {
+        // What is over when the call returns has not waited, whatever time it was given.
+        if !is_done_at_once(verb) {
             return None;
         }
         let mut operation = Operation::NONE;

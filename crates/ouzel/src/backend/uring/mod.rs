@@ -19,6 +19,7 @@ mod lower;
 mod measure;
 mod memory;
 mod metadata;
+mod mounts;
 mod objects;
 mod packets;
 mod planner;
@@ -313,6 +314,7 @@ impl Backend for Uring {
     #[inline]
     fn follows(&self, previous: &Operation, edge: Edge, next: &Operation) -> bool {
         lower::follows(&self.table, &self.features, previous, edge, next)
+            || self.goes_on(previous, edge, next)
     }
 
     fn start(&mut self, steps: &[Step]) -> Started {
