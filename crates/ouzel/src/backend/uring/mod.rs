@@ -38,7 +38,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ouzel_engine::{Backend, Counters, Edge, Operation, Outcome, Place, Report, Started, Step, Token, Way};
-use ouzel_ring::Errno;
+use ouzel_ring::{Errno, Verb};
 use ouzel_uring::abi::{CancelFlags, Cqe, Features as KernelFeatures, Timespec};
 use ouzel_uring::{EnterError, Ring, Slot, SlotUpdate, Sqe, Timeout};
 use rustix::time::{ClockId, clock_gettime};
@@ -304,6 +304,11 @@ impl Backend for Uring {
     #[inline]
     fn prefers_at_once(&mut self, entries: u32) -> bool {
         self.wants_calls(entries)
+    }
+
+    #[inline]
+    fn prefers_chain_at_once(&mut self, first: Verb, second: Option<Verb>) -> bool {
+        self.wants_calls_for(first, second)
     }
 
     #[inline]

@@ -59,21 +59,22 @@ impl Uring {
         if self.called_behind == first.token.to_word() {
             return self.call_first(steps, self.called_why);
         }
-        let insists = match first.operation {
-            Operation::Open { .. } => has_stat(&steps[1..]).then_some(reason::STAT_FOLLOWS),
-            Operation::Read { file, .. } | Operation::Close { file } => {
-                self.table.get(file).is_some_and(|record| record.by_calls).then_some(reason::BEGUN)
+        let in_flight = self.in_flight > 0;
+        let plan = match first.operation {
+            // Of a STAT a kernel worker would be made: what comes next can be the entry that the ring is entered for.
+            Operation::Stat { .. } => {
+                self.planner.insist(reason::STAT, in_flight && self.planner.is_blind_twice())
             }
-            Operation::Stat { .. } => Some(reason::STAT),
+            Operation::Open { .. } if has_stat(&steps[1..]) => {
+                self.planner.insist(reason::STAT_FOLLOWS, in_flight)
+            }
+            Operation::Read { file, .. } | Operation::Close { file } if self.goes_by_calls(file) => {
+                self.planner.insist(reason::BEGUN, in_flight)
+            }
+            Operation::Open { .. } | Operation::Read { .. } | Operation::Close { .. } => {
+                self.planner.choose(steps.len(), self.ring.sq_pending() > 0, in_flight)
+            }
             _ => return Err(reason::ONLY),
-        };
-        let plan = match insists {
-            // Of a STAT a kernel worker would be made: what comes next can be the entry for which the ring is entered.
-            Some(reason::STAT) => {
-                self.planner.insist(reason::STAT, self.in_flight > 0 && self.planner.is_blind_twice())
-            }
-            Some(why) => self.planner.insist(why, self.in_flight > 0),
-            None => self.planner.choose(steps.len(), self.ring.sq_pending() > 0, self.in_flight > 0),
         };
         match plan {
             // Whatever comes behind a STAT, the ring would not have it in one run.
@@ -119,6 +120,12 @@ impl Uring {
             }
             Tried::Partly(done) => Ok(self.read_on(first, done)),
         }
+    }
+
+    /// Whether a file was opened and described by calls, none of which had to wait.
+    #[inline]
+    fn goes_by_calls(&self, file: u32) -> bool {
+        self.table.get(file).is_some_and(|record| record.by_calls)
     }
 
     /// Whether a plain call might do this operation, as far as can be told without asking the kernel.
