@@ -13,7 +13,7 @@ use ouzel_ring::{Completion, Descriptor, Errno, PushError};
 use crate::Bell;
 use crate::backend::sim::SimProcess;
 use crate::builder::RingBuilder;
-use crate::chain::{Body, Chain, Layout};
+use crate::chain::{Body, Chain, Layouts};
 use crate::done::Done;
 use crate::error::{BuildError, Error};
 use crate::explain::Explanation;
@@ -81,7 +81,7 @@ pub struct Ring<M = Pinned> {
     slots: Vec<Slot>,
     free: Vec<u32>,
     ended: VecDeque<u32>,
-    layout: Layout,
+    layout: Layouts,
     /// The most steps a chain may have.
     longest: usize,
     in_flight: u32,
@@ -120,7 +120,7 @@ impl<M> Ring<M> {
             slots: Vec::new(),
             free: Vec::new(),
             ended: VecDeque::new(),
-            layout: Layout::default(),
+            layout: Layouts::default(),
             in_flight: 0,
             tracing: false,
             spare: None,
