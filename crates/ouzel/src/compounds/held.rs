@@ -28,9 +28,18 @@ impl<'r, M> Held<'r, M> {
 
     /// Holds what the step of `reg` has opened.
     pub(super) fn keep(&mut self, done: &Done, reg: Reg<Fd>) -> Result<Descriptor, Error> {
-        let file = done.get(reg)?;
+        Ok(self.hold(done.get(reg)?))
+    }
+
+    /// Holds what is open.
+    pub(super) fn hold(&mut self, file: Descriptor) -> Descriptor {
         self.files.push(file);
-        Ok(file)
+        file
+    }
+
+    /// A chain without steps, with memory that is used again if somebody has given it back to the ring.
+    pub(super) fn chain(&mut self) -> Chain {
+        self.ring.spare.take().unwrap_or_default()
     }
 
     /// From here on `file` is the caller's.

@@ -15,6 +15,7 @@ use ouzel_uring::abi::{AT_FDCWD, CURRENT_POSITION, FsyncFlags, FutexFlags, Opcod
 use ouzel_uring::{Slot, Sqe, Target};
 use rustix::fs::OFlags;
 
+use super::handing;
 use super::hows::Hows;
 use super::lengths::Lengths;
 use super::metadata::{self, Attributed};
@@ -222,7 +223,7 @@ pub(super) fn follows(
     if edge == Edge::Always && !previous.opens().is_empty() {
         return false;
     }
-    fits(table, features, previous) && fits(table, features, next)
+    (fits(table, features, previous) && fits(table, features, next)) || handing::follows(previous, next)
 }
 
 /// Whether an operation can be a member of a run: everything it names is known before the run starts.
@@ -250,7 +251,9 @@ fn fits(table: &Table, features: &Features, operation: &Operation) -> bool {
             let is_slot = |record: &Record| record.is_empty() || record.slot != NONE;
             table.get(file).is_some_and(|record| is_known(record) && is_slot(record))
         }
-        Operation::Sync { file, .. } => known(file) && route(operation, features) == Route::Ring,
+        Operation::Sync { file, .. } | Operation::Truncate { file, .. } => {
+            known(file) && route(operation, features) == Route::Ring
+        }
         Operation::Bind { socket, .. }
         | Operation::Listen { socket, .. }
         | Operation::Shutdown { socket, .. } => known(socket) && route(operation, features) == Route::Ring,

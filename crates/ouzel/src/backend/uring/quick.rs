@@ -104,11 +104,12 @@ impl Uring {
         match *operation {
             Operation::Open { directory, flags, .. } => {
                 let plain = OpenFlags::READ
+                    .union(OpenFlags::WRITE)
                     .union(OpenFlags::NOFOLLOW)
                     .union(OpenFlags::DIRECTORY)
                     .union(OpenFlags::PATH);
                 plain.contains(flags)
-                    && flags.intersects(OpenFlags::READ.union(OpenFlags::PATH))
+                    && flags.intersects(OpenFlags::READ.union(OpenFlags::WRITE).union(OpenFlags::PATH))
                     && directory.is_none_or(|index| {
                         self.table.get(index).is_some_and(|record| record.descriptor.is_some())
                     })
@@ -118,7 +119,9 @@ impl Uring {
                 let simple = matches!(buffers, Buffers::One(_)) || position.is_some();
                 simple && quick(file) && !is_empty(buffers)
             }
-            Operation::Close { file } => quick(file),
+            Operation::Close { file } => {
+                quick(file) && self.table.get(file).is_some_and(|record| !record.written)
+            }
             _ => false,
         }
     }
@@ -155,7 +158,7 @@ impl Uring {
             Ok(descriptor) => {
                 let names = flags.intersects(OpenFlags::DIRECTORY.union(OpenFlags::PATH));
                 let kind = if names { Kind::File } else { Kind::Unknown };
-                self.table.put_called(into, descriptor, kind);
+                self.table.put_called(into, descriptor, kind, flags.contains(OpenFlags::WRITE));
                 Tried::success(0)
             }
             Err(io::Errno::NOSYS | io::Errno::INVAL) => {
@@ -288,7 +291,7 @@ impl Uring {
     #[inline]
     pub(super) fn quick_close(&mut self, file: u32) -> Tried {
         let Some((number, mut habit)) = self.quick_file(file) else { return Tried::Refused };
-        if self.table.is_held_open(file) {
+        if self.table.is_held_open(file) || self.table.get(file).is_some_and(|record| record.written) {
             return Tried::Refused;
         }
         if habit == Habit::New {
@@ -371,9 +374,17 @@ impl Uring {
             },
         };
         let Some(path) = path else {
-            let known = directory.and_then(|index| self.table.get(index)).map(|record| record.habit);
-            let prompt = matches!(known, Some(Habit::Prompt | Habit::Memory));
-            return self.stat_of(from, prompt, record);
+            let Some(index) = directory else { return Tried::Refused };
+            let mut habit = self.table.get(index).map_or(Habit::Ring, |record| record.habit);
+            if matches!(habit, Habit::New | Habit::Ring) {
+                let found = self.habit_of(from);
+                // That nothing is known of its file system says nothing of reads from it.
+                if habit == Habit::New && found != Habit::Ring {
+                    self.learn(index, found);
+                }
+                habit = found;
+            }
+            return self.stat_of(from, habit, record);
         };
         let Ok(name) = memory::path_at(&path) else { return Tried::Refused };
         let mut bits = OFlags::PATH | OFlags::CLOEXEC;
@@ -383,7 +394,9 @@ impl Uring {
             rustix::fs::openat2(memory::borrow(from), name, bits, Mode::empty(), ResolveFlags::CACHED);
         match opened {
             Ok(object) => {
-                let tried = self.stat_of(std::os::fd::AsRawFd::as_raw_fd(&object), false, record);
+                let number = std::os::fd::AsRawFd::as_raw_fd(&object);
+                let habit = self.habit_of(number);
+                let tried = self.stat_of(number, habit, record);
                 self.count_call();
                 tried
             }
@@ -395,8 +408,8 @@ impl Uring {
     }
 
     /// STAT of what a descriptor stands for, unless its file system might ask somebody else.
-    fn stat_of(&mut self, number: RawFd, prompt: bool, record: &Span) -> Tried {
-        if number == AT_FDCWD || (!prompt && self.habit_of(number) == Habit::Ring) {
+    fn stat_of(&mut self, number: RawFd, habit: Habit, record: &Span) -> Tried {
+        if habit == Habit::Ring {
             return Tried::Refused;
         }
         self.count_call();

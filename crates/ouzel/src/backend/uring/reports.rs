@@ -109,7 +109,10 @@ impl Uring {
         }
         let Some(mut helpers) = self.helpers.take() else { return };
         helpers.collect(|token, turn| {
-            let report = self.helper_tried(token, turn);
+            let report = match turn {
+                Some(turn) => self.helper_tried(token, turn),
+                None => self.helper_left(token),
+            };
             self.ready.extend(report);
         });
         self.helpers = Some(helpers);

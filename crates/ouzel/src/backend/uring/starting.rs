@@ -9,11 +9,10 @@ use ouzel_ring::Errno;
 use ouzel_uring::Sqe;
 use ouzel_uring::abi::{PollFlags, SqeFlags};
 
-use super::helpers::{Helpers, Job};
+use super::helpers::Helpers;
 use super::lower::Lowering;
 use super::packets::{BELL, END, Effect, Lowered, POLL, Standing};
 use super::table::{Kind, NONE};
-use super::trials::is_tried;
 use super::{ON_THE_SPOT, Uring, calls, memory};
 
 /// `POLLIN`.
@@ -187,40 +186,6 @@ impl Uring {
             ref operation => calls::perform(operation, numbers),
         };
         self.finish_now(outcome, Way { place: Place::Call, reason })
-    }
-
-    /// Gives an operation to a helper.
-    pub(super) fn hand_over(
-        &mut self,
-        step: &Step,
-        indices: [u32; 2],
-        numbers: [RawFd; 2],
-        reason: &'static str,
-    ) -> Started {
-        let way = Way { place: Place::Helper, reason };
-        let helpers = match &mut self.helpers {
-            Some(helpers) => helpers,
-            none => match Helpers::new() {
-                Ok(helpers) => none.insert(helpers),
-                Err(error) => {
-                    let errno = error.raw_os_error().map_or(Errno::ENOMEM, Errno::from_raw);
-                    return self.finish_now(Err(errno), way);
-                }
-            },
-        };
-        let Step { token, operation, may_wait, .. } = *step;
-        if let Err(error) = helpers.start(Job { token, operation, numbers, may_wait }) {
-            return self.finish_now(Err(error), way);
-        }
-        let packet = self.packets.place(token.slot, None);
-        packet.lowered = Lowered { effect: Effect::Nothing, pins: indices };
-        packet.begin(token, NONE, Standing::HELPER);
-        if is_tried(&operation) {
-            self.begin_helped_trial(step, numbers);
-        }
-        self.table.pin_all(indices);
-        self.in_flight += 1;
-        Started::Taken { count: 1, way }
     }
 
     /// Pushes what was put off: second tries, cancels, the poll of the helpers' bell.

@@ -29,7 +29,7 @@ pub(super) enum Kind {
 pub(super) enum Habit {
     /// None: it goes through the ring.
     Ring,
-    /// Opened by a plain call for reading; nothing is known yet.
+    /// Opened by a plain call; nothing is known yet.
     New,
     /// Reads that refuse to wait do that, and a close asks nobody.
     Prompt,
@@ -48,6 +48,8 @@ pub(super) struct Record {
     pub(super) habit: Habit,
     /// Opened by us with O_NONBLOCK, which must be taken off before anybody else gets it.
     pub(super) opened: bool,
+    /// Opened for writing by a plain call: a close may have something to write.
+    pub(super) written: bool,
     /// A CLOSE has started.
     pub(super) closing: bool,
     /// The object is gone; only the descriptor waits for its pins.
@@ -62,6 +64,7 @@ const EMPTY: Record = Record {
     kind: Kind::Unknown,
     habit: Habit::Ring,
     opened: false,
+    written: false,
     closing: false,
     dying: false,
     pins: 0,
@@ -120,12 +123,12 @@ impl Table {
         }
     }
 
-    /// Puts an object in that a plain OPEN for reading made.
+    /// Puts an object in that a plain OPEN made.
     #[inline]
-    pub(super) fn put_called(&mut self, index: u32, descriptor: OwnedFd, kind: Kind) {
+    pub(super) fn put_called(&mut self, index: u32, descriptor: OwnedFd, kind: Kind, written: bool) {
         if let Some(record) = self.get_mut(index) {
             let descriptor = Some(descriptor);
-            *record = Record { descriptor, kind, habit: Habit::New, opened: true, ..EMPTY };
+            *record = Record { descriptor, kind, habit: Habit::New, opened: true, written, ..EMPTY };
         }
     }
 
