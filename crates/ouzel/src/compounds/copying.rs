@@ -20,7 +20,7 @@ use crate::ring::Ring;
 const BLOCK: usize = 128 << 10;
 
 /// Blocks in one chain.
-const BLOCKS: usize = 3;
+pub(crate) const BLOCKS: usize = 3;
 
 /// Copies the file `from` over `to`, which is made if it does not exist, with its permission bits, as [`std::fs::copy`] does,
 /// and returns how many bytes that were.
@@ -37,8 +37,8 @@ pub fn copy_file<M>(ring: &mut Ring<M>, from: impl AsRef<Path>, to: impl AsRef<P
     copy(ring, from.as_ref(), to.as_ref(), true)
 }
 
-/// As [`copy_file`], but without COPY: every byte passes through this process, 384 KiB at a time. For files whose file system
-/// does not do COPY right, and to compare with.
+/// As [`copy_file`], but without COPY: every byte passes through this process, 384 KiB at a time, and the ring keeps the memory
+/// for the next copy. For files whose file system does not do COPY right, and to compare with.
 ///
 /// **Crossings:** 2, and one more for each 384 KiB; 1 more if `to` does not exist. Everything else is as for [`copy_file`].
 pub fn copy_file_through_memory<M>(
@@ -198,7 +198,7 @@ impl Copying<'_> {
 
     /// Copies the rest block by block.
     fn by_blocks<M>(&mut self, held: &mut Held<'_, M>) -> Result<(), Error> {
-        let mut buffers = [const { None }; BLOCKS];
+        let mut buffers: [Option<Buffer>; BLOCKS] = std::mem::take(&mut held.ring.spare_blocks);
         let mut written_to = self.at;
         loop {
             let (count, length) = self.blocks();
@@ -207,7 +207,8 @@ impl Copying<'_> {
             let mut readied = None;
             for (number, (block, buffer)) in blocks.iter_mut().zip(&mut buffers).take(count).enumerate() {
                 let start = self.at + (number * BLOCK) as u64;
-                let buffer = buffer.take().unwrap_or_else(|| Buffer::with_capacity(length));
+                let enough = buffer.take().filter(|buffer| buffer.capacity() >= length);
+                let buffer = enough.unwrap_or_else(|| Buffer::with_capacity(length));
                 let read = chain.read(self.source, buffer, Offset::at(start));
                 // Behind the first read: so it goes along with the first write.
                 if number == 0 {
@@ -241,6 +242,7 @@ impl Copying<'_> {
                 break;
             }
         }
+        held.ring.spare_blocks = buffers;
         if written_to > self.at && self.regular {
             // The source became shorter meanwhile.
             let cut = held.ring.truncate(self.target, self.at);

@@ -166,9 +166,13 @@ impl Helpers {
         }
     }
 
+    /// Makes the bell unreadable until it is rung again.
+    pub(super) fn silence(&self) {
+        silence(self.bell());
+    }
+
     /// Hands what came of jobs to `take`, in their order.
     pub(super) fn collect(&mut self, mut take: impl FnMut(Token, Option<Turn>)) {
-        silence(self.bell());
         let mut state = self.shared.lock();
         while let Some((token, outcome)) = state.done.pop_front() {
             self.under_way -= 1;

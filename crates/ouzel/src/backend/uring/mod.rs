@@ -85,6 +85,8 @@ pub struct Uring {
     helpers: Option<Helpers>,
     /// The helpers' bell is being polled.
     listening: bool,
+    /// This kernel's polls end with the first event.
+    hears_once: bool,
     /// Completions taken from the ring ahead of their turn.
     held: VecDeque<Cqe>,
     /// Reports that need no completion.
@@ -137,6 +139,7 @@ impl Uring {
             hows: Hows::default(),
             helpers: None,
             listening: false,
+            hears_once: false,
             held: VecDeque::with_capacity(64),
             ready: VecDeque::with_capacity(64),
             cancels: VecDeque::with_capacity(64),

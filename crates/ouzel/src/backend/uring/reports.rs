@@ -94,7 +94,16 @@ impl Uring {
     #[cold]
     fn read_own(&mut self, completion: &Cqe) {
         match completion.user_data & KIND {
-            BELL => self.listening = false,
+            BELL => {
+                // One poll hears every ringing, if the kernel knows of such polls: then the bell may stay readable.
+                self.listening = completion.has_more();
+                self.hears_once |= completion.res < 0;
+                if self.hears_once
+                    && let Some(helpers) = &self.helpers
+                {
+                    helpers.silence();
+                }
+            }
             CANCEL if completion.res == -Errno::ENOENT.raw() => {
                 // Between two waits the kernel does not find an operation, though it may begin to wait again.
                 let word = completion.user_data & !KIND;

@@ -207,7 +207,8 @@ impl Uring {
         if !self.listening
             && let Some(number) = self.helpers.as_ref().filter(|helpers| helpers.is_busy()).map(Helpers::bell)
         {
-            let entry = Sqe::poll_add(number.as_raw_fd(), POLL_IN, PollFlags::empty()).user_data(BELL);
+            let many = if self.hears_once { PollFlags::empty() } else { PollFlags::ADD_MULTI };
+            let entry = Sqe::poll_add(number.as_raw_fd(), POLL_IN, many).user_data(BELL);
             if self.make_room(1) {
                 self.push(&entry);
                 self.listening = true;
