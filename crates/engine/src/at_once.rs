@@ -12,10 +12,10 @@ use crate::conclude::{Ending, breaks};
 use crate::control::is_passed_over;
 use crate::decode::{Context, decode};
 use crate::descriptors::Look;
-use crate::dispatch::{Refusal, load};
+use crate::dispatch::load;
 use crate::engine::Staged;
 use crate::intake::Shape;
-use crate::packet::{Ended, Last, Registers, marks};
+use crate::packet::{Last, Registers, marks};
 use crate::slab::NONE;
 use crate::{Backend, Engine, Operation};
 
@@ -88,56 +88,55 @@ impl<B: Backend> Engine<B> {
             let ending = if progress.broken && !finally {
                 Ending::skipped(Errno::ECANCELED)
             } else {
-                match self.do_at_once(place, &progress.registers) {
-                    Ok(Some(ending)) => ending,
-                    Ok(None) => return self.hand_on(place, length, &progress),
-                    Err(refusal) => refusal.ending(finally),
+                match self.do_at_once(place, flags, &progress.registers) {
+                    Some(ending) => ending,
+                    None => return self.hand_on(place, length, &progress),
                 }
             };
             self.end_at_once(place, flags, ending, &mut progress);
         }
     }
 
-    /// Does a member if that takes no waiting. `None`: nothing has happened.
+    /// Does a member, if that takes no waiting. `None`: nothing has happened.
     #[inline]
-    fn do_at_once(&mut self, place: usize, registers: &Registers) -> Result<Option<Ending>, Refusal> {
+    fn do_at_once(&mut self, place: usize, flags: EntryFlags, registers: &Registers) -> Option<Ending> {
         let entry = &mut self.at_once[place];
-        let verb = load(entry, registers)?;
+        let verb = match load(entry, registers) {
+            Ok(verb) => verb,
+            Err(refusal) => return Some(refusal.ending(flags.contains(EntryFlags::FINALLY))),
+        };
         if entry.timeout != Entry::NEVER || !is_done_at_once(verb) {
-            return Ok(None);
+            return None;
         }
-        let flags = EntryFlags::from_bits_retain(entry.flags);
+        let mut operation = Operation::NONE;
         let mut context = Context::new(&self.descriptors, &self.regions, Look::Now);
-        let mut operation = decode(verb, flags, &entry.arguments, &mut context, &mut self.scratch)?;
+        let (arguments, scratch) = (&entry.arguments, &mut self.scratch);
+        if let Err(error) = decode(verb, flags, arguments, &mut context, scratch, &mut operation) {
+            return Some(Ending::of(error));
+        }
         let outcome = match &mut operation {
             Operation::Open { into, .. } => {
-                let index = self.descriptors.reserve()?;
+                let index = match self.descriptors.reserve() {
+                    Ok(index) => index,
+                    Err(error) => return Some(Ending::of(error)),
+                };
                 *into = index;
                 match self.backend.do_at_once(&operation) {
-                    Some(outcome) => self.opened([index, NONE], outcome).0,
+                    Some(outcome) => self.opened(index, outcome),
                     None => {
                         self.descriptors.retire(index);
-                        return Ok(None);
+                        return None;
                     }
                 }
             }
             Operation::Close { file } => {
                 let index = *file;
-                self.descriptors.begin_close(index);
-                match self.backend.do_at_once(&operation) {
-                    Some(outcome) => self.closed(index, outcome),
-                    None => {
-                        self.descriptors.abandon_close(index);
-                        return Ok(None);
-                    }
-                }
+                let outcome = self.backend.do_at_once(&operation)?;
+                self.closed(index, outcome)
             }
-            _ => match self.backend.do_at_once(&operation) {
-                Some(outcome) => outcome,
-                None => return Ok(None),
-            },
+            _ => self.backend.do_at_once(&operation)?,
         };
-        Ok(Some(Ending::of_outcome(outcome)))
+        Some(Ending::of_outcome(outcome))
     }
 
     /// A member is over: saves its result and posts its completion.
@@ -162,7 +161,8 @@ impl<B: Backend> Engine<B> {
         self.tell(op, data, flags, ending);
     }
 
-    /// The member in `place` has to be waited for: it and those behind it go into packets.
+    /// The member in `place` has to be waited for: it and those behind it go into packets. If the chain is broken, all of
+    /// them are FINALLY, and run whatever it is.
     #[cold]
     fn hand_on(&mut self, place: usize, length: usize, progress: &Progress) {
         let chain = self.begin_chain(EntryFlags::from_bits_retain(self.at_once[0].flags));
@@ -177,7 +177,6 @@ impl<B: Backend> Engine<B> {
         }
         let members = &mut self.chains[chain];
         members.registers = progress.registers;
-        members.ended = progress.broken.then_some(Ended::Broken);
         if let Some(last) = progress.last {
             members.last = last;
             members.marks |= marks::RAN;

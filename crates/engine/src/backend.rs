@@ -90,7 +90,7 @@ impl Step {
     /// Nothing: what a list of steps is filled with.
     pub(crate) const NONE: Step = Step {
         token: Token { slot: u32::MAX, generation: 0 },
-        operation: Operation::Close { file: u32::MAX },
+        operation: Operation::NONE,
         edge: Edge::Success,
         may_wait: true,
     };

@@ -189,11 +189,12 @@ impl<B: Backend> Engine<B> {
         let uses = mem::replace(&mut packet.uses, [NONE; 2]);
         let outcome = match packet.effect {
             Effect::None => outcome,
-            Effect::Opens(opens) => {
-                let (outcome, second) = self.opened(opens, outcome);
-                // Now, not when its turn comes: a CLOSE later in the run may have reported by then.
-                self.packets[slot].second = second;
-                outcome
+            Effect::Opens([first, second]) => {
+                if second != NONE {
+                    // Now, not when its turn comes: a CLOSE later in the run may have reported by then.
+                    packet.second = self.descriptors.filled(second, outcome.is_success()).unwrap_or(0);
+                }
+                self.opened(first, outcome)
             }
             Effect::Closes => self.closed(uses[0], outcome),
             Effect::Accepts => self.accepted(outcome).unwrap_or_else(Outcome::failure),
@@ -239,26 +240,13 @@ impl<B: Backend> Engine<B> {
         Outcome::Done { error: Errno::OK, result, extra: notes.bits() }
     }
 
-    /// An operation that was to open these indices is over. Returns its outcome with a descriptor for its result, and the
-    /// descriptor of the second, or 0.
+    /// An operation that was to open `index` is over. Returns its outcome with the descriptor for its result.
     #[inline]
-    pub(crate) fn opened(&mut self, opens: [u32; 2], outcome: Outcome) -> (Outcome, u64) {
-        let Outcome::Done { error: Errno::OK, extra, .. } = outcome else {
-            for index in opens {
-                if index != NONE {
-                    self.descriptors.retire(index);
-                }
-            }
-            return (outcome, 0);
-        };
-        let [first, second] = opens;
-        self.descriptors.install(first);
-        let mut descriptor = 0;
-        if second != NONE {
-            self.descriptors.install(second);
-            descriptor = self.descriptors.descriptor(second);
+    pub(crate) fn opened(&mut self, index: u32, outcome: Outcome) -> Outcome {
+        match (self.descriptors.filled(index, outcome.is_success()), outcome) {
+            (Some(result), Outcome::Done { error, extra, .. }) => Outcome::Done { error, result, extra },
+            _ => outcome,
         }
-        (Outcome::Done { error: Errno::OK, result: self.descriptors.descriptor(first), extra }, descriptor)
     }
 
     /// A CLOSE of `index` is over.

@@ -33,12 +33,6 @@ pub(crate) enum Refusal {
     Bad(Errno),
 }
 
-impl From<Errno> for Refusal {
-    fn from(error: Errno) -> Refusal {
-        Refusal::Bad(error)
-    }
-}
-
 impl Refusal {
     /// How a member ends that is refused.
     pub(crate) fn ending(self, finally: bool) -> Ending {
@@ -366,7 +360,8 @@ impl<B: Backend> Engine<B> {
         step.token = Token { slot, generation };
         let flags = packet.flags();
         let mut context = Context::new(&self.descriptors, &self.regions, look);
-        step.operation = decode(verb, flags, &packet.entry.arguments, &mut context, &mut packet.scratch)?;
+        let (arguments, scratch) = (&packet.entry.arguments, &mut packet.scratch);
+        decode(verb, flags, arguments, &mut context, scratch, &mut step.operation)?;
         let uses = context.uses();
         packet.effect = match &mut step.operation {
             Operation::Close { file } => {
