@@ -162,9 +162,13 @@ impl Blocks {
         self.push(at << self.shift, self.shift);
     }
 
-    /// Takes a region out that is one free block, if there is one.
+    /// Takes an idle region out that is one free block, if there is one. It may have to go past regions that are free but
+    /// that somebody has a handle on.
     pub(crate) fn remove_free(&mut self) -> Option<Slot> {
-        let index = self.free[self.shift as usize];
+        let mut index = self.free[self.shift as usize];
+        while index != NONE && self.slot(index).busy > 0 {
+            index = self.record(index).next;
+        }
         if index == NONE {
             return None;
         }

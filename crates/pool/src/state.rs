@@ -133,7 +133,7 @@ impl State {
         let granules = granules_of(class);
         let order = order.max(order_of(granules));
         if !self.blocks.has(order) {
-            self.join_cached(order);
+            self.join_cached(Some(order));
             while !self.blocks.has(order) && self.quarantined.head != NONE {
                 self.end_quarantine();
             }
@@ -341,8 +341,9 @@ impl State {
         if self.blocks.idle > self.spare { After::Trim } else { After::Nothing }
     }
 
-    /// Joins slices that are kept as they are until there is a free block of `order`: at most as many as classes may keep.
-    fn join_cached(&mut self, order: u32) {
+    /// Joins slices that are kept as they are, all or until there is a free block of an order. They are at most as many as
+    /// classes may keep.
+    fn join_cached(&mut self, order: Option<u32>) {
         for class in (0..self.classes.len()).rev() {
             while self.classes[class].cached != NONE {
                 let index = self.classes[class].cached;
@@ -350,7 +351,7 @@ impl State {
                 self.classes[class].cached = next;
                 self.classes[class].cached_count -= 1;
                 self.blocks.release(index, granules_of(class));
-                if self.blocks.has(order) {
+                if order.is_some_and(|order| self.blocks.has(order)) {
                     return;
                 }
             }
@@ -367,12 +368,8 @@ impl State {
             return slot;
         }
         // It is in pieces that are kept as they are.
-        self.join_cached(self.region_order());
+        self.join_cached(None);
         self.blocks.remove_free()
-    }
-
-    fn region_order(&self) -> u32 {
-        order_of(granules_of(self.classes.len() - 1))
     }
 
     /// How many idle regions stay.
