@@ -200,7 +200,9 @@ impl State {
         let record = self.blocks.record(index);
         record.guards = record.guards.saturating_add(1);
         if self.debug {
-            poison::forbid(start, length);
+            // The sanitizer knows eight bytes at a time: with what is behind it, a slice's last bytes are poisoned too.
+            let whole = self.classes[record.class as usize].size;
+            poison::forbid(start, if record.split { length } else { whole });
         }
     }
 
