@@ -9,6 +9,11 @@ use std::ops::{Deref, DerefMut};
 
 use crate::sync::{AtomicBool, Cell, Ordering, relax};
 
+/// Taking sees what the last holder did. Pairs with `LET_GO`.
+const TAKE: Ordering = if cfg!(weaken = "lock_take") { Ordering::Relaxed } else { Ordering::Acquire };
+/// What this holder did is seen by the next. Pairs with `TAKE`.
+const LET_GO: Ordering = if cfg!(weaken = "lock_let_go") { Ordering::Relaxed } else { Ordering::Release };
+
 pub(crate) struct Lock<T> {
     taken: AtomicBool,
     value: Cell<T>,
@@ -27,23 +32,30 @@ impl<T> Lock<T> {
     /// Waits for the lock. Not to be called again by a thread that has it.
     #[inline]
     pub(crate) fn lock(&self) -> Locked<'_, T> {
-        // Acquire: pairs with the release in `Locked::drop`; what the last holder did is seen.
-        if self.taken.swap(true, Ordering::Acquire) {
+        if !self.try_take() {
             self.wait();
         }
         Locked { lock: self, value: self.value.pointer() }
+    }
+
+    /// An exchange that fails writes nothing: who waits does not disturb the order of the others' stores.
+    #[inline]
+    fn try_take(&self) -> bool {
+        self.taken.compare_exchange(false, true, TAKE, Ordering::Relaxed).is_ok()
     }
 
     #[cold]
     fn wait(&self) {
         let mut tries = 0;
         loop {
-            // Relaxed: only a hint; the swap decides.
-            if !self.taken.load(Ordering::Relaxed) && !self.taken.swap(true, Ordering::Acquire) {
-                return;
-            }
             relax(tries);
             tries = tries.saturating_add(1);
+            // Relaxed: only a hint, so that who waits does not take the line from who works; the exchange decides. A
+            // model may show the old value for ever, so it goes without.
+            let free = cfg!(loom) || !self.taken.load(Ordering::Relaxed);
+            if free && self.try_take() {
+                return;
+            }
         }
     }
 }
@@ -74,8 +86,7 @@ impl<T> DerefMut for Locked<'_, T> {
 impl<T> Drop for Locked<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        // Release: pairs with the swap in `lock`. The lock may be freed by its next holder right after this store, so
-        // nothing may follow it.
-        self.lock.taken.store(false, Ordering::Release);
+        // The lock may be freed by its next holder right after this store, so nothing may follow it.
+        self.lock.taken.store(false, LET_GO);
     }
 }

@@ -85,15 +85,14 @@ impl Inner {
         self.growing.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Makes another region, unless another thread did so while this one waited for its turn.
+    /// Makes another region, unless another thread did so since the newest was `newest`.
     #[cold]
     #[inline(never)]
-    fn grow(&self, length: usize) -> Result<(), Error> {
-        let before = self.lock().blocks.serial();
+    fn grow(&self, newest: u64, length: usize) -> Result<(), Error> {
         let _turn = self.grow_lock();
         {
             let mut state = self.lock();
-            if state.blocks.serial() != before {
+            if state.blocks.serial() != newest {
                 return Ok(());
             }
             if state.blocks.regions == self.plan.regions {
@@ -255,7 +254,7 @@ impl Pool {
                     let class = self.0.plan.classes[class];
                     return Err(Error::ClassFull { class: class.size, limit: class.limit });
                 }
-                Err(Miss::NoRoom) => self.0.grow(length)?,
+                Err(Miss::NoRoom(newest)) => self.0.grow(newest, length)?,
             }
         }
     }
@@ -304,7 +303,8 @@ impl Pool {
 
     /// Makes a region ahead of need.
     pub fn reserve_region(&self) -> Result<(), Error> {
-        self.0.grow(self.0.plan.region)
+        let newest = self.0.lock().blocks.serial();
+        self.0.grow(newest, self.0.plan.region)
     }
 
     /// Gives regions back to the system of which nothing is in use, but for `keep` of them. Returns how many.

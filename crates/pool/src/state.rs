@@ -17,8 +17,8 @@ use crate::statistics::{ClassStatistics, Statistics};
 pub(crate) enum Miss {
     /// The class is at its limit.
     ClassFull,
-    /// No region has room.
-    NoRoom,
+    /// No region has room. With the number of the newest: if there is a newer one, it may.
+    NoRoom(u64),
 }
 
 /// What is to be done after something was given back, without the lock.
@@ -138,7 +138,7 @@ impl State {
                 self.end_quarantine();
             }
         }
-        let index = self.blocks.carve(granules, order).ok_or(Miss::NoRoom)?;
+        let index = self.blocks.carve(granules, order).ok_or(Miss::NoRoom(self.blocks.serial()))?;
         Ok(self.hand_out(index, class, length, false))
     }
 
