@@ -11,6 +11,7 @@ mod control;
 mod layout;
 mod messages;
 mod metadata;
+mod multishot;
 mod operations;
 mod room;
 mod step;
@@ -18,6 +19,7 @@ mod system;
 mod text;
 mod verify;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -143,6 +145,8 @@ pub(crate) struct Body {
     pub(crate) error: Option<BuildError>,
     /// Whether a completion that came had an error.
     pub(crate) failed: bool,
+    /// What a multishot step has resulted in so far and nobody has taken.
+    pub(crate) many: VecDeque<Completion>,
     /// The calls of stored programs among its steps.
     pub(crate) calls: Vec<Calling>,
     next_is_finally: bool,
@@ -170,6 +174,7 @@ impl Chain {
             events: Vec::new(),
             error: None,
             failed: false,
+            many: VecDeque::new(),
             calls: Vec::new(),
             next_is_finally: false,
             control: control::Control::default(),
@@ -322,6 +327,7 @@ impl Body {
         self.events.clear();
         self.error = None;
         self.failed = false;
+        self.many.clear();
         self.calls.clear();
         self.next_is_finally = false;
         self.control.clear();
