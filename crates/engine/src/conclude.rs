@@ -39,6 +39,16 @@ impl Ending {
         Ending { error: Errno::OK, result, extra: 0, skipped: false }
     }
 
+    /// As its operation did, which ran.
+    #[inline]
+    pub(crate) const fn of_outcome(outcome: Outcome) -> Ending {
+        match outcome {
+            Outcome::Done { error, result, extra } => Ending { error, result, extra, skipped: false },
+            // What was started alone cannot come back as not run.
+            Outcome::NotRun => Ending::of(Errno::EIO),
+        }
+    }
+
     pub(crate) const fn skipped(error: Errno) -> Ending {
         Ending { error, result: 0, extra: 0, skipped: true }
     }
@@ -179,7 +189,13 @@ impl<B: Backend> Engine<B> {
         let uses = mem::replace(&mut packet.uses, [NONE; 2]);
         let outcome = match packet.effect {
             Effect::None => outcome,
-            Effect::Opens(opens) => self.opened(slot, opens, outcome),
+            Effect::Opens([first, second]) => {
+                if second != NONE {
+                    // Now, not when its turn comes: a CLOSE later in the run may have reported by then.
+                    packet.second = self.descriptors.filled(second, outcome.is_success()).unwrap_or(0);
+                }
+                self.opened(first, outcome)
+            }
             Effect::Closes => self.closed(uses[0], outcome),
             Effect::Accepts => self.accepted(outcome).unwrap_or_else(Outcome::failure),
             Effect::Receives => self.received(slot, outcome),
@@ -224,30 +240,18 @@ impl<B: Backend> Engine<B> {
         Outcome::Done { error: Errno::OK, result, extra: notes.bits() }
     }
 
-    /// The operation in `slot` was to open these indices. Returns its outcome with a descriptor for its result.
+    /// An operation that was to open `index` is over. Returns its outcome with the descriptor for its result.
     #[inline]
-    fn opened(&mut self, slot: u32, opens: [u32; 2], outcome: Outcome) -> Outcome {
-        let Outcome::Done { error: Errno::OK, extra, .. } = outcome else {
-            for index in opens {
-                if index != NONE {
-                    self.descriptors.retire(index);
-                }
-            }
-            return outcome;
-        };
-        let [first, second] = opens;
-        self.descriptors.install(first);
-        if second != NONE {
-            self.descriptors.install(second);
-            // Now, not when its turn comes: a CLOSE later in the run may have reported by then.
-            self.packets[slot].second = self.descriptors.descriptor(second);
+    pub(crate) fn opened(&mut self, index: u32, outcome: Outcome) -> Outcome {
+        match (self.descriptors.filled(index, outcome.is_success()), outcome) {
+            (Some(result), Outcome::Done { error, extra, .. }) => Outcome::Done { error, result, extra },
+            _ => outcome,
         }
-        Outcome::Done { error: Errno::OK, result: self.descriptors.descriptor(first), extra }
     }
 
     /// A CLOSE of `index` is over.
     #[inline]
-    fn closed(&mut self, index: u32, outcome: Outcome) -> Outcome {
+    pub(crate) fn closed(&mut self, index: u32, outcome: Outcome) -> Outcome {
         // Some step of a run went ahead although the OPEN before it had failed. It found nothing to close; whether it
         // is to run at all is for the engine to say.
         let outcome = if self.descriptors.is_open(index) { outcome } else { Outcome::NotRun };
@@ -265,7 +269,7 @@ impl<B: Backend> Engine<B> {
     /// the next.
     #[inline]
     pub(crate) fn conclude(&mut self, chain: u32, slot: u32, ending: Ending) {
-        let Ending { error, result, extra, skipped } = ending;
+        let Ending { error, result, skipped, .. } = ending;
         self.timers.clear(slot);
         let packet = self.packets.free(slot);
         let (flags, second) = (packet.flags(), packet.second);
@@ -284,6 +288,13 @@ impl<B: Backend> Engine<B> {
         } else if !skipped && breaks(flags) && members.ended.is_none() {
             members.ended = Some(Ended::Broken);
         }
+        self.tell(op, data, flags, ending);
+    }
+
+    /// Tells the submitter how a member ended, unless it is a success that is to be silent.
+    #[inline]
+    pub(crate) fn tell(&mut self, op: u32, data: u64, flags: EntryFlags, ending: Ending) {
+        let Ending { error, result, extra, skipped } = ending;
         self.record(data, EventKind::Completed { error, result, skipped });
         if !(error.is_ok() && flags.contains(EntryFlags::SILENT)) {
             let flags = if skipped && error.is_ok() { CompletionFlags::SKIPPED.bits() } else { 0 };

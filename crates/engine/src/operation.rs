@@ -263,6 +263,9 @@ pub enum Process {
 const _: () = assert!(size_of::<Operation>() <= 64);
 
 impl Operation {
+    /// No operation: what is there before one is.
+    pub(crate) const NONE: Operation = Operation::Close { file: u32::MAX };
+
     /// The indices this operation reserves, in the order of its results; empty for most.
     #[inline]
     pub fn opens(&self) -> &[u32] {

@@ -9,6 +9,7 @@
 //! Writing to a pipe or socket without a reader raises SIGPIPE where the process has not ignored it, as Rust's runtime
 //! does. SEND never raises it.
 
+mod at_once;
 mod calls;
 mod copy;
 mod helpers;
@@ -74,6 +75,8 @@ pub struct Uring {
     called_behind: u64,
     /// Why that was a call.
     called_why: &'static str,
+    /// A plain call at once would have had to wait: what is started next is what it was for.
+    refused: bool,
     table: Table,
     packets: Packets,
     lengths: Lengths,
@@ -126,6 +129,7 @@ impl Uring {
             planner: Planner::new(options.policy, options.costs),
             called_behind: u64::MAX,
             called_why: "",
+            refused: false,
             table: Table::new(options.descriptors),
             packets: Packets::default(),
             lengths: Lengths::default(),
@@ -297,6 +301,16 @@ impl Backend for Uring {
     }
 
     #[inline]
+    fn prefers_at_once(&mut self, entries: u32) -> bool {
+        self.wants_calls(entries)
+    }
+
+    #[inline]
+    fn do_at_once(&mut self, operation: &Operation) -> Option<Outcome> {
+        self.call_at_once(operation)
+    }
+
+    #[inline]
     fn follows(&self, previous: &Operation, edge: Edge, next: &Operation) -> bool {
         lower::follows(&self.table, &self.features, previous, edge, next)
     }
@@ -312,7 +326,9 @@ impl Backend for Uring {
             return started;
         }
         let mut why = reason::LINKS;
-        if self.planner.may_call() {
+        if std::mem::take(&mut self.refused) {
+            why = reason::REFUSED;
+        } else if self.planner.may_call() {
             match self.try_call(steps) {
                 Ok(started) => return started,
                 Err(reason) => why = reason,

@@ -149,6 +149,12 @@ impl Planner {
     /// something of ours, so that it must be entered now and then.
     #[inline]
     pub(super) fn choose(&mut self, steps: usize, pending: bool, in_flight: bool) -> Plan {
+        self.choose_for(self.together.saturating_mul(steps as u32), pending, in_flight)
+    }
+
+    /// As [`choose`](Planner::choose), for so many operations of all chains that move on together.
+    #[inline]
+    pub(super) fn choose_for(&mut self, operations: u32, pending: bool, in_flight: bool) -> Plan {
         if in_flight && self.is_blind() {
             return Plan::Ring(reason::TURN);
         }
@@ -156,14 +162,14 @@ impl Planner {
             return Plan::Calls(reason::CALLS);
         }
         let Costs { call, entry, enter } = self.costs;
-        let (chains, steps) = (u64::from(self.together), steps as u64);
+        let operations = u64::from(operations);
         let enter = if pending { 0 } else { u64::from(enter) };
         self.decisions = self.decisions.saturating_add(1);
-        let (calls, entries) = (chains * steps * u64::from(call), enter + chains * steps * u64::from(entry));
+        let (calls, entries) = (operations * u64::from(call), enter + operations * u64::from(entry));
         // What differs by less than a sixteenth is as good as equal, and must not go now this way, now that.
         if calls <= entries + entries / 16 {
             Plan::Calls(reason::FEW)
-        } else if pending && chains == 1 {
+        } else if pending && self.together == 1 {
             Plan::Ring(reason::SHARED)
         } else {
             Plan::Ring(reason::MANY)

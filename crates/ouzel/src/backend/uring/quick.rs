@@ -31,7 +31,7 @@ const CURRENT: u64 = u64::MAX;
 const BLOCK: u64 = 512;
 
 /// What a plain call came to.
-enum Tried {
+pub(super) enum Tried {
     /// The operation is over.
     Over(Outcome),
     /// It would have had to wait; nothing has happened.
@@ -96,7 +96,7 @@ impl Uring {
 
     /// Whether a plain call might do this operation, as far as can be told without asking the kernel.
     #[inline]
-    fn might_be_called(&self, operation: &Operation) -> bool {
+    pub(super) fn might_be_called(&self, operation: &Operation) -> bool {
         // What is not there yet is opened by the same run, and by a call if that begins so.
         let quick = |file: u32| {
             self.table.get(file).is_some_and(|record| record.is_empty() || record.habit != Habit::Ring)
@@ -130,7 +130,13 @@ impl Uring {
     }
 
     #[inline]
-    fn quick_open(&mut self, directory: Directory, path: Path, flags: OpenFlags, into: u32) -> Tried {
+    pub(super) fn quick_open(
+        &mut self,
+        directory: Directory,
+        path: Path,
+        flags: OpenFlags,
+        into: u32,
+    ) -> Tried {
         let from = match directory {
             None => AT_FDCWD,
             Some(index) => match self.number(index) {
@@ -171,7 +177,7 @@ impl Uring {
     }
 
     #[inline]
-    fn quick_read(&mut self, file: u32, buffers: &Buffers, position: Position) -> Tried {
+    pub(super) fn quick_read(&mut self, file: u32, buffers: &Buffers, position: Position) -> Tried {
         let Some((number, habit)) = self.quick_file(file) else { return Tried::Refused };
         let offset = position.unwrap_or(CURRENT);
         match self.read_call(number, habit, buffers, offset) {
@@ -280,7 +286,7 @@ impl Uring {
     }
 
     #[inline]
-    fn quick_close(&mut self, file: u32) -> Tried {
+    pub(super) fn quick_close(&mut self, file: u32) -> Tried {
         let Some((number, mut habit)) = self.quick_file(file) else { return Tried::Refused };
         if self.table.is_held_open(file) {
             return Tried::Refused;
@@ -350,7 +356,7 @@ impl Uring {
         }
     }
 
-    fn quick_stat(
+    pub(super) fn quick_stat(
         &mut self,
         directory: Directory,
         path: Option<Path>,
