@@ -40,7 +40,9 @@ pub fn executor(kind: BackendKind) -> Executor {
 /// Runs `test` on a thread of its own, for each backend, for two minutes at the most.
 pub fn on_each(test: fn(BackendKind)) {
     for kind in backends() {
+        let begun = std::time::Instant::now();
         bounded(kind.name(), move || test(kind));
+        println!("{}: {:?}", kind.name(), begun.elapsed());
     }
 }
 
