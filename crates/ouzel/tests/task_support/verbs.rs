@@ -37,10 +37,10 @@ pub fn verbs() -> Vec<(&'static str, Make)> {
                 let (read, write) = handle.pipe().await?;
                 let reading = handle.read(read, Buffer::with_capacity(4096), Offset::CURRENT);
                 Ok(Waiting {
-                    future: Box::pin(async { Ok(drop(reading.await?)) }),
-                    event: Box::pin(
-                        async move { Ok(drop(handle.write(write, "late", Offset::CURRENT).await?)) },
-                    ),
+                    future: Box::pin(async { reading.await.map(drop).map_err(Error::from) }),
+                    event: Box::pin(async move {
+                        handle.write(write, "late", Offset::CURRENT).await.map(drop).map_err(Error::from)
+                    }),
                     files: vec![read, write],
                 })
             })
@@ -56,10 +56,10 @@ pub fn verbs() -> Vec<(&'static str, Make)> {
                 }
                 let writing = handle.write(write, vec![2; 4096], Offset::CURRENT);
                 Ok(Waiting {
-                    future: Box::pin(async { Ok(drop(writing.await?)) }),
+                    future: Box::pin(async { writing.await.map(drop).map_err(Error::from) }),
                     event: Box::pin(async move {
                         let room = Buffer::with_capacity(65536);
-                        Ok(drop(handle.read(read, room, Offset::CURRENT).await?))
+                        handle.read(read, room, Offset::CURRENT).await.map(drop).map_err(Error::from)
                     }),
                     files: vec![read, write],
                 })
@@ -70,9 +70,13 @@ pub fn verbs() -> Vec<(&'static str, Make)> {
                 let files = pair(&handle).await?;
                 let receiving = handle.recv(files[0], Buffer::with_capacity(4096), MessageFlags::empty());
                 Ok(Waiting {
-                    future: Box::pin(async { Ok(drop(receiving.await?)) }),
+                    future: Box::pin(async { receiving.await.map(drop).map_err(Error::from) }),
                     event: Box::pin(async move {
-                        Ok(drop(handle.send(files[1], "late", MessageFlags::empty()).await?))
+                        handle
+                            .send(files[1], "late", MessageFlags::empty())
+                            .await
+                            .map(drop)
+                            .map_err(Error::from)
                     }),
                     files: files.to_vec(),
                 })
@@ -100,9 +104,9 @@ pub fn verbs() -> Vec<(&'static str, Make)> {
                 let polling = handle.poll(read, PollEvents::IN);
                 Ok(Waiting {
                     future: Box::pin(async { polling.await.map(|_| ()) }),
-                    event: Box::pin(
-                        async move { Ok(drop(handle.write(write, "late", Offset::CURRENT).await?)) },
-                    ),
+                    event: Box::pin(async move {
+                        handle.write(write, "late", Offset::CURRENT).await.map(drop).map_err(Error::from)
+                    }),
                     files: vec![read, write],
                 })
             })
@@ -128,10 +132,10 @@ pub fn verbs() -> Vec<(&'static str, Make)> {
                 chain.finally().close(other);
                 let running = handle.run(chain);
                 Ok(Waiting {
-                    future: Box::pin(async { Ok(running.await?.check()?) }),
-                    event: Box::pin(
-                        async move { Ok(drop(handle.write(write, "late", Offset::CURRENT).await?)) },
-                    ),
+                    future: Box::pin(async { running.await?.check().map_err(Error::from) }),
+                    event: Box::pin(async move {
+                        handle.write(write, "late", Offset::CURRENT).await.map(drop).map_err(Error::from)
+                    }),
                     files: vec![read, write],
                 })
             })
@@ -142,7 +146,7 @@ pub fn verbs() -> Vec<(&'static str, Make)> {
                 chain.sleep(Duration::from_millis(40));
                 let running = handle.run(chain);
                 Ok(Waiting {
-                    future: Box::pin(async { Ok(running.await?.check()?) }),
+                    future: Box::pin(async { running.await?.check().map_err(Error::from) }),
                     event: Box::pin(async move {
                         handle.sleep(Duration::from_millis(45)).await;
                         Ok(())
