@@ -65,12 +65,15 @@ mod metadata;
 mod metrics;
 mod operation;
 mod operations;
+mod owner;
 mod remote;
 mod run;
 mod sleep;
 mod stream;
 mod tasks;
 mod timers;
+#[cfg(feature = "tokio")]
+mod tokio;
 mod waker;
 
 pub use calls::{Filling, Sending, Value};
@@ -79,7 +82,10 @@ pub use handle::Handle;
 pub use join::{JoinError, JoinHandle};
 pub use metrics::Metrics;
 pub use operation::{BufferError, Calling, Operation};
+pub use owner::Owner;
 pub use remote::{Remote, RemoteHandle, RemoteRun};
 pub use run::Run;
 pub use sleep::{Interval, Sleep, Yield, yield_now};
 pub use stream::{Many, Receiving};
+#[cfg(feature = "tokio")]
+pub use tokio::{RingListener, RingStream};

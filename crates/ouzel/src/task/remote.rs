@@ -60,11 +60,11 @@ impl Remote {
         F::Output: Send + 'static,
     {
         let reply = Arc::new(Reply::default());
-        let answer = Answer(Some(Arc::clone(&reply)));
+        let answer = Answer::new(&reply);
         let job = Box::new(move |handle: &Handle| start(handle, make, answer));
         // A job that is refused is dropped, and its answer says so.
         drop(self.shared.send_job(job));
-        RemoteHandle { reply }
+        RemoteHandle::new(reply)
     }
 
     /// Has `act` called on the executor's thread, between tasks.
@@ -108,7 +108,7 @@ where
 }
 
 /// What a task says to whoever started it.
-struct Reply<T>(Mutex<Said<T>>);
+pub(super) struct Reply<T>(Mutex<Said<T>>);
 
 struct Said<T> {
     result: Option<Result<T, JoinError>>,
@@ -165,9 +165,13 @@ impl<T> Reply<T> {
 }
 
 /// The task's end of a reply. One that is dropped unanswered says that the executor is gone.
-struct Answer<T>(Option<Arc<Reply<T>>>);
+pub(super) struct Answer<T>(Option<Arc<Reply<T>>>);
 
 impl<T> Answer<T> {
+    pub(super) fn new(reply: &Arc<Reply<T>>) -> Answer<T> {
+        Answer(Some(Arc::clone(reply)))
+    }
+
     fn give(&mut self, result: Result<T, JoinError>) {
         let Some(reply) = self.0.take() else { return };
         let (waiter, task) = {
@@ -196,6 +200,10 @@ pub struct RemoteHandle<T> {
 }
 
 impl<T> RemoteHandle<T> {
+    pub(super) fn new(reply: Arc<Reply<T>>) -> RemoteHandle<T> {
+        RemoteHandle { reply }
+    }
+
     /// Has the task's future dropped, as soon as the executor gets to it, which cancels what it has in flight.
     pub fn abort(&self) {
         self.reply.abort();
