@@ -69,7 +69,12 @@ fn connections_echo() {
                         });
                         let mut back = Vec::new();
                         from.read_to_end(&mut back).await.unwrap();
-                        assert!(back == data, "what came back is what was sent");
+                        let differs = back.iter().zip(&data).position(|(one, other)| one != other);
+                        assert_eq!(
+                            (back.len(), differs),
+                            (data.len(), None),
+                            "what came back is what was sent"
+                        );
                         sender.await.unwrap();
                     })
                 })
@@ -171,6 +176,6 @@ fn reads_of_many_tasks_share_enters() {
         let (cost, metrics) = (after.0.since(before), after.1);
         println!("{} reads: {cost:?}, {} times woken", read.load(Ordering::Relaxed), metrics.rung);
         assert_eq!(read.load(Ordering::Relaxed), 3200);
-        assert!(cost.enters <= 3200, "an enter serves at least one read: {cost:?}");
+        assert!(cost.enters <= 800, "an enter serves many of them: {cost:?}");
     });
 }

@@ -179,6 +179,7 @@ impl RingStream {
 
     fn start_to_receive(&mut self) -> (RemoteRun, Reg<usize>) {
         let mut buffer = std::mem::take(&mut self.received);
+        self.taken = 0;
         if buffer.capacity() == 0 {
             buffer = Buffer::with_capacity(CHUNK);
         }
@@ -223,7 +224,6 @@ impl AsyncRead for RingStream {
                     Ok(done.take(length).unwrap_or_default())
                 });
                 this.received = received.map_err(|error| failed(&error))?;
-                this.taken = 0;
                 this.at_end = this.received.is_empty();
             }
         }
