@@ -17,7 +17,7 @@ use ouzel_ring::{Completion, Descriptor, Errno, PushError};
 use crate::Bell;
 use crate::backend::sim::SimProcess;
 use crate::builder::RingBuilder;
-use crate::chain::{Body, Chain, Layout};
+use crate::chain::{Body, Chain, Layouts};
 use crate::done::Done;
 use crate::error::{BuildError, Error};
 use crate::explain::Explanation;
@@ -87,7 +87,7 @@ pub struct Ring<M = Pinned> {
     ended: VecDeque<u32>,
     /// Slots whose multishot has resulted in something since that was last asked for, if anybody asks.
     news: Option<VecDeque<u32>>,
-    layout: Layout,
+    layout: Layouts,
     /// The most steps a chain may have.
     longest: usize,
     in_flight: u32,
@@ -127,7 +127,7 @@ impl<M> Ring<M> {
             free: Vec::new(),
             ended: VecDeque::new(),
             news: None,
-            layout: Layout::default(),
+            layout: Layouts::default(),
             in_flight: 0,
             tracing: false,
             spare: None,

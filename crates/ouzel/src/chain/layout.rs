@@ -58,7 +58,7 @@ impl Layout {
 
     /// Whether this is the layout of `chain`, which is then sound.
     #[inline]
-    fn fits(&self, chain: &Body) -> bool {
+    pub(super) fn fits(&self, chain: &Body) -> bool {
         chain.error.is_none()
             && !chain.steps.is_empty()
             && self.shape.len() == chain.steps.len()

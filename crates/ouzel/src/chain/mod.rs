@@ -9,6 +9,7 @@ mod arguments;
 mod compute;
 mod control;
 mod layout;
+mod layouts;
 mod messages;
 mod metadata;
 mod multishot;
@@ -34,6 +35,7 @@ pub use arguments::{Count, Data, Directory, Distance, File, Offset, OpenOptions,
 pub use compute::{Bytes, Compute, Variable, Width};
 pub use control::{Condition, When, WhenLast};
 pub(crate) use layout::Layout;
+pub(crate) use layouts::Layouts;
 pub use messages::{Message, ReceivedMessage};
 pub use metadata::{SetTime, Times};
 pub(crate) use operations::Draft;
