@@ -4,6 +4,7 @@
 //! [`Machine::wait`], the first chain of `--explain`, and a start that finds the ring's queue full.
 
 mod metadata;
+mod stored;
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::OsStr;
@@ -16,7 +17,8 @@ use std::time::Duration;
 use ouzel::abi::{Descriptor, Errno};
 use ouzel::{
     BackendKind, Buffer, Chain, Count, Directory, Distance, Done, Error, Explanation, Fd, File, Offset,
-    OpenOptions, Reg, Rejected, Ring, Room, SocketAddress, Ticket, Variable, Verification, place_name,
+    OpenOptions, Reg, Rejected, Ring, Room, SocketAddress, Target, Ticket, Unit, Variable, Verification,
+    place_name,
 };
 
 use crate::args::BackendChoice;
@@ -28,6 +30,7 @@ use crate::program::{
 mod building;
 
 use building::Places;
+use stored::{Calling, Kept, Passing};
 
 /// The most bytes of buffers in flight, unless a single chain needs more.
 const MAX_BUFFERED: u64 = 4 * MAX_BUFFERS;
@@ -44,6 +47,8 @@ pub(crate) enum Made {
     Variable(Variable),
     Room(Room),
     Status,
+    /// A step without a result.
+    Nothing(Reg<Unit>),
 }
 
 /// A chain in flight.
@@ -53,6 +58,7 @@ struct Running {
 }
 
 /// What is kept of the building of a chain.
+#[derive(Default)]
 pub(crate) struct Built {
     /// Bytes of its buffers.
     buffered: u64,
@@ -62,6 +68,8 @@ pub(crate) struct Built {
     rooms: Vec<(Slot, Room)>,
     /// The registers that tell the last numbers of names.
     values: Vec<(Slot, Reg<u64>)>,
+    /// The steps that call stored programs.
+    calls: Vec<Calling>,
 }
 
 /// Executes programs on a [`Ring`].
@@ -83,6 +91,18 @@ pub struct RingMachine {
     origins: Vec<usize>,
     /// For each step.
     shapes: Vec<Shape>,
+    /// The stored programs of the program.
+    stored: Vec<Kept>,
+}
+
+/// What [`RingMachine::plan`] finds.
+pub struct Plan {
+    /// The chain.
+    pub chain: Verification,
+    /// For each step of the chain the step of the program.
+    pub origins: Vec<usize>,
+    /// The stored programs, with the line of each of their steps.
+    pub stored: Vec<(Verification, Vec<usize>)>,
 }
 
 /// What a step leaves behind.
@@ -124,7 +144,7 @@ impl RingMachine {
             other => MachineError::Ring(other.to_string()),
         })?;
         ring.trace(wanted.trace || wanted.explain);
-        Ok(RingMachine {
+        let mut machine = RingMachine {
             ring,
             running: HashMap::new(),
             ended: VecDeque::new(),
@@ -137,23 +157,34 @@ impl RingMachine {
             explanation: None,
             origins: Vec::new(),
             shapes: shapes(program),
-        })
+            stored: Vec::new(),
+        };
+        for stored in &program.stored {
+            let kept = machine.store(stored)?;
+            machine.stored.push(kept);
+        }
+        Ok(machine)
     }
 
-    /// The chain of a program as it would be built, and for each of its steps the step of the program. Nothing is run.
+    /// The chain of a program as it would be built, and for each of its steps the step of the program; then each of its
+    /// stored programs, and for each of its steps the line. Nothing is run.
     ///
     /// # Errors
     ///
-    /// [`MachineError::Chain`] if it cannot be built.
-    pub fn plan(program: &Program) -> Result<(Verification, Vec<usize>), MachineError> {
+    /// [`MachineError::Chain`] if one of them cannot be built.
+    pub fn plan(program: &Program) -> Result<Plan, MachineError> {
         let backend = BackendChoice::Sim;
         let wanted = Wanted { backend, in_flight: 1, explain: false, trace: false };
         let mut machine = RingMachine::open(&wanted, program)?;
         // Any that are descriptors: they are not used.
         machine.streams = [Descriptor::new(1, 0), Descriptor::new(1, 1), Descriptor::new(1, 2)];
         let (chain, built) = machine.build(program, program.example())?;
-        let verification = chain.verify().map_err(|error| machine.rejected(Error::Build(error), program))?;
-        Ok((verification, built.origins))
+        let chain = chain.verify().map_err(|error| machine.rejected(Error::Build(error), program))?;
+        let stored = machine.stored.iter().map(|kept| {
+            let lines = kept.verification.steps.iter().map(|step| kept.line(step.step)).collect();
+            (kept.verification.clone(), lines)
+        });
+        Ok(Plan { chain, origins: built.origins, stored: stored.collect() })
     }
 
     /// The descriptor of a stream of the command, taken into the ring when it is first used.
@@ -203,8 +234,10 @@ impl RingMachine {
                 // The last step is reported even if it is silent.
                 if !(shape.silent && error.is_ok()) {
                     let way = done.way_of(place);
+                    let call = built.calls.iter().find(|call| call.step == step);
                     ended.endings.push(Ending {
                         step,
+                        within: call.and_then(|call| call.failed(&done, &self.stored)),
                         error,
                         result: completion.result,
                         skipped,
@@ -222,6 +255,14 @@ impl RingMachine {
             }
             if shape.keeps_buffer {
                 given_back.push(buffer);
+            }
+        }
+        for call in &built.calls {
+            let slots = self.shapes.get(call.step).map(|shape| shape.printed.as_slice()).unwrap_or_default();
+            if !slots.is_empty()
+                && let Some(buffer) = call.filled(&mut done, &self.stored)
+            {
+                ended.buffers.extend(slots.iter().map(|slot| (*slot, buffer.as_slice().to_vec())));
             }
         }
         for (slot, reg) in &built.values {
@@ -266,14 +307,15 @@ impl RingMachine {
     fn build(&mut self, program: &Program, steps: Vec<Step<Bound>>) -> Result<(Chain, Built), MachineError> {
         let mut chain = self.chains.pop().unwrap_or_default();
         let ordinary = steps.iter().filter(|step| !step.finally).count();
-        let built = Built { buffered: 0, origins: Vec::new(), rooms: Vec::new(), values: Vec::new() };
         let mut builder = Builder {
             machine: self,
             program,
             steps: steps.into_iter().enumerate(),
             ordinary,
             made: vec![None; program.results.len()],
-            built,
+            built: Built::default(),
+            unit: None,
+            passing: None,
         };
         builder.block(&mut chain)?;
         builder.tell_values(&mut chain);
@@ -310,21 +352,20 @@ fn shapes(program: &Program) -> Vec<Shape> {
     program.steps.iter().enumerate().map(shape).collect()
 }
 
-/// Bytes of the buffers that these steps ask for.
-fn asked(steps: &[Step<Bound>]) -> u64 {
-    let sizes = steps.iter().map(|step| match &step.operation {
-        Operation::Read { size: Known::Literal(size), .. }
-        | Operation::Recv { size: Known::Literal(size), .. }
-        | Operation::Readdir { size: Known::Literal(size), .. }
-        | Operation::Buffer { size: Known::Literal(size) } => *size,
-
-        Operation::Metadata(metadata) => match metadata.buffer() {
-            Some(Known::Literal(size)) => *size,
-            _ => 0,
-        },
-        _ => 0,
-    });
-    sizes.fold(0, u64::saturating_add)
+/// Bytes of the buffer that a step asks for, if it does.
+fn buffer_size(step: &Step<Bound>) -> Option<u64> {
+    let size = match &step.operation {
+        Operation::Read { size, .. }
+        | Operation::Recv { size, .. }
+        | Operation::Readdir { size, .. }
+        | Operation::Buffer { size } => size,
+        Operation::Metadata(metadata) => metadata.buffer()?,
+        _ => return None,
+    };
+    match size {
+        Known::Literal(size) => Some(*size),
+        Known::Result(_) => None,
+    }
 }
 
 fn duplicate(stream: impl AsFd) -> io::Result<OwnedFd> {
@@ -359,7 +400,7 @@ impl Machine for RingMachine {
         program: &Program,
         steps: Vec<Step<Bound>>,
     ) -> Result<Start, MachineError> {
-        let asked = asked(&steps);
+        let asked = self.asked(&steps);
         if self.buffered > 0 && self.buffered.saturating_add(asked) > MAX_BUFFERED {
             return Ok(Start::Full(steps));
         }
@@ -412,6 +453,16 @@ impl Machine for RingMachine {
 }
 
 impl RingMachine {
+    /// Bytes of the buffers that these steps ask for.
+    fn asked(&self, steps: &[Step<Bound>]) -> u64 {
+        let of_call = |step: &Step<Bound>| match step.operation {
+            Operation::Call { program, .. } => self.stored.get(program.0).map(Kept::buffered),
+            _ => None,
+        };
+        let sizes = steps.iter().filter_map(|step| buffer_size(step).or_else(|| of_call(step)));
+        sizes.fold(0, u64::saturating_add)
+    }
+
     fn over(&mut self, name: Ticket, done: Done) -> Option<Ended> {
         let running = self.running.remove(&name)?;
         Some(self.end(running.ticket, &running.built, done))
@@ -429,6 +480,10 @@ pub(crate) struct Builder<'a> {
     /// The registers of named results, by slot.
     made: Vec<Option<Made>>,
     built: Built,
+    /// The last step without a result.
+    unit: Option<Reg<Unit>>,
+    /// What a stored program is passed, if it is one that is built.
+    passing: Option<Passing>,
 }
 
 impl Builder<'_> {
@@ -438,7 +493,8 @@ impl Builder<'_> {
         operation: Operation<Bound>,
     ) -> Result<[Option<Made>; 2], MachineError> {
         let one = |made| Ok([Some(made), None]);
-        match operation {
+        let index = self.built_step();
+        let unit = match operation {
             Operation::Nop => chain.nop(),
             Operation::Read { file, size, offset } => {
                 let (file, offset) = (self.file(file)?, self.offset(offset)?);
@@ -446,7 +502,7 @@ impl Builder<'_> {
                 return one(Made::Bytes(chain.read(file, buffer, offset)));
             }
             Operation::Write { file, data, offset } => {
-                let (file, data, offset) = (self.file(file)?, self.data(data)?, self.offset(offset)?);
+                let (file, data, offset) = (self.file(file)?, self.data(index, data)?, self.offset(offset)?);
                 return one(Made::Bytes(chain.write(file, data, offset)));
             }
             Operation::Poll { file, events } => {
@@ -456,7 +512,10 @@ impl Builder<'_> {
             Operation::Open { path, flags, mode, directory } => {
                 let options = OpenOptions::from_flags(flags).mode(mode as u32);
                 let directory = self.directory(directory)?;
-                return one(Made::Open(chain.open_in(directory, as_path(&path), options)));
+                return one(Made::Open(match self.path_passed(index) {
+                    Some(passed) => chain.open_in(directory, passed, options),
+                    None => chain.open_in(directory, as_path(&path), options),
+                }));
             }
             Operation::Close { file } => chain.close(self.file(file)?),
             Operation::Seek { file, whence, backwards, offset } => {
@@ -485,10 +544,18 @@ impl Builder<'_> {
                 chain.allocate(self.file(file)?, offset, length, flags)
             }
             Operation::Mkdir { path, mode, directory } => {
-                chain.mkdir(self.directory(directory)?, as_path(&path), mode as u32)
+                let directory = self.directory(directory)?;
+                match self.path_passed(index) {
+                    Some(passed) => chain.mkdir(directory, passed, mode as u32),
+                    None => chain.mkdir(directory, as_path(&path), mode as u32),
+                }
             }
             Operation::Remove { path, flags, directory } => {
-                chain.remove(self.directory(directory)?, as_path(&path), flags)
+                let directory = self.directory(directory)?;
+                match self.path_passed(index) {
+                    Some(passed) => chain.remove(directory, passed, flags),
+                    None => chain.remove(directory, as_path(&path), flags),
+                }
             }
             Operation::Rename { from, from_directory, to, to_directory, flags } => {
                 let (old, new) = (self.directory(from_directory)?, self.directory(to_directory)?);
@@ -550,7 +617,7 @@ impl Builder<'_> {
                 chain.connect(self.file(socket)?, &socket_address(&address)?)
             }
             Operation::Send { socket, data, flags } => {
-                let (socket, data) = (self.file(socket)?, self.data(data)?);
+                let (socket, data) = (self.file(socket)?, self.data(index, data)?);
                 return one(Made::Bytes(chain.send(socket, data, flags)));
             }
             Operation::Recv { socket, size, flags } => {
@@ -566,8 +633,12 @@ impl Builder<'_> {
             }
             Operation::Deadline { duration } => chain.deadline(Duration::from_nanos(duration)),
             Operation::Metadata(operation) => return Ok([self.metadata(chain, operation)?, None]),
+            Operation::Call { program, arguments } => {
+                return Ok([self.call(chain, program, arguments)?, None]);
+            }
             other => return Ok([self.control_step(chain, other)?, None]),
         };
+        self.unit = Some(unit);
         Ok([None, None])
     }
 
@@ -595,7 +666,7 @@ impl Builder<'_> {
             Made::Bytes(reg) => Ok(Count::Bytes(reg)),
             Made::Number(reg) => Ok(Count::Number(reg)),
             Made::Variable(variable) => Ok(variable.into()),
-            Made::Open(_) | Made::Status | Made::Room(_) => Err(unfit(slot, "a number")),
+            Made::Open(_) | Made::Status | Made::Room(_) | Made::Nothing(_) => Err(unfit(slot, "a number")),
         }
     }
 
@@ -625,13 +696,18 @@ impl Builder<'_> {
                 Made::Bytes(reg) => Ok(reg.into()),
                 Made::Number(reg) => Ok(reg.into()),
                 Made::Variable(variable) => Ok(variable.into()),
-                Made::Open(_) | Made::Status | Made::Room(_) => Err(unfit(slot, "a number")),
+                Made::Open(_) | Made::Status | Made::Room(_) | Made::Nothing(_) => {
+                    Err(unfit(slot, "a number"))
+                }
             },
             (Known::Result(slot), true) => Err(unfit(slot, "a constant, which alone can be negated")),
         }
     }
 
-    fn data(&self, data: Data<Bound>) -> Result<ouzel::Data, MachineError> {
+    fn data(&self, index: usize, data: Data<Bound>) -> Result<ouzel::Data, MachineError> {
+        if let Some(passed) = self.data_passed(index) {
+            return Ok(passed.into());
+        }
         match data {
             Data::Text(bytes) => Ok(ouzel::Data::Own(Buffer::from(bytes))),
             Data::Result(slot) => match self.made(slot)? {
@@ -643,7 +719,18 @@ impl Builder<'_> {
         }
     }
 
-    fn buffer(&mut self, size: Known) -> Result<Buffer, MachineError> {
+    /// Room of the step's own or, in a stored program, of its caller's.
+    fn buffer(&mut self, size: Known) -> Result<Target, MachineError> {
+        if let Some(passing) = &mut self.passing {
+            let room = passing.room();
+            return room
+                .map(Target::from)
+                .ok_or_else(|| MachineError::Chain("a buffer is missing".to_owned()));
+        }
+        self.own_buffer(size).map(Target::Own)
+    }
+
+    fn own_buffer(&mut self, size: Known) -> Result<Buffer, MachineError> {
         match size {
             Known::Literal(size) => {
                 self.built.buffered += size;

@@ -13,6 +13,7 @@ use super::blocks::Block;
 use super::map::{FileRole, Mapper, NumberRole, TextRole, ValueRole};
 use super::parser::nearest;
 use super::problem::{Problem, Problems};
+use super::stored::{self, Argument, Callee, Header, ParameterKind, Passed, StoredProgram};
 use super::syntax::{
     Action, Amount, Located, Name, Operation, Phase, Statement, Step, Template, Wait, Written,
 };
@@ -29,6 +30,7 @@ impl Phase for Checked {
     type Text = Template;
     type Duration = Wait;
     type Address = Template;
+    type Callee = Callee;
 }
 
 /// A result of an earlier step: an index into [`Program::results`].
@@ -97,15 +99,24 @@ pub enum Kind {
     Value,
     /// A buffer that several statements use.
     Buffer,
+    /// Something open that a stored program is passed.
+    Object,
+    /// A path or data that a stored program is passed.
+    Passed,
 }
 
 impl Kind {
     /// Whether it is an open object.
     pub fn is_open(self) -> bool {
-        matches!(self, Kind::File(_) | Kind::ReadEnd | Kind::WriteEnd | Kind::Socket)
+        matches!(self, Kind::File(_) | Kind::ReadEnd | Kind::WriteEnd | Kind::Socket | Kind::Object)
     }
 
-    fn describe(self) -> &'static str {
+    /// Whether it is a count of bytes that were moved.
+    pub fn counts_bytes(self) -> bool {
+        matches!(self, Kind::Data | Kind::Entries | Kind::Names | Kind::Count)
+    }
+
+    pub(super) fn describe(self) -> &'static str {
         match self {
             Kind::File(flags) if flags.contains(OpenFlags::DIRECTORY) => "a directory",
             Kind::File(_) => "a file",
@@ -123,6 +134,8 @@ impl Kind {
             Kind::Address => "a socket's address",
             Kind::Value => "a number",
             Kind::Buffer => "a buffer",
+            Kind::Object => "something open that is passed",
+            Kind::Passed => "a path or data that is passed",
         }
     }
 }
@@ -166,6 +179,8 @@ pub struct Program {
     pub parameters: Vec<Parameter>,
     /// What is suspicious but no error.
     pub warnings: Vec<Problem>,
+    /// The stored programs, which its steps call.
+    pub stored: Vec<StoredProgram>,
 }
 
 impl Program {
@@ -195,6 +210,8 @@ pub(super) struct Definition {
     silent: bool,
     /// Whether a number may be assigned to it.
     number: bool,
+    /// Whether it is what a stored program results in.
+    called: bool,
     /// How many names were defined before it.
     index: usize,
     /// Where the part begins that defines it and may have been skipped.
@@ -218,42 +235,100 @@ pub(super) struct Checker<'p, 'a> {
     /// What the statement assigns to.
     assigned: Option<Slot>,
     parameters: Vec<Parameter>,
-    results: Vec<ResultInfo>,
+    pub(super) results: Vec<ResultInfo>,
     buffers: u64,
     line: usize,
     finally: bool,
+    /// The stored programs that can be called.
+    pub(super) stored: &'p [StoredProgram],
+    /// The stored program that is checked.
+    pub(super) within: Option<&'p Header>,
+    /// What that results in.
+    pub(super) gives: Option<(Slot, Span)>,
+    /// Whether the statement takes a path that is passed.
+    pub(super) takes_path: bool,
 }
 
 /// A problem has been reported already, or its cause has.
 pub(super) struct Reported;
 
 /// Checks statements. `None` if there are problems that forbid to run the program.
-pub(super) fn check(statements: &[Statement], problems: &mut Problems<'_>, name: &str) -> Option<Program> {
+pub(super) fn check(statements: Vec<Statement>, problems: &mut Problems<'_>, name: &str) -> Option<Program> {
+    let has_broken = statements.iter().any(|statement| statement.action == Action::Broken);
+    let (declared, statements) = stored::split(statements, has_broken, problems);
+    let mut stored: Vec<StoredProgram> = Vec::new();
+    for one in &declared {
+        let header = &one.header;
+        if stored.iter().any(|other| other.name == header.name.text) {
+            let message = format!("there are two programs `{}`", header.name.text);
+            problems.push(Problem::new(header.name.span, message, "again"));
+        }
+        let (body, gives) = chain(&one.body, one.span, problems, &[], Some(header), has_broken);
+        let passed =
+            header.parameters.iter().map(|(kind, name)| Passed { name: name.text.clone(), kind: *kind });
+        stored.push(StoredProgram {
+            name: header.name.text.clone(),
+            line: header.line,
+            parameters: passed.collect(),
+            gives,
+            body,
+        });
+    }
+    let (program, _) = chain(&statements, Span::default(), problems, &stored, None, has_broken);
+    if problems.has_errors() {
+        return None;
+    }
+    Some(Program { stored, warnings: problems.warnings(name), ..program })
+}
+
+/// Checks the statements of a chain, or of the stored program `within`, and says what that results in.
+fn chain(
+    statements: &[Statement],
+    span: Span,
+    problems: &mut Problems<'_>,
+    stored: &[StoredProgram],
+    within: Option<&Header>,
+    has_broken: bool,
+) -> (Program, Option<Slot>) {
     let mut checker = Checker {
         problems,
         names: HashMap::new(),
         order: Vec::new(),
         blocks: Vec::new(),
-        has_broken: statements.iter().any(|statement| statement.action == Action::Broken),
+        has_broken,
         assigned: None,
         parameters: Vec::new(),
         results: Vec::new(),
         buffers: 0,
         line: 0,
         finally: false,
+        stored,
+        within,
+        gives: None,
+        takes_path: false,
     };
     let mut steps = Vec::new();
     let mut assigns = Vec::new();
     let mut prints = Vec::new();
+    checker.define_parameters();
     checker.order_of_steps(statements);
     for statement in statements {
         match &statement.action {
             Action::Broken => checker.define_broken(statement),
             Action::Print(name) => prints.extend(checker.print(name)),
+            Action::Give(name) => checker.give(statement, name),
+            Action::Program(_) => {
+                let message = "a stored program stands in another one";
+                checker.report(Problem::new(statement.span, message, "begins within a program"));
+            }
             Action::Step(step) => {
                 checker.line = step.line;
                 checker.finally = step.finally;
                 checker.assigned = None;
+                checker.takes_path = matches!(
+                    step.operation,
+                    Operation::Open { .. } | Operation::Mkdir { .. } | Operation::Remove { .. }
+                );
                 let entered = checker.enter(statement, step, &mut steps);
                 let mapped = step.map(&mut checker);
                 let defined = checker.define(statement, step, steps.len());
@@ -265,20 +340,21 @@ pub(super) fn check(statements: &[Statement], problems: &mut Problems<'_>, name:
             }
         }
     }
-    if statements.iter().all(|statement| matches!(statement.action, Action::Print(_))) {
-        checker.problems.push(Problem::new(
-            Span::default(),
-            "the program has no operation",
-            "nothing to run",
-        ));
+    let is_step = |statement: &Statement| matches!(statement.action, Action::Step(_) | Action::Broken);
+    let unexplained = stored.is_empty() || !checker.problems.has_errors();
+    if !statements.iter().any(is_step) && unexplained {
+        let message = match within {
+            None => "the program has no operation".to_owned(),
+            Some(header) => format!("the stored program `{}` has no operation", header.name.text),
+        };
+        checker.problems.push(Problem::new(span, message, "nothing to run"));
     }
     checker.finish_blocks();
     checker.warn_of_leaks();
-    let Checker { parameters, results, .. } = checker;
-    if problems.has_errors() {
-        return None;
-    }
-    Some(Program { steps, assigns, results, prints, parameters, warnings: problems.warnings(name) })
+    let Checker { parameters, results, gives, .. } = checker;
+    let program =
+        Program { steps, assigns, results, prints, parameters, warnings: Vec::new(), stored: Vec::new() };
+    (program, gives.map(|(slot, _)| slot))
 }
 
 impl Checker<'_, '_> {
@@ -326,6 +402,15 @@ impl Checker<'_, '_> {
                     self.report(Problem::new(statement.span, message, "only `deadline DURATION`"));
                 }
             }
+            if step.silent && self.within.is_some() {
+                let message =
+                    "the steps of a stored program post no completions: `silent` means nothing here";
+                self.report(Problem::new(statement.span, message, "leave `silent` out"));
+            }
+            if step.finally && matches!(step.operation, Operation::Call { .. }) {
+                let message = "`call` cannot stand behind `finally`";
+                self.report(Problem::new(statement.span, message, "a program may take its time"));
+            }
             if step.silent && matches!(step.operation, Operation::Get { .. }) {
                 let message = "`get` reports a value and so cannot be `silent`";
                 self.report(Problem::new(statement.span, message, "would report nothing"));
@@ -334,7 +419,7 @@ impl Checker<'_, '_> {
     }
 
     /// The definition of a name; `Err` if it has none or a broken one.
-    fn find(&mut self, name: &Name) -> Result<(Slot, Kind), Reported> {
+    pub(super) fn find(&mut self, name: &Name) -> Result<(Slot, Kind), Reported> {
         if let Some(found) = self.names.get(&name.text) {
             let (slot, kind, closed, part) = (found.slot, found.kind, found.closed, found.part);
             let Some(slot) = slot else { return Err(Reported) };
@@ -363,7 +448,7 @@ impl Checker<'_, '_> {
         Err(self.report(Problem::new(name.span, message, "no earlier statement defines it").help(help)))
     }
 
-    fn wrong_kind(&mut self, name: &Name, kind: &str, wanted: &str) -> Reported {
+    pub(super) fn wrong_kind(&mut self, name: &Name, kind: &str, wanted: &str) -> Reported {
         let message = format!("`{}` is {kind}, but {wanted} is needed here", name.text);
         let defined = self.names.get(&name.text).map(|definition| definition.span);
         let problem = Problem::new(name.span, message, format!("not {wanted}"));
@@ -374,6 +459,11 @@ impl Checker<'_, '_> {
     }
 
     fn stream(&mut self, name: &Name, stream: Stream, role: FileRole) -> Result<FileRef, Reported> {
+        if self.within.is_some() {
+            let message = format!("a stored program does not know `{}`", name.text);
+            let problem = Problem::new(name.span, message, "a stream of the command");
+            return Err(self.report(problem.help("let it be passed: declare a parameter `file NAME`")));
+        }
         let (fits, wanted) = match role {
             FileRole::Any | FileRole::Regular => (true, ""),
             FileRole::Source => (stream == Stream::Input, "something to read from"),
@@ -407,6 +497,7 @@ impl Checker<'_, '_> {
                 closed: None,
                 silent: false,
                 number: false,
+                called: false,
                 index: self.order.len(),
                 part: None,
             };
@@ -414,8 +505,34 @@ impl Checker<'_, '_> {
         }
     }
 
+    /// A file that the stored program is passed.
+    pub(super) fn define_file(&mut self, name: &Name, slot: Slot) {
+        let definition = Definition {
+            slot: Some(slot),
+            kind: Kind::Object,
+            span: name.span,
+            closed: None,
+            silent: false,
+            number: false,
+            called: false,
+            index: self.order.len(),
+            part: None,
+        };
+        self.order.push(name.text.clone());
+        self.names.insert(name.text.clone(), definition);
+    }
+
     fn define(&mut self, statement: &Statement, step: &Step<Written>, index: usize) -> Result<(), Reported> {
-        let kinds = produced(&step.operation);
+        let kinds = match &step.operation {
+            Operation::Call { program, .. } => match self.callee(&program.text) {
+                Some(callee) => self.given_by(callee),
+                None => {
+                    self.define_broken(statement);
+                    return Err(Reported);
+                }
+            },
+            operation => produced(operation),
+        };
         let must_be_named = kinds.iter().any(|kind| kind.is_open() || *kind == Kind::Buffer);
         let wrong_count =
             statement.targets.len() > kinds.len() || (must_be_named && statement.targets.len() < kinds.len());
@@ -464,6 +581,7 @@ impl Checker<'_, '_> {
                 closed: None,
                 silent: step.silent,
                 number: step.operation.is_number(),
+                called: matches!(step.operation, Operation::Call { .. }),
                 index: self.order.len(),
                 part: None,
             };
@@ -471,6 +589,13 @@ impl Checker<'_, '_> {
             self.names.insert(target.text.clone(), definition);
         }
         outcome
+    }
+
+    /// What calls of a stored program result in.
+    fn given_by(&self, callee: Callee) -> Vec<Kind> {
+        let stored = self.stored.get(callee.0);
+        let given = stored.and_then(|stored| stored.body.result(stored.gives?));
+        given.map(|given| given.kind).into_iter().collect()
     }
 
     /// The earlier number that `step` assigns to, if its name is one and it may.
@@ -483,6 +608,12 @@ impl Checker<'_, '_> {
     }
 
     fn print(&mut self, name: &Name) -> Option<Slot> {
+        if self.within.is_some() {
+            let message = "a stored program prints nothing";
+            let problem = Problem::new(name.span, message, "no chain of the command");
+            self.report(problem.help("`give` what it results in, and print the result of `call`"));
+            return None;
+        }
         if Stream::of(&name.text).is_some() {
             self.wrong_kind(name, "a stream of the command", "a number or data");
             return None;
@@ -509,7 +640,8 @@ impl Checker<'_, '_> {
     fn warn_of_leaks(&mut self) {
         for name in &self.order {
             let Some(found) = self.names.get(name) else { continue };
-            if !found.kind.is_open() || found.slot.is_none() {
+            let given = self.gives.is_some_and(|(slot, _)| found.slot == Some(slot));
+            if !found.kind.is_open() || found.slot.is_none() || given || found.kind == Kind::Object {
                 continue;
             }
             let message = match found.closed {
@@ -554,6 +686,9 @@ fn produced(operation: &Operation<Written>) -> Vec<Kind> {
 fn misfit(kind: Kind, role: FileRole) -> Option<&'static str> {
     if !kind.is_open() {
         return Some("something open");
+    }
+    if kind == Kind::Object {
+        return None;
     }
     let opened = |flag: OpenFlags| matches!(kind, Kind::File(flags) if flags.contains(flag));
     let is_file = matches!(kind, Kind::File(_));
@@ -614,11 +749,20 @@ impl Mapper<Written, Checked> for Checker<'_, '_> {
             return Err(self.wrong_kind(name, "a stream of the command", wanted));
         }
         let (slot, kind) = self.find(name)?;
+        if role == ValueRole::Data && self.names.get(&name.text).is_some_and(|found| found.called) {
+            let message =
+                format!("what a program filled for `{}` can be printed, and nothing else", name.text);
+            let problem = Problem::new(name.span, message, "the call's own memory");
+            return Err(self.report(problem.help("let the program do what is to be done with it")));
+        }
         let fits = match role {
             ValueRole::Data => matches!(kind, Kind::Data | Kind::Entries | Kind::Names | Kind::Buffer),
             ValueRole::Number => {
                 !kind.is_open()
-                    && !matches!(kind, Kind::Status | Kind::FileSystem | Kind::Address | Kind::Buffer)
+                    && !matches!(
+                        kind,
+                        Kind::Status | Kind::FileSystem | Kind::Address | Kind::Buffer | Kind::Passed
+                    )
             }
             ValueRole::Buffer if !kind.is_open() && kind != Kind::Buffer => {
                 let message = format!(
@@ -646,6 +790,12 @@ impl Mapper<Written, Checked> for Checker<'_, '_> {
                 }
                 checked.map_err(|error| self.value_problem(number.span, error))?;
                 Amount::Literal(*value)
+            }
+            Amount::Parameter(name) if self.within.is_some() => {
+                if matches!(role, NumberRole::Buffer | NumberRole::Turns | NumberRole::Small) {
+                    return Err(self.known_too_late(number.span));
+                }
+                Amount::Result(self.passed(name, number.span, ParameterKind::Number)?)
             }
             Amount::Parameter(name) => {
                 self.parameter(name);
@@ -679,8 +829,10 @@ impl Mapper<Written, Checked> for Checker<'_, '_> {
     }
 
     fn text(&mut self, text: &Located<Template>, role: TextRole) -> Result<Template, Reported> {
-        for name in text.item.parameters() {
-            self.parameter(name);
+        if self.within.is_some() {
+            self.text_within(text, role)?;
+        } else {
+            text.item.parameters().for_each(|name| self.parameter(name));
         }
         if let Some(bytes) = text.item.literal() {
             bind::check_text(&bytes, role).map_err(|error| self.value_problem(text.span, error))?;
@@ -693,12 +845,16 @@ impl Mapper<Written, Checked> for Checker<'_, '_> {
             Wait::Literal(value) => {
                 bind::check_duration(*value).map_err(|error| self.value_problem(duration.span, error))?;
             }
+            Wait::Parameter(_) if self.within.is_some() => return Err(self.known_too_late(duration.span)),
             Wait::Parameter(name) => self.parameter(name),
         }
         Ok(duration.item.clone())
     }
 
     fn address(&mut self, address: &Located<Template>) -> Result<Template, Reported> {
+        if self.within.is_some() && address.item.parameters().next().is_some() {
+            return Err(self.known_too_late(address.span));
+        }
         for name in address.item.parameters() {
             self.parameter(name);
         }
@@ -707,5 +863,13 @@ impl Mapper<Written, Checked> for Checker<'_, '_> {
             parsed.map_err(|error| self.value_problem(address.span, error.into()))?;
         }
         Ok(address.item.clone())
+    }
+
+    fn call(
+        &mut self,
+        program: &Name,
+        arguments: &[Argument<Written>],
+    ) -> Result<(Callee, Vec<Argument<Checked>>), Reported> {
+        self.check_call(program, arguments)
     }
 }

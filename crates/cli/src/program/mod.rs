@@ -17,6 +17,7 @@ mod metadata;
 mod parser;
 mod problem;
 mod quantity;
+mod stored;
 mod syntax;
 mod verbs;
 mod width;
@@ -27,6 +28,7 @@ pub use check::{Checked, FileRef, Kind, Parameter, Program, ResultInfo, Slot, St
 pub use metadata::{Metadata, Stamp, Subject};
 pub use problem::{Problem, ProgramError, Span};
 pub use quantity::{Dimension, Quantity, QuantityError};
+pub use stored::{Argument, Callee, ParameterKind, Passed, StoredProgram, only_parameter};
 pub use syntax::{
     Amount, Arithmetic, Asked, Data, Leave, Operation, Phase, Piece, SocketKind, Step, Template, Wait,
 };
@@ -66,7 +68,7 @@ pub fn parse(source: &[u8], name: &str) -> Result<Program, ProgramError> {
     };
     let mut problems = problem::Problems::new(text);
     let statements = parser::parse(text, &mut problems);
-    let program = check::check(&statements, &mut problems, name);
+    let program = check::check(statements, &mut problems, name);
     match (program, problems.into_error(name)) {
         (Some(program), None) => Ok(program),
         (_, Some(error)) => Err(error),

@@ -138,6 +138,7 @@ impl Builder<'_> {
         debug_assert!(step.finally == (index >= self.ordinary));
         let assigned = self.program.assigns.get(index).copied().flatten();
         if step.finally {
+            self.give(chain)?;
             chain.finally();
         }
         let before = chain.len();
@@ -182,7 +183,10 @@ impl Builder<'_> {
         operation: Operation<Bound>,
     ) -> Result<Option<Made>, MachineError> {
         Ok(Some(match operation {
-            Operation::Buffer { size } => Made::Room(chain.room(self.buffer(size)?)),
+            Operation::Buffer { size } => Made::Room(match &mut self.passing {
+                Some(passing) => passing.room().ok_or_else(|| unfit(Slot(0), "a buffer"))?,
+                None => chain.room(self.own_buffer(size)?),
+            }),
             Operation::ReadInto { file, buffer, first, offset } => {
                 let (file, offset) = (self.file(file)?, self.offset(offset)?);
                 let room = self.room(buffer)?;
@@ -210,7 +214,7 @@ impl Builder<'_> {
     }
 
     /// The step of the program that is being added.
-    fn built_step(&self) -> usize {
+    pub(super) fn built_step(&self) -> usize {
         self.program.steps.len() - self.steps.len() - 1
     }
 
