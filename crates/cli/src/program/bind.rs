@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::check::{Checked, FileRef, Program, Slot};
 use super::map::{FileRole, Mapper, NumberRole, TextRole, ValueRole};
 use super::quantity::{Dimension, Quantity, QuantityError};
-use super::stored::{Argument, Callee};
+use super::stored::{Argument, Called, Callee};
 use super::syntax::{Amount, Phase, Piece, Step, Template, Wait};
 use super::{Address, AddressError, MAX_BUFFERS, MAX_DATA, MAX_PATH};
 
@@ -177,7 +177,7 @@ impl Mapper<Checked, Bound> for Example {
         &mut self,
         program: &Callee,
         arguments: &[Argument<Checked>],
-    ) -> Result<(Callee, Vec<Argument<Bound>>), Self::Error> {
+    ) -> Result<Called<Bound>, Self::Error> {
         let arguments: Result<_, _> = arguments.iter().map(|argument| argument.map(self)).collect();
         Ok((*program, arguments?))
     }
@@ -269,7 +269,7 @@ impl Mapper<Checked, Bound> for Binder<'_> {
         &mut self,
         program: &Callee,
         arguments: &[Argument<Checked>],
-    ) -> Result<(Callee, Vec<Argument<Bound>>), ValueError> {
+    ) -> Result<Called<Bound>, ValueError> {
         let arguments: Result<_, _> = arguments.iter().map(|argument| argument.map(self)).collect();
         Ok((*program, arguments?))
     }

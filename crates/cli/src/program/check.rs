@@ -13,7 +13,7 @@ use super::blocks::Block;
 use super::map::{FileRole, Mapper, NumberRole, TextRole, ValueRole};
 use super::parser::nearest;
 use super::problem::{Problem, Problems};
-use super::stored::{self, Argument, Callee, Header, ParameterKind, Passed, StoredProgram};
+use super::stored::{self, Argument, Called, Callee, Header, ParameterKind, Passed, StoredProgram};
 use super::syntax::{
     Action, Amount, Located, Name, Operation, Phase, Statement, Step, Template, Wait, Written,
 };
@@ -350,6 +350,7 @@ fn chain(
         checker.problems.push(Problem::new(span, message, "nothing to run"));
     }
     checker.finish_blocks();
+    checker.check_given();
     checker.warn_of_leaks();
     let Checker { parameters, results, gives, .. } = checker;
     let program =
@@ -503,6 +504,12 @@ impl Checker<'_, '_> {
             };
             self.names.entry(name.text.clone()).or_insert(definition);
         }
+    }
+
+    /// The name of a result and where it is closed, if it is.
+    pub(super) fn closing(&self, slot: Slot) -> Option<(&str, Span)> {
+        let (name, found) = self.names.iter().find(|(_, found)| found.slot == Some(slot))?;
+        Some((name, found.closed?.span))
     }
 
     /// A file that the stored program is passed.
@@ -865,11 +872,7 @@ impl Mapper<Written, Checked> for Checker<'_, '_> {
         Ok(address.item.clone())
     }
 
-    fn call(
-        &mut self,
-        program: &Name,
-        arguments: &[Argument<Written>],
-    ) -> Result<(Callee, Vec<Argument<Checked>>), Reported> {
+    fn call(&mut self, program: &Name, arguments: &[Argument<Written>]) -> Result<Called<Checked>, Reported> {
         self.check_call(program, arguments)
     }
 }

@@ -4,13 +4,16 @@
 //! a chain starts (a size, a duration, an address) is known before the program is stored, and so is never passed.
 
 use super::Span;
-use super::check::{Checked, Checker, Kind, Program, Reported, ResultInfo, Slot};
+use super::check::{Checked, Checker, FileRef, Kind, Program, Reported, ResultInfo, Slot};
 use super::map::{FileRole, Mapper, NumberRole, TextRole, ValueRole};
 use super::parser::{Cursor, Parsed, nearest};
 use super::problem::{Problem, Problems};
 use super::syntax::{
     Action, Amount, Located, Name, Operation, Phase, Piece, Statement, Step, Template, Written,
 };
+
+/// How many arguments stand in the entry of a CALL, where registers can be loaded into them.
+const IN_ENTRY: usize = 2;
 
 /// What a stored program is passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +101,9 @@ pub enum Argument<P: Phase> {
     /// For `file NAME`.
     File(P::File),
 }
+
+/// What is called, and what it is passed.
+pub(super) type Called<P> = (<P as Phase>::Callee, Vec<Argument<P>>);
 
 impl<P: Phase> Argument<P> {
     pub(super) fn map<Q: Phase, M: Mapper<P, Q>>(&self, m: &mut M) -> Result<Argument<Q>, M::Error> {
@@ -334,7 +340,7 @@ impl Checker<'_, '_> {
         &mut self,
         name: &Name,
         arguments: &[Argument<Written>],
-    ) -> Result<(Callee, Vec<Argument<Checked>>), Reported> {
+    ) -> Result<Called<Checked>, Reported> {
         if self.within.is_some() {
             let message = "a stored program calls no other";
             return Err(self.report(Problem::new(name.span, message, "called from within a program")));
@@ -362,13 +368,37 @@ impl Checker<'_, '_> {
             let problem = Problem::new(name.span, message, "their number differs");
             return Err(self.report(problem.help(format!("it takes {form}"))));
         }
-        let checked: Vec<_> = wanted
-            .iter()
-            .zip(arguments)
-            .map(|(wanted, argument)| self.argument(name, wanted, argument))
-            .collect();
-        let checked: Result<Vec<_>, _> = checked.into_iter().collect();
-        Ok((callee, checked?))
+        let mut checked = Vec::with_capacity(wanted.len());
+        let mut wrong = false;
+        for (index, (wanted, argument)) in wanted.iter().zip(arguments).enumerate() {
+            match self.argument(name, wanted, argument) {
+                Ok(passed) if index >= IN_ENTRY && is_result(&passed) => {
+                    wrong = true;
+                    let problem = Problem::new(
+                        span_of(argument),
+                        format!("a result can be passed as one of the first {IN_ENTRY} arguments only"),
+                        "known when the chain runs",
+                    );
+                    self.report(problem.help(format!(
+                        "let `{}` take what is known only then before what is known now",
+                        name.text
+                    )));
+                }
+                Ok(passed) => checked.push(passed),
+                Err(Reported) => wrong = true,
+            }
+        }
+        if wrong { Err(Reported) } else { Ok((callee, checked)) }
+    }
+
+    /// What is given must be open when the program ends.
+    pub(super) fn check_given(&mut self) {
+        let Some((slot, span)) = self.gives else { return };
+        if let Some((name, closed)) = self.closing(slot) {
+            let message = format!("`{name}` is given, but closed before the program ends");
+            let problem = Problem::new(closed, message, "closed here").related(span, "given here");
+            self.report(problem.help("leave it open: who calls the program closes what it is given"));
+        }
     }
 
     fn argument(
@@ -377,11 +407,6 @@ impl Checker<'_, '_> {
         wanted: &Passed,
         argument: &Argument<Written>,
     ) -> Result<Argument<Checked>, Reported> {
-        let span = match argument {
-            Argument::Path(text) | Argument::Data(text) => text.span,
-            Argument::Number(number) => number.span,
-            Argument::File(name) => name.span,
-        };
         Ok(match (wanted.kind, argument) {
             (ParameterKind::Path, Argument::Path(text)) => Argument::Path(self.text(text, TextRole::Path)?),
             (ParameterKind::Data, Argument::Path(text)) => Argument::Data(self.text(text, TextRole::Data)?),
@@ -399,8 +424,22 @@ impl Checker<'_, '_> {
             (ParameterKind::File, Argument::File(name)) => Argument::File(self.file(name, FileRole::Any)?),
             (kind, _) => {
                 let message = format!("`{}` takes {} for `{}`", program.text, kind.describe(), wanted.name);
-                return Err(self.report(Problem::new(span, message, format!("not {}", kind.describe()))));
+                let label = format!("not {}", kind.describe());
+                return Err(self.report(Problem::new(span_of(argument), message, label)));
             }
         })
     }
+}
+
+fn span_of(argument: &Argument<Written>) -> Span {
+    match argument {
+        Argument::Path(text) | Argument::Data(text) => text.span,
+        Argument::Number(number) => number.span,
+        Argument::File(name) => name.span,
+    }
+}
+
+/// Whether it is known only when the chain runs.
+fn is_result(argument: &Argument<Checked>) -> bool {
+    matches!(argument, Argument::Number(Amount::Result(_)) | Argument::File(FileRef::Result(_)))
 }
