@@ -15,7 +15,7 @@ use crate::descriptors::Look;
 use crate::dispatch::load;
 use crate::engine::Staged;
 use crate::intake::Shape;
-use crate::packet::{Ended, Last, Registers, marks};
+use crate::packet::{Last, Registers, marks};
 use crate::slab::NONE;
 use crate::{Backend, Engine, Operation};
 
@@ -131,14 +131,8 @@ impl<B: Backend> Engine<B> {
             }
             Operation::Close { file } => {
                 let index = *file;
-                self.descriptors.begin_close(index);
-                match self.backend.do_at_once(&operation) {
-                    Some(outcome) => self.closed(index, outcome),
-                    None => {
-                        self.descriptors.abandon_close(index);
-                        return None;
-                    }
-                }
+                let outcome = self.backend.do_at_once(&operation)?;
+                self.closed(index, outcome)
             }
             _ => self.backend.do_at_once(&operation)?,
         };
@@ -167,7 +161,8 @@ impl<B: Backend> Engine<B> {
         self.tell(op, data, flags, ending);
     }
 
-    /// The member in `place` has to be waited for: it and those behind it go into packets.
+    /// The member in `place` has to be waited for: it and those behind it go into packets. If the chain is broken, all of
+    /// them are FINALLY, and run whatever it is.
     #[cold]
     fn hand_on(&mut self, place: usize, length: usize, progress: &Progress) {
         let chain = self.begin_chain(EntryFlags::from_bits_retain(self.at_once[0].flags));
@@ -182,7 +177,6 @@ impl<B: Backend> Engine<B> {
         }
         let members = &mut self.chains[chain];
         members.registers = progress.registers;
-        members.ended = progress.broken.then_some(Ended::Broken);
         if let Some(last) = progress.last {
             members.last = last;
             members.marks |= marks::RAN;

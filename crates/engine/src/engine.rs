@@ -268,6 +268,10 @@ impl<B: Backend> Engine<B> {
                 }
             }
             entered.readable = self.readable()?;
+            if self.chains.live() == 0 && !self.unsubmitted {
+                // Nothing is in flight, and nothing will be.
+                break;
+            }
             if !self.paused.is_empty() {
                 let now = if deadline.is_some() { self.backend.now() } else { 0 };
                 let is_time_up = deadline.is_some_and(|deadline| now >= deadline);
@@ -317,10 +321,10 @@ impl<B: Backend> Engine<B> {
             }
             self.fire_timers();
             if self.work.is_empty() {
+                entered.readable = self.readable()?;
                 break;
             }
         }
-        entered.readable = self.readable()?;
         entered.incomplete = self.incomplete();
         Ok(entered)
     }

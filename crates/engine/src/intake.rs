@@ -120,7 +120,7 @@ impl<B: Backend> Engine<B> {
 
     /// How many entries at the tail wait for the rest of their chain.
     pub(crate) fn incomplete(&mut self) -> u32 {
-        if self.queues.available().is_ok_and(|available| available > 0) {
+        if self.staged.is_empty() || self.queues.available().is_ok_and(|available| available > 0) {
             // The end of the chain is there; it was only beyond what could be looked at.
             return 0;
         }

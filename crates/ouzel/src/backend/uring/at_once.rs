@@ -8,6 +8,7 @@ use ouzel_engine::{Operation, Outcome};
 use super::Uring;
 use super::planner::Plan;
 use super::quick::Tried;
+use crate::backend::memory::is_empty;
 
 impl Uring {
     /// Whether plain calls are cheaper for `entries` operations that move on together.
@@ -30,13 +31,13 @@ impl Uring {
             Operation::Stat { directory, path, ref record, flags } => {
                 self.quick_stat(directory, path, record, flags)
             }
-            // A read at the current position that comes back short has moved it: it is for the run to read on.
-            Operation::Read { position: None, .. } => return None,
-            _ if !self.might_be_called(operation) => return None,
-            Operation::Open { directory, path, flags, into, .. } => {
+            Operation::Open { directory, path, flags, into, .. } if self.might_be_called(operation) => {
                 self.quick_open(directory, path, flags, into)
             }
-            Operation::Read { file, ref buffers, position } => self.quick_read(file, buffers, position),
+            // A read at the current position that comes back short has moved it: it is for the run to read on.
+            Operation::Read { file, ref buffers, position: position @ Some(_) } if !is_empty(buffers) => {
+                self.quick_read(file, buffers, position)
+            }
             Operation::Close { file } => self.quick_close(file),
             _ => return None,
         };
@@ -44,7 +45,7 @@ impl Uring {
             Tried::Over(outcome) => Some(outcome),
             // What was read of a part is read again with the rest.
             Tried::Refused | Tried::Partly(_) => {
-                self.refused = true;
+                self.refused = matches!(operation, Operation::Open { .. } | Operation::Read { .. });
                 None
             }
         }
