@@ -6,18 +6,15 @@
 
 use std::collections::HashMap;
 
-use ouzel_ring::modifiers::OpenFlags;
-
-use super::bind::{self, ValueError};
+use super::bind::ValueError;
 use super::blocks::Block;
-use super::map::{FileRole, Mapper, NumberRole, TextRole, ValueRole};
+use super::kinds::{Kind, produced};
+use super::map::FileRole;
 use super::parser::nearest;
 use super::problem::{Problem, Problems};
-use super::stored::{self, Argument, Called, Callee, Header, ParameterKind, Passed, StoredProgram};
-use super::syntax::{
-    Action, Amount, Located, Name, Operation, Phase, Statement, Step, Template, Wait, Written,
-};
-use super::{Address, MAX_NAME, Span};
+use super::stored::{self, Callee, Header, Passed, StoredProgram};
+use super::syntax::{Action, Amount, Name, Operation, Phase, Statement, Step, Template, Wait, Written};
+use super::{MAX_NAME, Span};
 
 /// The phase in which names are the earlier results they stand for.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,82 +58,8 @@ impl Stream {
     const ALL: [(&'static str, Stream); 3] =
         [("stdin", Stream::Input), ("stdout", Stream::Output), ("stderr", Stream::Error)];
 
-    fn of(name: &str) -> Option<Stream> {
+    pub(super) fn of(name: &str) -> Option<Stream> {
         Stream::ALL.iter().find(|(known, _)| *known == name).map(|(_, stream)| *stream)
-    }
-}
-
-/// What a result is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A file or directory, opened with these flags.
-    File(OpenFlags),
-    /// The end of a pipe that is read.
-    ReadEnd,
-    /// The end of a pipe that is written.
-    WriteEnd,
-    /// A socket.
-    Socket,
-    /// A count of bytes that were read or received, and those bytes.
-    Data,
-    /// The records of a directory, as many bytes as the result says.
-    Entries,
-    /// A count of bytes that were written, sent or copied.
-    Count,
-    /// A position in a file.
-    Position,
-    /// Events that poll found.
-    Events,
-    /// The record that stat filled.
-    Status,
-    /// The address of a socket.
-    Address,
-    /// The record that statfs filled.
-    FileSystem,
-    /// The names of extended attributes, as many bytes as the result says.
-    Names,
-    /// A number that get took out of a register, or that was worked out.
-    Value,
-    /// A buffer that several statements use.
-    Buffer,
-    /// Something open that a stored program is passed.
-    Object,
-    /// A path or data that a stored program is passed.
-    Passed,
-}
-
-impl Kind {
-    /// Whether it is an open object.
-    pub fn is_open(self) -> bool {
-        matches!(self, Kind::File(_) | Kind::ReadEnd | Kind::WriteEnd | Kind::Socket | Kind::Object)
-    }
-
-    /// Whether it is a count of bytes that were moved.
-    pub fn counts_bytes(self) -> bool {
-        matches!(self, Kind::Data | Kind::Entries | Kind::Names | Kind::Count)
-    }
-
-    pub(super) fn describe(self) -> &'static str {
-        match self {
-            Kind::File(flags) if flags.contains(OpenFlags::DIRECTORY) => "a directory",
-            Kind::File(_) => "a file",
-            Kind::ReadEnd => "the read end of a pipe",
-            Kind::WriteEnd => "the write end of a pipe",
-            Kind::Socket => "a socket",
-            Kind::Data => "a count of bytes read",
-            Kind::Entries => "a directory's records",
-            Kind::Count => "a count of bytes",
-            Kind::Position => "a position",
-            Kind::Events => "a set of events",
-            Kind::Status => "a file's description",
-            Kind::FileSystem => "a file system's description",
-            Kind::Names => "names of attributes",
-            Kind::Address => "a socket's address",
-            Kind::Value => "a number",
-            Kind::Buffer => "a buffer",
-            Kind::Object => "something open that is passed",
-            Kind::Passed => "a path or data that is passed",
-        }
     }
 }
 
@@ -205,27 +128,27 @@ pub(super) struct Definition {
     /// `None` if its statement is broken: uses are not reported then.
     slot: Option<Slot>,
     kind: Kind,
-    span: Span,
-    closed: Option<Closed>,
+    pub(super) span: Span,
+    pub(super) closed: Option<Closed>,
     silent: bool,
     /// Whether a number may be assigned to it.
     number: bool,
     /// Whether it is what a stored program results in.
-    called: bool,
+    pub(super) called: bool,
     /// How many names were defined before it.
-    index: usize,
+    pub(super) index: usize,
     /// Where the part begins that defines it and may have been skipped.
     pub(super) part: Option<Span>,
 }
 
 #[derive(Clone, Copy)]
-struct Closed {
-    span: Span,
-    finally: bool,
+pub(super) struct Closed {
+    pub(super) span: Span,
+    pub(super) finally: bool,
 }
 
 pub(super) struct Checker<'p, 'a> {
-    problems: &'p mut Problems<'a>,
+    pub(super) problems: &'p mut Problems<'a>,
     pub(super) names: HashMap<String, Definition>,
     pub(super) order: Vec<String>,
     /// The parts and loops that have begun.
@@ -236,9 +159,9 @@ pub(super) struct Checker<'p, 'a> {
     assigned: Option<Slot>,
     parameters: Vec<Parameter>,
     pub(super) results: Vec<ResultInfo>,
-    buffers: u64,
+    pub(super) buffers: u64,
     line: usize,
-    finally: bool,
+    pub(super) finally: bool,
     /// The stored programs that can be called.
     pub(super) stored: &'p [StoredProgram],
     /// The stored program that is checked.
@@ -459,7 +382,12 @@ impl Checker<'_, '_> {
         })
     }
 
-    fn stream(&mut self, name: &Name, stream: Stream, role: FileRole) -> Result<FileRef, Reported> {
+    pub(super) fn stream(
+        &mut self,
+        name: &Name,
+        stream: Stream,
+        role: FileRole,
+    ) -> Result<FileRef, Reported> {
         if self.within.is_some() {
             let message = format!("a stored program does not know `{}`", name.text);
             let problem = Problem::new(name.span, message, "a stream of the command");
@@ -479,13 +407,13 @@ impl Checker<'_, '_> {
         Err(self.wrong_kind(name, "a stream of the command", wanted))
     }
 
-    fn parameter(&mut self, name: &str) {
+    pub(super) fn parameter(&mut self, name: &str) {
         if !self.parameters.iter().any(|known| known.name == name) {
             self.parameters.push(Parameter { name: name.to_owned(), line: self.line });
         }
     }
 
-    fn value_problem(&mut self, span: Span, error: ValueError) -> Reported {
+    pub(super) fn value_problem(&mut self, span: Span, error: ValueError) -> Reported {
         self.report(Problem::new(span, error.to_string(), "out of bounds"))
     }
 
@@ -661,218 +589,5 @@ impl Checker<'_, '_> {
                 .warning();
             self.problems.push(problem);
         }
-    }
-}
-
-/// What the results of an operation are.
-fn produced(operation: &Operation<Written>) -> Vec<Kind> {
-    match operation {
-        Operation::Read { .. } | Operation::Recv { .. } => vec![Kind::Data],
-        Operation::Write { .. }
-        | Operation::Send { .. }
-        | Operation::Copy { .. }
-        | Operation::Splice { .. } => vec![Kind::Count],
-        Operation::Sockname { .. } | Operation::Peername { .. } => vec![Kind::Address],
-        Operation::Poll { .. } => vec![Kind::Events],
-        Operation::Open { flags, .. } => vec![Kind::File(*flags)],
-        Operation::Seek { .. } => vec![Kind::Position],
-        Operation::StatPath { .. } | Operation::StatFile { .. } => vec![Kind::Status],
-        Operation::Readdir { .. } => vec![Kind::Entries],
-        Operation::Pipe => vec![Kind::ReadEnd, Kind::WriteEnd],
-        Operation::Socket { .. } | Operation::Accept { .. } => vec![Kind::Socket],
-        Operation::Get { .. } => vec![Kind::Value],
-        Operation::Set { .. } | Operation::Compute { .. } | Operation::Load { .. } => vec![Kind::Value],
-        Operation::ReadInto { .. } | Operation::RecvInto { .. } => vec![Kind::Data],
-        Operation::Buffer { .. } => vec![Kind::Buffer],
-        Operation::Metadata(metadata) => metadata.produced().into_iter().collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// What `role` wants, if `kind` certainly is not that.
-fn misfit(kind: Kind, role: FileRole) -> Option<&'static str> {
-    if !kind.is_open() {
-        return Some("something open");
-    }
-    if kind == Kind::Object {
-        return None;
-    }
-    let opened = |flag: OpenFlags| matches!(kind, Kind::File(flags) if flags.contains(flag));
-    let is_file = matches!(kind, Kind::File(_));
-    let (fits, wanted) = match role {
-        FileRole::Any | FileRole::Closed => (true, ""),
-        FileRole::Source => (
-            matches!(kind, Kind::ReadEnd | Kind::Socket)
-                || (opened(OpenFlags::READ) && !opened(OpenFlags::DIRECTORY)),
-            "something opened to `read`",
-        ),
-        FileRole::Target => (
-            matches!(kind, Kind::WriteEnd | Kind::Socket) || opened(OpenFlags::WRITE),
-            "something opened to `write`",
-        ),
-        FileRole::Regular => (is_file && !opened(OpenFlags::PATH), "an open file"),
-        FileRole::Directory => (is_file && !opened(OpenFlags::WRITE), "a directory"),
-        FileRole::Socket => (kind == Kind::Socket, "a socket"),
-    };
-    (!fits).then_some(wanted)
-}
-
-impl Mapper<Written, Checked> for Checker<'_, '_> {
-    type Error = Reported;
-
-    fn file(&mut self, name: &Name, role: FileRole) -> Result<FileRef, Reported> {
-        if let Some(stream) = Stream::of(&name.text) {
-            return self.stream(name, stream, role);
-        }
-        let (slot, kind) = self.find(name)?;
-        if let Some(wanted) = misfit(kind, role) {
-            return Err(self.wrong_kind(name, kind.describe(), wanted));
-        }
-        if role == FileRole::Closed
-            && let Some(found) = self.names.get_mut(&name.text)
-        {
-            found.closed = Some(Closed { span: name.span, finally: self.finally });
-            let (index, defined) = (found.index, found.span);
-            let outer = self.blocks.iter().rev().find(|block| block.is_loop() && block.names > index);
-            if let Some(span) = outer.map(Block::span) {
-                let message = format!("`{}` is closed in a loop, but opened in front of it", name.text);
-                let problem = Problem::new(name.span, message, "closed again in the next turn")
-                    .related(if defined == name.span { span } else { defined }, "opened here")
-                    .help("close it behind the loop, or in a `finally` statement")
-                    .warning();
-                self.problems.push(problem);
-            }
-        }
-        Ok(FileRef::Result(slot))
-    }
-
-    fn value(&mut self, name: &Name, role: ValueRole) -> Result<Slot, Reported> {
-        let wanted = match role {
-            ValueRole::Data => "the result of a read or recv",
-            ValueRole::Number => "a number",
-            ValueRole::Buffer => "a buffer",
-        };
-        if Stream::of(&name.text).is_some() {
-            return Err(self.wrong_kind(name, "a stream of the command", wanted));
-        }
-        let (slot, kind) = self.find(name)?;
-        if role == ValueRole::Data && self.names.get(&name.text).is_some_and(|found| found.called) {
-            let message =
-                format!("what a program filled for `{}` can be printed, and nothing else", name.text);
-            let problem = Problem::new(name.span, message, "the call's own memory");
-            return Err(self.report(problem.help("let the program do what is to be done with it")));
-        }
-        let fits = match role {
-            ValueRole::Data => matches!(kind, Kind::Data | Kind::Entries | Kind::Names | Kind::Buffer),
-            ValueRole::Number => {
-                !kind.is_open()
-                    && !matches!(
-                        kind,
-                        Kind::Status | Kind::FileSystem | Kind::Address | Kind::Buffer | Kind::Passed
-                    )
-            }
-            ValueRole::Buffer if !kind.is_open() && kind != Kind::Buffer => {
-                let message = format!(
-                    "the size of a buffer is a number or a parameter, not the result `{}`: it is needed before the \
-                     chain starts",
-                    name.text
-                );
-                let problem = Problem::new(name.span, message, "known too late").help(format!(
-                    "`b = buffer SIZE` makes a buffer; `b first {}` is as much of it",
-                    name.text
-                ));
-                return Err(self.report(problem));
-            }
-            ValueRole::Buffer => kind == Kind::Buffer,
-        };
-        if fits { Ok(slot) } else { Err(self.wrong_kind(name, kind.describe(), wanted)) }
-    }
-
-    fn number(&mut self, number: &Located<Amount<Name>>, role: NumberRole) -> Result<Amount<Slot>, Reported> {
-        Ok(match &number.item {
-            Amount::Literal(value) => {
-                let mut checked = bind::check_number(*value, role);
-                if checked.is_ok() && role == NumberRole::Buffer {
-                    checked = bind::add_buffer(&mut self.buffers, *value);
-                }
-                checked.map_err(|error| self.value_problem(number.span, error))?;
-                Amount::Literal(*value)
-            }
-            Amount::Parameter(name) if self.within.is_some() => {
-                if matches!(role, NumberRole::Buffer | NumberRole::Turns | NumberRole::Small) {
-                    return Err(self.known_too_late(number.span));
-                }
-                Amount::Result(self.passed(name, number.span, ParameterKind::Number)?)
-            }
-            Amount::Parameter(name) => {
-                self.parameter(name);
-                Amount::Parameter(name.clone())
-            }
-            Amount::Result(name) if role == NumberRole::Buffer => {
-                let message = format!(
-                    "the size of a buffer is a number or a parameter, not the result `{}`: it is needed before the \
-                     chain starts",
-                    name.text
-                );
-                return Err(self.report(Problem::new(name.span, message, "known too late")));
-            }
-            Amount::Result(name) if role == NumberRole::Turns => {
-                let message = "how often a loop runs at the most is a number or a parameter";
-                let problem = Problem::new(name.span, message, "known too late").help(format!(
-                    "repeat up to a constant, and leave the loop with `if … break` after `{}` turns",
-                    name.text
-                ));
-                return Err(self.report(problem));
-            }
-            Amount::Result(name) if role == NumberRole::Small => {
-                let message = format!(
-                    "this is a number or a parameter, not the result `{}`: it is needed before the chain starts",
-                    name.text
-                );
-                return Err(self.report(Problem::new(name.span, message, "known too late")));
-            }
-            Amount::Result(name) => Amount::Result(self.value(name, ValueRole::Number)?),
-        })
-    }
-
-    fn text(&mut self, text: &Located<Template>, role: TextRole) -> Result<Template, Reported> {
-        if self.within.is_some() {
-            self.text_within(text, role)?;
-        } else {
-            text.item.parameters().for_each(|name| self.parameter(name));
-        }
-        if let Some(bytes) = text.item.literal() {
-            bind::check_text(&bytes, role).map_err(|error| self.value_problem(text.span, error))?;
-        }
-        Ok(text.item.clone())
-    }
-
-    fn duration(&mut self, duration: &Located<Wait>) -> Result<Wait, Reported> {
-        match &duration.item {
-            Wait::Literal(value) => {
-                bind::check_duration(*value).map_err(|error| self.value_problem(duration.span, error))?;
-            }
-            Wait::Parameter(_) if self.within.is_some() => return Err(self.known_too_late(duration.span)),
-            Wait::Parameter(name) => self.parameter(name),
-        }
-        Ok(duration.item.clone())
-    }
-
-    fn address(&mut self, address: &Located<Template>) -> Result<Template, Reported> {
-        if self.within.is_some() && address.item.parameters().next().is_some() {
-            return Err(self.known_too_late(address.span));
-        }
-        for name in address.item.parameters() {
-            self.parameter(name);
-        }
-        if let Some(bytes) = address.item.literal() {
-            let parsed = Address::parse(&bytes);
-            parsed.map_err(|error| self.value_problem(address.span, error.into()))?;
-        }
-        Ok(address.item.clone())
-    }
-
-    fn call(&mut self, program: &Name, arguments: &[Argument<Written>]) -> Result<Called<Checked>, Reported> {
-        self.check_call(program, arguments)
     }
 }

@@ -4,7 +4,8 @@
 //! a chain starts (a size, a duration, an address) is known before the program is stored, and so is never passed.
 
 use super::Span;
-use super::check::{Checked, Checker, FileRef, Kind, Program, Reported, ResultInfo, Slot};
+use super::check::{Checked, Checker, FileRef, Program, Reported, ResultInfo, Slot};
+use super::kinds::Kind;
 use super::map::{FileRole, Mapper, NumberRole, TextRole, ValueRole};
 use super::parser::{Cursor, Parsed, nearest};
 use super::problem::{Problem, Problems};

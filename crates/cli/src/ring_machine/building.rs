@@ -10,7 +10,8 @@ use ouzel::abi::Errno;
 use ouzel::abi::modifiers::Overflow;
 use ouzel::{Bytes, Chain, Compute, Condition, Count, Done, Explanation, Room};
 
-use super::{Builder, Built, Made, unfit};
+use super::steps::{Builder, unfit};
+use super::{Built, Made};
 use crate::machine::MachineError;
 use crate::program::{
     Arithmetic, Asked, Bound, Data, Known, Leave, Operation, Phase, Program, Slot, Step, Width,

@@ -7,7 +7,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use ouzel::abi::modifiers::MAX_XATTR_VALUE;
 use ouzel::{Buffer, Chain, SetTime, Times};
 
-use super::{Builder, Made, as_path};
+use super::Made;
+use super::steps::{Builder, as_path};
 use crate::machine::MachineError;
 use crate::program::{Bound, Known, Metadata, Stamp, Subject};
 

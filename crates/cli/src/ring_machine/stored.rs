@@ -11,7 +11,8 @@ use ouzel::{
     ProgramBuilder, Reg, Room, Stored, Unit, Verification,
 };
 
-use super::{Builder, Built, Made, RingMachine, as_path, buffer_size, unfit};
+use super::steps::{Builder, as_path, unfit};
+use super::{Built, Made, RingMachine, buffer_size};
 use crate::machine::MachineError;
 use crate::program::{
     Argument, Bound, Callee, Checked, Operation, ParameterKind, Slot, Step, StoredProgram, Template, Values,
