@@ -118,7 +118,7 @@ impl RingMachine {
         let steps = (program.steps.len() + building::extra_steps(program)) as u64;
         let chains = u64::from(wanted.in_flight.max(1));
         let entries = (steps * chains).clamp(16, MAX_ENTRIES).next_power_of_two();
-        let opened = program.results.iter().filter(|info| info.kind.is_open()).count() as u64;
+        let opened = opened(program);
         // One more of each: a closed descriptor is only free when its closing is over.
         let descriptors = (opened * (chains + 1) + 8).clamp(64, 1 << 20) as u32;
         raise_descriptor_limit(u64::from(descriptors));
@@ -345,6 +345,21 @@ fn shapes(program: &Program) -> Vec<Shape> {
         Shape { silent: step.silent, has_buffer: keeps_buffer || record, keeps_buffer, printed, room }
     };
     program.steps.iter().enumerate().map(shape).collect()
+}
+
+/// How many descriptors a chain may have at a time, those of the stored programs that it calls among them.
+fn opened(program: &Program) -> u64 {
+    // What has no step is passed.
+    let own = |program: &Program| {
+        program.results.iter().filter(|info| info.kind.is_open() && info.step < program.steps.len()).count()
+    };
+    let called = program.steps.iter().filter_map(|step| match step.operation {
+        Operation::Call { program: callee, .. } => {
+            program.stored.get(callee.0).map(|stored| own(&stored.body))
+        }
+        _ => None,
+    });
+    (own(program) + called.sum::<usize>()) as u64
 }
 
 /// Bytes of the buffer that a step asks for, if it does.

@@ -176,6 +176,41 @@ finally close f
 }
 
 #[test]
+fn many_chains_call_at_once() {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let path = directory.path().join("test.ring");
+    let text = "program sum path $name
+  a = open $name read
+  b = open $name read
+  c = open $name read
+  r, w = pipe
+  n = read c 64
+  finally close a
+  finally close b
+  finally close c
+  finally close r
+  finally close w
+  give n
+end
+n = call sum $path
+print n
+";
+    fs::write(&path, text).unwrap();
+    let inputs = directory.path().join("inputs");
+    fs::create_dir(&inputs).unwrap();
+    for number in 0..100 {
+        fs::write(inputs.join(format!("{number:02}")), "x").unwrap();
+    }
+    for backend in backends().into_iter().filter(|backend| *backend != "sim") {
+        let arguments =
+            ["run", path.to_str().unwrap(), "--backend", backend, "--each", inputs.to_str().unwrap()];
+        let output = ouzel(&arguments);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 100), "{backend}: {errors}");
+    }
+}
+
+#[test]
 fn a_failure_is_that_of_the_statement_in_the_program() {
     on_each(&format!("{WHOLE}n = call whole \"no/such/file\"\nprint n\n"), |backend, status, out, errors| {
         assert_eq!((status, out), (1, ""), "{backend}");
