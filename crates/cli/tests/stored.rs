@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use ouzel_cli::inspect::inspect;
 use ouzel_cli::program::{Kind, ParameterKind, Slot, parse};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 /// The problems as `line:column message`, fatal ones only.
@@ -231,6 +232,8 @@ fn structure_is_checked() {
         ("program p\n  nop\n", "1:1 the `program` has no `end`"),
         ("nop\nprogram p\n  nop\nend\n", "2:1 `p` is declared behind other statements"),
         ("program p\nend\nnop\n", "1:1 the stored program `p` has no operation"),
+        ("program p\n  b = buffer 9\nend\nnop\n", "1:1 the stored program `p` has no operation"),
+        ("b = buffer 9\n", "1:1 the program has no operation"),
         ("program p\n  nop\nend\nprogram p\n  nop\nend\nnop\n", "4:9 there are two programs `p`"),
         (
             "program p\n  program q\n    nop\n  end\n  nop\nend\nnop\n",
@@ -394,5 +397,78 @@ fn the_example_writes_and_reads_back() {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b"hello"[..]), "{errors}");
         assert!(errors.contains("1 chain, 2 operations"), "{backend}: {errors}");
+    }
+}
+
+/// Lines of a stored program with a path `$p`, a number `$n`, data `$d` and a file `f`: most of what they make is nearly
+/// right.
+fn lines() -> impl Strategy<Value = String> {
+    let line = prop::sample::select(vec![
+        "m = set $n",
+        "m = add m 1",
+        "k = min m $n",
+        "b = buffer 64",
+        "g = open $p read write create",
+        "g = open \"x\" read in f",
+        "r = read f 16 at $n",
+        "r = read g b first $n",
+        "write f $d",
+        "try write g b at m",
+        "write g r",
+        "k = load r u16 at $n",
+        "if $n zero",
+        "if not m less $n break",
+        "if last failed stop",
+        "else",
+        "end",
+        "end",
+        "repeat 3",
+        "next",
+        "mkdir $p",
+        "remove $p directory",
+        "stat \"x\"",
+        "close f",
+        "close g",
+        "finally close g",
+        "finally close f",
+        "r, w = pipe",
+        "e = readdir f 64",
+        "give m",
+        "give r",
+        "give g",
+        "give f",
+        "give w",
+        "give e",
+        "sleep 1ms",
+        "deadline 1s",
+    ]);
+    prop::collection::vec(line, 1..20).prop_map(|lines| lines.join("\n"))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
+
+    /// What is accepted is stored and called, or refused with its line and a reason.
+    #[test]
+    fn what_is_accepted_is_stored_or_refused(body in lines()) {
+        let begun = |line: &&str| {
+            line.starts_with("repeat")
+                || (line.starts_with("if") && !line.ends_with("break") && !line.ends_with("stop"))
+        };
+        let begun = body.lines().filter(begun).count();
+        let ended = body.lines().filter(|line| *line == "end").count();
+        let ends = "end\n".repeat(begun.saturating_sub(ended));
+        let text = format!(
+            "program p file f, number $n, path $p, data $d\n{body}\n{ends}end\nf = open \"y\" read write\n\
+             try call p f, 1, \"x\", \"data\"\nfinally close f\n"
+        );
+        if let Ok(program) = parse(text.as_bytes(), "random")
+            && let Err(error) = inspect(&program)
+        {
+            let message = error.to_string();
+            prop_assert!(message.contains("line 1: the stored program `p`: "), "{message}\n{text}");
+            let expected = ["step ", "eighth register", "registers", "result"];
+            prop_assert!(expected.iter().any(|part| message.contains(part)), "{message}\n{text}");
+        }
     }
 }

@@ -263,7 +263,10 @@ fn chain(
             }
         }
     }
-    let is_step = |statement: &Statement| matches!(statement.action, Action::Step(_) | Action::Broken);
+    let is_step = |statement: &Statement| match &statement.action {
+        Action::Step(step) => !matches!(step.operation, Operation::Buffer { .. }),
+        action => *action == Action::Broken,
+    };
     let unexplained = stored.is_empty() || !checker.problems.has_errors();
     if !statements.iter().any(is_step) && unexplained {
         let message = match within {
