@@ -26,6 +26,7 @@ mod planner;
 mod quick;
 mod reports;
 mod setup;
+mod sockets;
 mod starting;
 mod table;
 mod trials;

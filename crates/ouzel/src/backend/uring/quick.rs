@@ -60,20 +60,22 @@ impl Uring {
             return self.call_first(steps, self.called_why);
         }
         let in_flight = self.in_flight > 0;
+        let blind = in_flight && self.planner.is_blind();
         let plan = match first.operation {
             // Of a STAT a kernel worker would be made: what comes next can be the entry that the ring is entered for.
             Operation::Stat { .. } => {
                 self.planner.insist(reason::STAT, in_flight && self.planner.is_blind_twice())
             }
             Operation::Open { .. } if has_stat(&steps[1..]) => {
-                self.planner.insist(reason::STAT_FOLLOWS, in_flight)
+                self.planner.insist(reason::STAT_FOLLOWS, blind)
             }
             Operation::Read { file, .. } | Operation::Close { file } if self.goes_by_calls(file) => {
-                self.planner.insist(reason::BEGUN, in_flight)
+                self.planner.insist(reason::BEGUN, blind)
             }
             Operation::Open { .. } | Operation::Read { .. } | Operation::Close { .. } => {
                 self.planner.choose(steps.len(), self.ring.sq_pending() > 0, in_flight)
             }
+            Operation::Send { .. } => self.planner.insist(reason::SEND, blind),
             _ => return Err(reason::ONLY),
         };
         match plan {
@@ -98,6 +100,7 @@ impl Uring {
             }
             Operation::Read { file, ref buffers, position } => self.quick_read(file, buffers, position),
             Operation::Close { file } => self.quick_close(file),
+            Operation::Send { socket, ref buffer, flags } => self.quick_send(socket, buffer, flags),
             Operation::Stat { directory, path, ref record, flags } => {
                 self.quick_stat(directory, path, record, flags)
             }
@@ -148,6 +151,7 @@ impl Uring {
                 simple && quick(file) && !is_empty(buffers)
             }
             Operation::Close { file } => quick(file),
+            Operation::Send { socket, flags, .. } => self.might_send(socket, flags),
             Operation::Stat { directory: Some(file), path: None, .. } => {
                 self.table.get(file).is_some_and(|record| record.is_empty() || record.descriptor.is_some())
             }
