@@ -104,3 +104,8 @@ pub use ring::{Rejected, Ring, Ticket};
 pub use select::{BackendKind, Choice};
 pub use stat::FileStat;
 pub use statfs::FileSystemStat;
+
+/// What the package's page shows is compiled and run, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -135,8 +135,7 @@ impl Schedule {
         let mut members = VecDeque::new();
         for step in &steps[..count] {
             // What an earlier step opens or closes cannot be looked up yet.
-            let later =
-                super::world::subjects(&step.operation).iter().flatten().any(|index| opened.contains(index));
+            let later = step.operation.names().iter().flatten().any(|index| opened.contains(index));
             opened.extend_from_slice(step.operation.opens());
             if let Operation::Close { file } = step.operation {
                 opened.push(file);

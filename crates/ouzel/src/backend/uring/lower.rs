@@ -6,7 +6,7 @@
 
 use std::ffi::{c_char, c_void};
 
-use ouzel_engine::{Buffers, Directory, Edge, Operation, Path, Position, Process};
+use ouzel_engine::{Buffers, Directory, Edge, Operation, Path, Position};
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::{
     AllocateFlags, LinkFlags, OpenFlags, RemoveFlags, RenameFlags, StatFlags, SyncMode,
@@ -159,48 +159,21 @@ pub(super) fn goes_straight(operation: &Operation) -> bool {
 /// everything where a plain call does the work.
 #[inline]
 pub(super) fn wants_descriptors(operation: &Operation, route: Route) -> [u32; 2] {
-    let one = |index: Directory| [index.unwrap_or(NONE), NONE];
-    match *operation {
-        Operation::Open { directory, .. }
-        | Operation::Stat { directory, .. }
-        | Operation::Mkdir { directory, .. }
-        | Operation::Remove { directory, .. }
-        | Operation::Symlink { directory, .. }
-        | Operation::Readlink { directory, .. }
-        | Operation::Chmod { directory, .. }
-        | Operation::Chown { directory, .. }
-        | Operation::Utimes { directory, .. }
-        | Operation::Mknod { directory, .. }
-        | Operation::Statfs { directory, .. }
-        | Operation::Access { directory, .. }
-        | Operation::ListXattr { directory, .. }
-        | Operation::RemoveXattr { directory, .. } => one(directory),
-        Operation::Rename { from, to, .. } | Operation::Link { from, to, .. } => {
-            [from.unwrap_or(NONE), to.unwrap_or(NONE)]
-        }
-        _ if route == Route::Ring => [NONE; 2],
-        Operation::Readdir { file, .. }
-        | Operation::Read { file, .. }
-        | Operation::Seek { file, .. }
-        | Operation::Truncate { file, .. }
-        | Operation::Allocate { file, .. }
-        | Operation::Sync { file, .. } => [file, NONE],
-        Operation::Bind { socket, .. }
-        | Operation::Listen { socket, .. }
-        | Operation::Shutdown { socket, .. } => [socket, NONE],
-        Operation::Copy { source, target, .. } | Operation::Splice { source, target, .. } => [source, target],
-        Operation::Lock { file, .. }
-        | Operation::Wake { bell: file, .. }
-        | Operation::Wait { process: Process::Descriptor(file) } => [file, NONE],
-        Operation::SendMsg { socket, .. }
-        | Operation::RecvMsg { socket, .. }
-        | Operation::GetSockopt { socket, .. }
-        | Operation::SetSockopt { socket, .. }
-        | Operation::Sockname { socket, .. }
-        | Operation::Peername { socket, .. } => [socket, NONE],
-        Operation::GetXattr { directory, .. } | Operation::SetXattr { directory, .. } => one(directory),
-        _ => [NONE; 2],
+    let names_directories = matches!(
+        operation,
+        Operation::Open { .. }
+            | Operation::Stat { .. }
+            | Operation::Mkdir { .. }
+            | Operation::Remove { .. }
+            | Operation::Symlink { .. }
+            | Operation::Rename { .. }
+            | Operation::Link { .. }
+    );
+    // The ring reaches all else by slots.
+    if route == Route::Ring && !names_directories {
+        return [NONE; 2];
     }
+    operation.names().map(|index| index.unwrap_or(NONE))
 }
 
 /// Whether an OPEN with these flags changes nothing, and what it makes can only be read or named.
