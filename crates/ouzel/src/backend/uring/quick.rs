@@ -3,8 +3,8 @@
 //! Each is tried only where the kernel itself promises not to wait, and gives way to the ring whenever it says that it
 //! would. OPEN looks names up in the kernel's cache only (RESOLVE_CACHED), as the ring's own first try does. READ is
 //! one that refuses to wait (RWF_NOWAIT), or one from a file system in memory. CLOSE and STAT are done where the
-//! file system has nothing to say to either: a FUSE or network file system may wait for somebody in both. Nothing here
-//! writes, creates or truncates.
+//! file system has nothing to say to either: a FUSE or network file system may wait for somebody in both (`mounts` knows
+//! them apart). Nothing here writes, creates or truncates; SEND is in `sockets`.
 
 use std::os::fd::{AsRawFd as _, RawFd};
 
