@@ -22,6 +22,17 @@ use crate::{Backend, Engine, Operation};
 /// The longest chain that is tried at once.
 pub(crate) const LONGEST: usize = 8;
 
+/// Which chains are to be tried at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Chosen {
+    /// None.
+    None,
+    /// Those that the backend wants to have so.
+    Some,
+    /// All that may be.
+    All,
+}
+
 /// A chain that runs at once, between two of its members.
 struct Progress {
     registers: Registers,
@@ -44,17 +55,30 @@ const fn is_done_at_once(verb: Verb) -> bool {
 }
 
 impl<B: Backend> Engine<B> {
-    /// Whether chains admitted now are to be tried at once.
+    /// Which chains admitted now are to be tried at once.
     #[inline]
-    pub(crate) fn is_at_once(&mut self, available: u32) -> bool {
+    pub(crate) fn choose_at_once(&mut self, available: u32) -> Chosen {
         let plain = !self.draining && !self.closing && !self.refusing && self.restricted == 0;
         // What is traced is shown step by step, as started.
-        plain && !self.trace.is_on() && self.backend.prefers_at_once(available)
+        if !plain || self.trace.is_on() || available == 0 {
+            Chosen::None
+        } else if self.backend.prefers_at_once(available) {
+            Chosen::All
+        } else {
+            Chosen::Some
+        }
     }
 
-    /// Copies the chain that begins with `first`, at most `most` entries of it, and runs it. Returns its length, or 0 if it
+    /// Whether a chain that begins with these entries is to be tried at once, where [`Chosen::Some`] are.
+    #[inline]
+    pub(crate) fn is_chain_at_once(&mut self, first: &Entry, second: Option<&Entry>) -> bool {
+        let second = second.and_then(|entry| Verb::from_number(entry.op));
+        Verb::from_number(first.op).is_some_and(|first| self.backend.prefers_chain_at_once(first, second))
+    }
+
+    /// Copies the chain that begins with `first`, and `second` if that was copied too, at most `most` entries of it, and runs it. Returns its length, or 0 if it
     /// has to be admitted in another way: what was copied is staged then.
-    pub(crate) fn admit_at_once(&mut self, first: Entry, most: u32) -> u32 {
+    pub(crate) fn admit_at_once(&mut self, first: Entry, mut second: Option<Entry>, most: u32) -> u32 {
         let most = (most as usize).min(LONGEST);
         let mut shape = Shape::default();
         let mut length = 0;
@@ -71,9 +95,9 @@ impl<B: Backend> Engine<B> {
                 self.run_at_once(length);
                 return length as u32;
             }
-            next = if length < most { self.queues.copy_next() } else { None };
+            next = if length < most { second.take().or_else(|| self.queues.copy_next()) } else { None };
         }
-        self.staged.extend(self.at_once[..length].iter().copied().map(Staged::new));
+        self.staged.extend(self.at_once[..length].iter().copied().chain(second).map(Staged::new));
         0
     }
 
@@ -105,7 +129,8 @@ impl<B: Backend> Engine<B> {
             Ok(verb) => verb,
             Err(refusal) => return Some(refusal.ending(flags.contains(EntryFlags::FINALLY))),
         };
-        if entry.timeout != Entry::NEVER || !is_done_at_once(verb) {
+        // What is over when the call returns has not waited, whatever time it was given.
+        if !is_done_at_once(verb) {
             return None;
         }
         let mut operation = Operation::NONE;

@@ -34,7 +34,7 @@
 //!
 //! A timeout that fires takes the same way, except that ECANCELED is then posted as ETIMEDOUT.
 
-use ouzel_ring::Errno;
+use ouzel_ring::{Errno, Verb};
 
 use crate::Operation;
 
@@ -248,6 +248,14 @@ pub trait Backend {
         false
     }
 
+    /// Whether the members of a chain that begins with these verbs should be offered to
+    /// [`do_at_once`](Backend::do_at_once), however many entries move on together. Asked where
+    /// [`prefers_at_once`](Backend::prefers_at_once) said no. A hint.
+    fn prefers_chain_at_once(&mut self, first: Verb, second: Option<Verb>) -> bool {
+        let _ = (first, second);
+        false
+    }
+
     /// Does an operation, if that can be done here and now, without waiting for anything, and returns how it ended: never
     /// as [`Outcome::NotRun`]. `None` means that nothing has happened; it will be started.
     fn do_at_once(&mut self, operation: &Operation) -> Option<Outcome> {
@@ -308,6 +316,10 @@ impl<B: Backend + ?Sized> Backend for alloc::boxed::Box<B> {
 
     fn prefers_at_once(&mut self, entries: u32) -> bool {
         (**self).prefers_at_once(entries)
+    }
+
+    fn prefers_chain_at_once(&mut self, first: Verb, second: Option<Verb>) -> bool {
+        (**self).prefers_chain_at_once(first, second)
     }
 
     fn do_at_once(&mut self, operation: &Operation) -> Option<Outcome> {

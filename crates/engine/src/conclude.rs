@@ -52,6 +52,14 @@ impl Ending {
     pub(crate) const fn skipped(error: Errno) -> Ending {
         Ending { error, result: 0, extra: 0, skipped: true }
     }
+
+    /// The completion of the entry with this number and user data that ended so.
+    #[inline]
+    pub(crate) const fn completion(self, op: u32, data: u64) -> Completion {
+        let Ending { error, result, extra, skipped } = self;
+        let flags = if skipped && error.is_ok() { CompletionFlags::SKIPPED.bits() } else { 0 };
+        Completion { op, error: error.raw(), data, result, flags, extra }
+    }
 }
 
 impl<B: Backend> Engine<B> {
@@ -144,18 +152,26 @@ impl<B: Backend> Engine<B> {
     /// and the connection is closed, if the table is full.
     fn accepted(&mut self, outcome: Outcome) -> Result<Outcome, Errno> {
         match outcome {
-            Outcome::Done { error: Errno::OK, result: handle, .. } => match self.descriptors.reserve() {
-                Ok(index) => {
-                    self.backend.attach(handle, index);
-                    self.descriptors.install(index);
-                    Ok(Outcome::success(self.descriptors.descriptor(index)))
-                }
-                Err(full) => {
-                    self.backend.discard(handle);
-                    Err(full)
-                }
-            },
+            Outcome::Done { error: Errno::OK, result: handle, .. } => {
+                self.take_handle(handle).map(Outcome::success)
+            }
             other => Ok(other),
+        }
+    }
+
+    /// Gives what is behind a backend's handle an index, and returns its descriptor. EMFILE, and it is closed, if the
+    /// table is full.
+    fn take_handle(&mut self, handle: u64) -> Result<u64, Errno> {
+        match self.descriptors.reserve() {
+            Ok(index) => {
+                self.backend.attach(handle, index);
+                self.descriptors.install(index);
+                Ok(self.descriptors.descriptor(index))
+            }
+            Err(full) => {
+                self.backend.discard(handle);
+                Err(full)
+            }
         }
     }
 
@@ -219,24 +235,21 @@ impl<B: Backend> Engine<B> {
     fn received(&mut self, slot: u32, outcome: Outcome) -> Outcome {
         let Outcome::Done { error: Errno::OK, result, extra } = outcome else { return outcome };
         let (count, mut notes, address) = Message::from_extra(extra);
-        let scratch = &mut self.packets[slot].scratch;
+        // Its memory goes back into the packet.
+        let mut scratch = mem::take(&mut self.packets[slot].scratch);
         let mut descriptors = [0; MAX_MESSAGE_DESCRIPTORS as usize];
         let mut kept = 0;
         for handle in scratch.files().iter().take(count) {
-            match self.descriptors.reserve() {
-                Ok(index) => {
-                    self.backend.attach(*handle, index);
-                    self.descriptors.install(index);
-                    descriptors[kept] = self.descriptors.descriptor(index);
+            match self.take_handle(*handle) {
+                Ok(descriptor) => {
+                    descriptors[kept] = descriptor;
                     kept += 1;
                 }
-                Err(_) => {
-                    self.backend.discard(*handle);
-                    notes |= MessageNotes::DESCRIPTORS_LOST;
-                }
+                Err(_) => notes |= MessageNotes::DESCRIPTORS_LOST,
             }
         }
         scratch.tell(&descriptors[..kept], notes, address);
+        self.packets[slot].scratch = scratch;
         Outcome::Done { error: Errno::OK, result, extra: notes.bits() }
     }
 
@@ -279,26 +292,38 @@ impl<B: Backend> Engine<B> {
         if packet.next != NONE && !skipped && !is_passed_over(op) {
             members.note(error, result, packet.entry.arguments[2]);
         }
-        if error.is_ok() {
-            if let Some(register) = flags.saved_into()
-                && !skipped
-            {
-                self.save(chain, register, result, second);
-            }
-        } else if !skipped && breaks(flags) && members.ended.is_none() {
-            members.ended = Some(Ended::Broken);
+        if !skipped {
+            self.save_or_break(chain, flags, error, result, second);
         }
         self.tell(op, data, flags, ending);
+    }
+
+    /// What the end of a member that ran means for those behind it: a success is saved, a failure may break the chain.
+    #[inline(always)]
+    pub(crate) fn save_or_break(
+        &mut self,
+        chain: u32,
+        flags: EntryFlags,
+        error: Errno,
+        result: u64,
+        second: u64,
+    ) {
+        if error.is_ok() {
+            if let Some(register) = flags.saved_into() {
+                self.save(chain, register, result, second);
+            }
+        } else if breaks(flags) && self.chains[chain].ended.is_none() {
+            self.chains[chain].ended = Some(Ended::Broken);
+        }
     }
 
     /// Tells the submitter how a member ended, unless it is a success that is to be silent.
     #[inline]
     pub(crate) fn tell(&mut self, op: u32, data: u64, flags: EntryFlags, ending: Ending) {
-        let Ending { error, result, extra, skipped } = ending;
+        let Ending { error, result, skipped, .. } = ending;
         self.record(data, EventKind::Completed { error, result, skipped });
         if !(error.is_ok() && flags.contains(EntryFlags::SILENT)) {
-            let flags = if skipped && error.is_ok() { CompletionFlags::SKIPPED.bits() } else { 0 };
-            self.post(Completion { op, error: error.raw(), data, result, flags, extra });
+            self.post(ending.completion(op, data));
         }
     }
 

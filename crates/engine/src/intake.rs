@@ -6,7 +6,7 @@
 
 use ouzel_ring::{Completion, Entry, EntryFlags, Errno, Verb};
 
-use crate::at_once::is_begun_at_once;
+use crate::at_once::{Chosen, is_begun_at_once};
 use crate::engine::{EnterError, Staged};
 use crate::packet::marks;
 use crate::slab::NONE;
@@ -83,7 +83,7 @@ impl<B: Backend> Engine<B> {
                 Err(_) if self.closing => return Ok(0),
                 Err(broken) => return Err(broken.into()),
             };
-        let at_once = available > 0 && self.is_at_once(available);
+        let at_once = self.choose_at_once(available);
         let budget = if self.closing { u32::MAX } else { budget };
         while taken < budget {
             if self.staged.is_empty() {
@@ -152,7 +152,7 @@ impl<B: Backend> Engine<B> {
     /// queue straight into packets. Returns its length. If it is anything else, what was copied is staged, and the
     /// return is 0.
     #[inline]
-    fn admit_unstaged(&mut self, first: Entry, budget: u32, at_once: bool) -> u32 {
+    fn admit_unstaged(&mut self, first: Entry, budget: u32, at_once: Chosen) -> u32 {
         let flags = EntryFlags::from_bits_retain(first.flags);
         let held_up = self.draining || self.closing || self.refusing || flags.contains(EntryFlags::DRAIN);
         // One slot stays back for CANCEL.
@@ -161,8 +161,14 @@ impl<B: Backend> Engine<B> {
             self.staged.push_back(Staged::new(first));
             return 0;
         }
-        if at_once && is_begun_at_once(&first) {
-            return self.admit_at_once(first, most);
+        let mut second = None;
+        if at_once != Chosen::None && is_begun_at_once(&first) {
+            if at_once == Chosen::Some && first.op == Verb::Open as u32 && most > 1 {
+                second = if flags.intersects(EntryFlags::CHAINED) { self.queues.copy_next() } else { None };
+            }
+            if at_once == Chosen::All || self.is_chain_at_once(&first, second.as_ref()) {
+                return self.admit_at_once(first, second, most);
+            }
         }
         let chain = self.begin_chain(flags);
         let mut shape = Shape::default();
@@ -182,7 +188,7 @@ impl<B: Backend> Engine<B> {
             if length == most {
                 break;
             }
-            let Some(entry) = self.queues.copy_next() else { break };
+            let Some(entry) = second.take().or_else(|| self.queues.copy_next()) else { break };
             flags = EntryFlags::from_bits_retain(entry.flags);
             let next = self.begin_packet(entry, chain);
             self.packets[packet].next = next;
@@ -190,6 +196,7 @@ impl<B: Backend> Engine<B> {
             length += 1;
         }
         self.stage_again(chain);
+        self.staged.extend(second.map(Staged::new));
         0
     }
 

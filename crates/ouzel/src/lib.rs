@@ -77,6 +77,7 @@ mod ring;
 mod select;
 mod stat;
 mod statfs;
+pub mod task;
 
 pub use address::SocketAddress;
 pub use backend::uring::{Costs, Policy};

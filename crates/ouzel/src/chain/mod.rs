@@ -9,8 +9,10 @@ mod arguments;
 mod compute;
 mod control;
 mod layout;
+mod layouts;
 mod messages;
 mod metadata;
+mod multishot;
 mod operations;
 mod room;
 mod step;
@@ -18,6 +20,7 @@ mod system;
 mod text;
 mod verify;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -32,6 +35,7 @@ pub use arguments::{Count, Data, Directory, Distance, File, Offset, OpenOptions,
 pub use compute::{Bytes, Compute, Variable, Width};
 pub use control::{Condition, When, WhenLast};
 pub(crate) use layout::Layout;
+pub(crate) use layouts::Layouts;
 pub use messages::{Message, ReceivedMessage};
 pub use metadata::{SetTime, Times};
 pub(crate) use operations::Draft;
@@ -147,6 +151,8 @@ pub(crate) struct Body {
     pub(crate) error: Option<BuildError>,
     /// Whether a completion that came had an error.
     pub(crate) failed: bool,
+    /// What a multishot step has resulted in so far and nobody has taken.
+    pub(crate) many: VecDeque<Completion>,
     /// The calls of stored programs among its steps.
     pub(crate) calls: Vec<Calling>,
     next_is_finally: bool,
@@ -179,6 +185,7 @@ impl Chain {
             events: Vec::new(),
             error: None,
             failed: false,
+            many: VecDeque::new(),
             calls: Vec::new(),
             next_is_finally: false,
             control: control::Control::default(),
@@ -334,6 +341,7 @@ impl Body {
         self.events.clear();
         self.error = None;
         self.failed = false;
+        self.many.clear();
         self.calls.clear();
         self.next_is_finally = false;
         self.control.clear();

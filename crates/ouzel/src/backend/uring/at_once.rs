@@ -4,9 +4,10 @@
 //! cheaper. What would have to wait is left alone, and the engine then starts it like any other.
 
 use ouzel_engine::{Operation, Outcome};
+use ouzel_ring::Verb;
 
 use super::Uring;
-use super::planner::Plan;
+use super::planner::{Plan, reason};
 use super::quick::Tried;
 use crate::backend::memory::is_empty;
 
@@ -22,6 +23,14 @@ impl Uring {
         }
         let pending = self.ring.sq_pending() > 0;
         matches!(self.planner.choose_for(entries, pending, self.in_flight > 0), Plan::Calls(_))
+    }
+
+    /// Whether plain calls are wanted for a chain that begins so, however many there are.
+    #[inline]
+    pub(super) fn wants_calls_for(&mut self, first: Verb, second: Option<Verb>) -> bool {
+        let described = first == Verb::Stat || (first == Verb::Open && second == Some(Verb::Stat));
+        let insisted = || self.planner.insist(reason::STAT_FOLLOWS, self.in_flight > 0);
+        described && self.planner.may_call() && matches!(insisted(), Plan::Calls(_))
     }
 
     /// Does an operation by a plain call that refuses to wait.

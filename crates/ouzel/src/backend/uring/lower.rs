@@ -21,7 +21,7 @@ use super::lengths::Lengths;
 use super::metadata::{self, Attributed};
 use super::packets::{Effect, Lowered};
 use super::setup::Features;
-use super::table::{Kind, NONE, Record, Table};
+use super::table::{Habit, Kind, NONE, Record, Table};
 use crate::backend::memory::is_empty;
 use crate::backend::sync_range::THROUGH;
 
@@ -177,6 +177,25 @@ pub(super) fn wants_descriptors(operation: &Operation, route: Route) -> [u32; 2]
     operation.names().map(|index| index.unwrap_or(NONE))
 }
 
+/// Whether an OPEN with these flags changes nothing by itself.
+#[inline]
+pub(super) fn changes_nothing(flags: OpenFlags) -> bool {
+    OpenFlags::READ
+        .union(OpenFlags::WRITE)
+        .union(OpenFlags::NOFOLLOW)
+        .union(OpenFlags::DIRECTORY)
+        .union(OpenFlags::PATH)
+        .union(OpenFlags::BENEATH)
+        .contains(flags)
+}
+
+/// What sort of thing an OPEN with these flags makes, as far as they tell.
+#[inline]
+pub(super) fn kind_by(flags: OpenFlags) -> Kind {
+    let names = flags.intersects(OpenFlags::DIRECTORY.union(OpenFlags::PATH));
+    if names { Kind::File } else { Kind::Unknown }
+}
+
 /// Whether an OPEN with these flags makes an ordinary descriptor: what names a directory must be one.
 #[inline]
 pub(super) fn opens_descriptor(flags: OpenFlags, features: &Features) -> bool {
@@ -246,6 +265,8 @@ pub(super) struct Lowering<'a> {
     /// The packet's slot.
     pub(super) packet: u32,
     pub(super) may_wait: bool,
+    /// A STAT follows of what is opened: it needs an ordinary descriptor.
+    pub(super) described: bool,
     /// Where the entry goes.
     pub(super) entry: &'a mut Sqe,
     /// Where the rest goes.
@@ -328,9 +349,14 @@ impl Lowering<'_> {
             Operation::Open { directory, path, flags, mode, into } => {
                 let number = self.directory(directory, 0)?;
                 let bits = open_bits(flags);
-                if opens_descriptor(flags, self.features) {
-                    let names = flags.intersects(OpenFlags::DIRECTORY.union(OpenFlags::PATH));
-                    self.lowered.effect = Effect::Opens(into, if names { Kind::File } else { Kind::Unknown });
+                if self.described || opens_descriptor(flags, self.features) {
+                    let habit =
+                        if self.described && changes_nothing(flags) && !flags.contains(OpenFlags::WRITE) {
+                            Habit::New
+                        } else {
+                            Habit::Ring
+                        };
+                    self.lowered.effect = Effect::Opens(into, kind_by(flags), habit);
                     let bits = bits | OFlags::CLOEXEC.bits();
                     *self.entry = self.open(number, path, flags, bits, mode);
                 } else {

@@ -20,6 +20,7 @@ mod lower;
 mod measure;
 mod memory;
 mod metadata;
+mod mounts;
 mod objects;
 mod packets;
 mod planner;
@@ -38,7 +39,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ouzel_engine::{Backend, Counters, Edge, Operation, Outcome, Place, Report, Started, Step, Token, Way};
-use ouzel_ring::Errno;
+use ouzel_ring::{Errno, Verb};
 use ouzel_uring::abi::{CancelFlags, Cqe, Features as KernelFeatures, Timespec};
 use ouzel_uring::{EnterError, Ring, Slot, SlotUpdate, Sqe, Timeout};
 use rustix::time::{ClockId, clock_gettime};
@@ -309,6 +310,11 @@ impl Backend for Uring {
     }
 
     #[inline]
+    fn prefers_chain_at_once(&mut self, first: Verb, second: Option<Verb>) -> bool {
+        self.wants_calls_for(first, second)
+    }
+
+    #[inline]
     fn do_at_once(&mut self, operation: &Operation) -> Option<Outcome> {
         self.call_at_once(operation)
     }
@@ -316,6 +322,7 @@ impl Backend for Uring {
     #[inline]
     fn follows(&self, previous: &Operation, edge: Edge, next: &Operation) -> bool {
         lower::follows(&self.table, &self.features, previous, edge, next)
+            || self.goes_on(previous, edge, next)
     }
 
     fn start(&mut self, steps: &[Step]) -> Started {

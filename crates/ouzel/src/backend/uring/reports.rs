@@ -13,7 +13,7 @@ use ouzel_ring::modifiers::SyncMode;
 use ouzel_uring::abi::Cqe;
 
 use super::packets::{BELL, CANCEL, Effect, KIND, Lowered, OWN, Packet, Standing};
-use super::table::{Kind, NONE};
+use super::table::{Habit, Kind, NONE};
 use super::{Uring, calls, memory};
 
 impl Uring {
@@ -73,8 +73,11 @@ impl Uring {
     /// Puts what an operation made into the table. Returns the second result.
     fn read_opened(&mut self, token: Token, effect: Effect, result: i32) -> u32 {
         match effect {
-            Effect::Opens(index, kind) => {
+            Effect::Opens(index, kind, Habit::Ring) => {
                 self.table.put_opened(index, NONE, Some(memory::own(result)), kind);
+            }
+            Effect::Opens(index, kind, habit) => {
+                self.table.put_called(index, memory::own(result), kind, habit, false);
             }
             Effect::Makes(index) => self.table.put(index, NONE, Some(memory::own(result)), Kind::Stream),
             Effect::Accepts { index, addressed } => {
@@ -225,7 +228,7 @@ impl Uring {
     fn undo(&mut self, effect: Effect, error: Errno) {
         match effect {
             Effect::Fills(index)
-            | Effect::Opens(index, _)
+            | Effect::Opens(index, ..)
             | Effect::Makes(index)
             | Effect::Accepts { index, .. } => self.table.clear(index),
             Effect::Closes(index) if error == Errno::ECANCELED => {

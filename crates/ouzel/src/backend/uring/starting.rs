@@ -55,7 +55,8 @@ impl Uring {
                     Edge::Always => SqeFlags::IO_HARDLINK,
                 };
             }
-            if let Err(error) = self.push_step(step, link, next, standing) {
+            let described = taken == 0 && is_described(steps);
+            if let Err(error) = self.push_step(step, link, next, standing, described) {
                 if taken == 0 {
                     return self.finish_now(Err(error), ON_THE_SPOT);
                 }
@@ -73,12 +74,17 @@ impl Uring {
         if at_once {
             self.push_cancel(first.token.to_word());
         }
+        self.planner.entry_made();
         Started::Taken { count: taken, way: Way { place: Place::Kernel, reason } }
     }
 
     /// How many of the steps of a run can be linked now.
     #[inline]
     fn goes_together(&self, steps: &[Step]) -> usize {
+        let most = steps.len().min(self.ring.sq_entries() as usize);
+        // A STAT goes alone: a kernel worker does it, unless a plain call can.
+        let is_stat = |step: &Step| matches!(step.operation, Operation::Stat { .. });
+        let most = steps[..most].iter().position(is_stat).map_or(most, |place| place.max(1));
         // The run was made when its first step was still to open the file; if a plain call has done that since, there is
         // a number, and the close of a number goes alone.
         let goes_alone = |step: &Step| match step.operation {
@@ -87,7 +93,6 @@ impl Uring {
             }
             _ => false,
         };
-        let most = steps.len().min(self.ring.sq_entries() as usize);
         if self.called_behind != steps[0].token.to_word() {
             return most;
         }
@@ -96,7 +101,14 @@ impl Uring {
 
     /// Pushes a step, for which there is room, with a link to the one in `next`, and remembers it.
     #[inline(always)]
-    fn push_step(&mut self, step: &Step, link: SqeFlags, next: u32, standing: Standing) -> Result<(), Errno> {
+    fn push_step(
+        &mut self,
+        step: &Step,
+        link: SqeFlags,
+        next: u32,
+        standing: Standing,
+        described: bool,
+    ) -> Result<(), Errno> {
         let Step { token, ref operation, may_wait, .. } = *step;
         let Some(entry) = self.ring.next_place() else { return Err(Errno::ENOBUFS) };
         let wait = if may_wait { Standing::MAY_WAIT } else { Standing::empty() };
@@ -111,6 +123,7 @@ impl Uring {
             hows: &mut self.hows,
             packet: token.slot,
             may_wait,
+            described,
             entry,
             lowered: &mut packet.lowered,
         };
@@ -238,6 +251,7 @@ impl Uring {
                 hows: &mut self.hows,
                 packet: slot,
                 may_wait: true,
+                described: false,
                 entry: &mut entry,
                 lowered: &mut lowered,
             }
@@ -277,6 +291,21 @@ impl Uring {
             }
         }
     }
+}
+
+/// Whether a run begins with an OPEN and a STAT of what that opens.
+#[inline]
+fn is_described(steps: &[Step]) -> bool {
+    match (&steps[0].operation, steps.get(1)) {
+        (Operation::Open { into, .. }, Some(next)) => describes(&next.operation, *into),
+        _ => false,
+    }
+}
+
+/// Whether an operation is a STAT of what is at `index`.
+#[inline]
+pub(super) fn describes(operation: &Operation, index: u32) -> bool {
+    matches!(*operation, Operation::Stat { directory: Some(file), path: None, .. } if file == index)
 }
 
 /// Whether an operation that did nothing may simply be pushed once more.
