@@ -33,3 +33,13 @@ macro_rules! cases {
         pub const CASES: &[$crate::Case] = &[$($crate::Case { name: stringify!($name), run: $name },)*];
     };
 }
+
+/// What the repository's pages show is compiled, and run where it may be: the pages of the packages see to their own.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../../docs/planner.md")]
+    struct Planner;
+}

@@ -2,35 +2,17 @@
  * Copies a file as liburing's users do by hand: blocks of 32 KiB, each a read linked to a write, 64 pairs in work. The size is
  * known before, so the last pair is as short as the rest of the file.
  *
- * Speaks the protocol of ../../common/src/serve.rs: copy-liburing-c read-write SOURCE TARGET COPIES.
+ * Started as copy-liburing-c read-write SOURCE TARGET COPIES.
  */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "../../common/serve.h"
+
 enum { BLOCK_BYTES = 32768, PAIRS = 64 };
-
-static uint64_t allocations;
-void *__real_malloc(size_t);
-void *__real_calloc(size_t, size_t);
-void *__real_realloc(void *, size_t);
-void *__wrap_malloc(size_t size) { allocations++; return __real_malloc(size); }
-void *__wrap_calloc(size_t count, size_t size) { allocations++; return __real_calloc(count, size); }
-void *__wrap_realloc(void *old, size_t size) { allocations++; return __real_realloc(old, size); }
-
-static void fail(const char *what, int error)
-{
-    fprintf(stderr, "copy-liburing-c: %s: %s\n", what, strerror(error));
-    exit(1);
-}
 
 static size_t block_length(uint64_t size, uint64_t block)
 {
@@ -101,48 +83,44 @@ static uint64_t copy(struct io_uring *ring, unsigned char *buffers, const char *
     return size;
 }
 
+struct task {
+    struct io_uring ring;
+    unsigned char *buffers;
+    const char *source, *target;
+    unsigned long copies;
+};
+
+static struct tally pass(void *state)
+{
+    struct task *task = state;
+    struct tally tally = {.items = task->copies};
+    for (unsigned long number = 0; number < task->copies; number++)
+        tally.bytes += copy(&task->ring, task->buffers, task->source, task->target);
+    return tally;
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 5 || strcmp(argv[1], "read-write")) {
         fprintf(stderr, "usage: copy-liburing-c read-write SOURCE TARGET COPIES\n");
         return 2;
     }
-    unsigned long copies = strtoul(argv[4], NULL, 10);
-    struct io_uring ring;
+    struct task task = {.source = argv[2], .target = argv[3], .copies = strtoul(argv[4], NULL, 10)};
     struct io_uring_params parameters = {.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN};
-    int result = io_uring_queue_init_params(2 * PAIRS, &ring, &parameters);
+    int result = io_uring_queue_init_params(2 * PAIRS, &task.ring, &parameters);
     if (result < 0)
         fail("io_uring_setup (SINGLE_ISSUER, DEFER_TASKRUN)", -result);
-    result = io_uring_register_ring_fd(&ring);
+    result = io_uring_register_ring_fd(&task.ring);
     if (result < 0)
         fail("registering the ring", -result);
-    result = io_uring_register_files_sparse(&ring, 2);
+    result = io_uring_register_files_sparse(&task.ring, 2);
     if (result < 0)
         fail("registering slots", -result);
-    unsigned char *buffers = aligned_alloc(4096, (size_t)PAIRS * BLOCK_BYTES);
-    if (!buffers)
+    task.buffers = aligned_alloc(4096, (size_t)PAIRS * BLOCK_BYTES);
+    if (!task.buffers)
         fail("buffers", ENOMEM);
-    memset(buffers, 0, (size_t)PAIRS * BLOCK_BYTES);
-    printf("{\"setting\":\"SINGLE_ISSUER, DEFER_TASKRUN, registered ring and files, 64 pairs of 32 KiB\"}\n");
-    fflush(stdout);
-
-    char line[16];
-    while (fgets(line, sizeof line, stdin)) {
-        if (strcmp(line, "run\n"))
-            fail("the harness says only `run`", EPROTO);
-        uint64_t allocations_before = allocations, bytes = 0;
-        struct timespec start, end;
-        clock_gettime(CLOCK_MONOTONIC, &start);
-        for (unsigned long number = 0; number < copies; number++)
-            bytes += copy(&ring, buffers, argv[2], argv[3]);
-        clock_gettime(CLOCK_MONOTONIC, &end);
-        uint64_t nanoseconds =
-            (uint64_t)(end.tv_sec - start.tv_sec) * 1000000000u + (uint64_t)end.tv_nsec - (uint64_t)start.tv_nsec;
-        printf("{\"ns\":%llu,\"items\":%lu,\"bytes\":%llu,\"checksum\":0,\"allocs\":%llu}\n",
-               (unsigned long long)nanoseconds, copies, (unsigned long long)bytes,
-               (unsigned long long)(allocations - allocations_before));
-        fflush(stdout);
-    }
-    io_uring_queue_exit(&ring);
+    memset(task.buffers, 0, (size_t)PAIRS * BLOCK_BYTES);
+    serve("SINGLE_ISSUER, DEFER_TASKRUN, registered ring and files, 64 pairs of 32 KiB", pass, &task);
+    io_uring_queue_exit(&task.ring);
     return 0;
 }

@@ -18,6 +18,7 @@ mod race;
 mod raw_report;
 mod raw_rings;
 mod report;
+mod teardown;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -44,7 +45,7 @@ enum Command {
 #[derive(Args, Clone)]
 pub struct Options {
     /// Only these contenders of small-files, comma separated: `raw,ouzel`; and these benchmarks: `copy`, `nop`, `raw-nop`,
-    /// `raw-read`, `http`.
+    /// `raw-read`, `teardown`, `http`.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Rounds that count, after one that warms up.
@@ -59,6 +60,10 @@ pub struct Options {
 }
 
 impl Options {
+    fn is_quick(&self) -> bool {
+        self.quick
+    }
+
     fn rounds(&self) -> u32 {
         self.rounds.unwrap_or(if self.quick { 3 } else { 9 })
     }
@@ -108,11 +113,12 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
 }
 
 /// What is raced besides small files.
-const BENCHMARKS: [(&str, &str); 5] = [
+const BENCHMARKS: [(&str, &str); 6] = [
     ("copy", "a file copied, through memory and by the kernel"),
     ("nop", "a NOP through Ouzel's engine, plain queues, the kernel's ring"),
     ("raw-nop", "a NOP through the libraries that drive a ring"),
     ("raw-read", "random reads through the libraries that drive a ring"),
+    ("teardown", "runtimes dropped with reads in flight: what the kernel still writes to"),
     ("http", "a static-file server on Ouzel, tokio and monoio, driven by wrk"),
 ];
 
@@ -150,6 +156,12 @@ fn all(options: &Options) -> Result<(), Box<dyn Error>> {
     }
     if options.wants("raw-nop") || options.wants("raw-read") {
         raw_rings(&home, options, &mut results)?;
+    }
+    if options.wants("teardown") {
+        match teardown::run(&home, options, |name, reason| results.skip(name, reason)) {
+            Ok(teardowns) => results.teardowns = teardowns,
+            Err(error) => results.skip("teardown", error.to_string()),
+        }
     }
     if options.wants("http") {
         match http::run(&home, options, |name, reason| results.skip(name, reason)) {

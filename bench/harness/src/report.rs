@@ -12,6 +12,7 @@ use crate::nops::Nop;
 use crate::race::Line;
 use crate::raw_report;
 use crate::raw_rings::RawResult;
+use crate::teardown::{self, Teardown};
 
 /// All there is to tell.
 pub struct Results {
@@ -33,6 +34,8 @@ pub struct Results {
     pub nops: Vec<Nop>,
     /// The races of the libraries that drive a ring.
     pub raw: Vec<RawResult>,
+    /// What runtimes leave behind that are dropped.
+    pub teardowns: Vec<Teardown>,
     /// The race of HTTP servers.
     pub http: Option<HttpResult>,
     /// What did not run, and why.
@@ -52,6 +55,7 @@ impl Results {
             copies: Vec::new(),
             nops: Vec::new(),
             raw: Vec::new(),
+            teardowns: Vec::new(),
             http: None,
             skipped: Vec::new(),
         }
@@ -112,6 +116,9 @@ fn write_to(text: &mut String, results: &Results) -> std::fmt::Result {
         results.file_system
     );
     raw_report::section(text, &results.raw, "raw-read", &reads)?;
+    if !results.teardowns.is_empty() {
+        teardown::section(text, &results.teardowns)?;
+    }
     if let Some(http) = &results.http {
         http_report::section(text, http, results.rounds)?;
     }

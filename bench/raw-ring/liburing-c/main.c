@@ -2,37 +2,19 @@
  * raw-nop and raw-read through liburing: the measure. The same loops as the contenders in Rust, with liburing's own inline
  * functions; the three ways to name file and memory are compiled each for itself, as theirs are.
  *
- * Speaks the protocol of ../../common/src/serve.rs and takes the arguments of ../task/src/task.rs.
+ * Takes the arguments of ../task/src/task.rs.
  */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <time.h>
+
+#include "../../common/serve.h"
 
 enum { BLOCK_BYTES = 4096, ENTRIES = 128 };
 enum access { ACCESS_PLAIN, ACCESS_FILE, ACCESS_BUFFER };
 
-static uint64_t allocations;
-void *__real_malloc(size_t);
-void *__real_calloc(size_t, size_t);
-void *__real_realloc(void *, size_t);
-void *__wrap_malloc(size_t size) { allocations++; return __real_malloc(size); }
-void *__wrap_calloc(size_t count, size_t size) { allocations++; return __real_calloc(count, size); }
-void *__wrap_realloc(void *old, size_t size) { allocations++; return __real_realloc(old, size); }
-
-static void fail(const char *what, int error)
-{
-    fprintf(stderr, "liburing-c: %s: %s\n", what, strerror(error));
-    exit(1);
-}
-
-static void usage(void)
+static _Noreturn void usage(void)
 {
     fail("nop default|deferred BATCH OPERATIONS, or read cached|direct plain|file|buffer DEPTH OPERATIONS FILE", EINVAL);
 }
@@ -196,7 +178,7 @@ reads(struct io_uring *ring, const struct task *task, enum access access)
     return sum;
 }
 
-static uint64_t pass(struct io_uring *ring, const struct task *task)
+static uint64_t all(struct io_uring *ring, const struct task *task)
 {
     if (!task->is_read)
         return nops(ring, task);
@@ -210,30 +192,24 @@ static uint64_t pass(struct io_uring *ring, const struct task *task)
     }
 }
 
+struct work {
+    struct io_uring ring;
+    struct task task;
+};
+
+static struct tally pass(void *state)
+{
+    struct work *work = state;
+    struct tally tally = {.items = work->task.operations, .checksum = all(&work->ring, &work->task)};
+    tally.bytes = work->task.is_read ? tally.items * BLOCK_BYTES : 0;
+    return tally;
+}
+
 int main(int argc, char **argv)
 {
-    struct io_uring ring;
-    struct task task = set_up(&ring, argc, argv);
-    printf("{\"setting\":\"io_uring_get_sqe, io_uring_submit_and_wait, io_uring_for_each_cqe\"}\n");
-    fflush(stdout);
-
-    char line[16];
-    while (fgets(line, sizeof line, stdin)) {
-        if (strcmp(line, "run\n"))
-            fail("the harness says only `run`", EPROTO);
-        uint64_t allocations_before = allocations;
-        struct timespec start, end;
-        clock_gettime(CLOCK_MONOTONIC, &start);
-        uint64_t checksum = pass(&ring, &task);
-        clock_gettime(CLOCK_MONOTONIC, &end);
-        uint64_t nanoseconds =
-            (uint64_t)(end.tv_sec - start.tv_sec) * 1000000000u + (uint64_t)end.tv_nsec - (uint64_t)start.tv_nsec;
-        printf("{\"ns\":%llu,\"items\":%llu,\"bytes\":%llu,\"checksum\":%llu,\"allocs\":%llu}\n",
-               (unsigned long long)nanoseconds, (unsigned long long)task.operations,
-               (unsigned long long)(task.is_read ? task.operations * BLOCK_BYTES : 0), (unsigned long long)checksum,
-               (unsigned long long)(allocations - allocations_before));
-        fflush(stdout);
-    }
-    io_uring_queue_exit(&ring);
+    struct work work;
+    work.task = set_up(&work.ring, argc, argv);
+    serve("io_uring_get_sqe, io_uring_submit_and_wait, io_uring_for_each_cqe", pass, &work);
+    io_uring_queue_exit(&work.ring);
     return 0;
 }

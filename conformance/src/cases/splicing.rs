@@ -1,16 +1,19 @@
 //! SPLICE: between a pipe and something else, as much as is there and fits.
 
 use ouzel::abi::Errno;
-use ouzel::abi::modifiers::{LockMode, OpenFlags, Whence};
+use ouzel::abi::modifiers::{LockMode, NodeKind, OpenFlags, Whence};
 
 use crate::World;
 use crate::cases::sockets::pair;
 use crate::entry::*;
 
+const BOTH: OpenFlags = OpenFlags::READ.union(OpenFlags::WRITE);
+
 crate::cases![
     splice_from_a_file_to_a_pipe,
     splice_from_a_pipe_to_a_file,
     splice_between_pipes_and_sockets,
+    splice_with_a_fifo_opened_for_both,
     splice_moves_what_is_there,
     splice_ends_with_its_source,
     splice_waits_for_data,
@@ -60,6 +63,55 @@ fn splice_between_pipes_and_sockets(world: &mut World) {
     assert_eq!(world.ok(splice(near, HERE, second.1, HERE, 4)), 4);
     assert_eq!(world.take(second.0, 20), b"from");
     assert_eq!(world.take(near, 20), b" a socket");
+}
+
+fn splice_with_a_fifo_opened_for_both(world: &mut World) {
+    let (path, other_path) = (world.path("p"), world.path("q"));
+    world.ok(mknod(path, NodeKind::Fifo, 0));
+    world.ok(mknod(other_path, NodeKind::Fifo, 0));
+    let (fifo, again) = (world.open("p", BOTH), world.open("p", BOTH));
+    let other = world.open("q", BOTH);
+    let file = world.file("a", b"0123456789");
+    // To and from a file, and between two of them.
+    assert_eq!(world.ok(splice(file, 2, fifo, HERE, 3)), 3);
+    assert_eq!(world.ok(splice(fifo, HERE, other, HERE, 100)), 3);
+    assert_eq!(world.ok(splice(other, HERE, file, 0, 2)), 2);
+    assert_eq!(world.contents(file, 0, 20), b"2323456789");
+    assert_eq!(world.take(other, 20), b"4");
+    // With ends of pipes and sockets.
+    let (reader, writer) = world.pipe();
+    world.give(writer, b"abc");
+    assert_eq!(world.ok(splice(reader, HERE, fifo, HERE, 100)), 3);
+    let (near, far) = pair(world, "s");
+    assert_eq!(world.ok(splice(fifo, HERE, near, HERE, 2)), 2);
+    assert_eq!(world.take(far, 20), b"ab");
+    assert_eq!(world.ok(splice(fifo, HERE, writer, HERE, 100)), 1);
+    assert_eq!(world.take(reader, 20), b"c");
+    // It is one pipe, however often it is opened, and has no offsets.
+    world.give(fifo, b"x");
+    world.fails(splice(fifo, HERE, fifo, HERE, 1), Errno::EINVAL);
+    world.fails(splice(fifo, HERE, again, HERE, 1), Errno::EINVAL);
+    world.fails(splice(fifo, 0, file, 0, 1), Errno::ESPIPE);
+    world.fails(splice(file, 0, fifo, 0, 1), Errno::ESPIPE);
+    assert_eq!(world.take(again, 20), b"x", "nothing was taken");
+    // Its own other side keeps it from ending, so it waits for data; and for room.
+    world.fails(splice(fifo, HERE, file, 0, 1).timeout(0), Errno::ETIMEDOUT);
+    world.start(&[splice(fifo, HERE, file, 0, 10).data(1)]);
+    assert!(world.linger().is_empty());
+    let late = world.put(b"late");
+    world.start(&[write(again, late, HERE).data(2)]);
+    let all = world.settle();
+    assert!(all.iter().any(|one| one.data == 1 && one.outcome() == Ok(4)), "{all:#?}");
+    let fill = world.filled(65_536, 1);
+    assert_eq!(world.ok(write(fifo, fill, HERE)), 65_536);
+    world.fails(splice(file, 0, fifo, HERE, 1).timeout(0), Errno::ETIMEDOUT);
+    world.start(&[splice(file, 0, fifo, HERE, 4).data(1)]);
+    assert!(world.linger().is_empty());
+    let drain = world.room(65_536);
+    world.start(&[read(again, drain, HERE).data(2)]);
+    let all = world.settle();
+    assert!(all.iter().any(|one| one.data == 1 && one.outcome() == Ok(4)), "{all:#?}");
+    assert_eq!(world.take(fifo, 20), b"late");
 }
 
 fn splice_moves_what_is_there(world: &mut World) {

@@ -34,7 +34,7 @@
 //!
 //! A timeout that fires takes the same way, except that ECANCELED is then posted as ETIMEDOUT.
 
-use ouzel_ring::Errno;
+use ouzel_ring::{Errno, Verb};
 
 use crate::Operation;
 
@@ -90,7 +90,7 @@ impl Step {
     /// Nothing: what a list of steps is filled with.
     pub(crate) const NONE: Step = Step {
         token: Token { slot: u32::MAX, generation: 0 },
-        operation: Operation::Close { file: u32::MAX },
+        operation: Operation::NONE,
         edge: Edge::Success,
         may_wait: true,
     };
@@ -241,6 +241,28 @@ pub trait Backend {
         let _ = chains;
     }
 
+    /// Whether operations should be offered to [`do_at_once`](Backend::do_at_once), when `entries` entries move on
+    /// together. A hint.
+    fn prefers_at_once(&mut self, entries: u32) -> bool {
+        let _ = entries;
+        false
+    }
+
+    /// Whether the members of a chain that begins with these verbs should be offered to
+    /// [`do_at_once`](Backend::do_at_once), however many entries move on together. Asked where
+    /// [`prefers_at_once`](Backend::prefers_at_once) said no. A hint.
+    fn prefers_chain_at_once(&mut self, first: Verb, second: Option<Verb>) -> bool {
+        let _ = (first, second);
+        false
+    }
+
+    /// Does an operation, if that can be done here and now, without waiting for anything, and returns how it ended: never
+    /// as [`Outcome::NotRun`]. `None` means that nothing has happened; it will be started.
+    fn do_at_once(&mut self, operation: &Operation) -> Option<Outcome> {
+        let _ = operation;
+        None
+    }
+
     /// Whether `next` could be started in one run behind `previous`.
     ///
     /// Asked before `start`, for each pair of a run in turn. The engine has made sure that the arguments of `next` do not
@@ -290,6 +312,18 @@ impl<B: Backend + ?Sized> Backend for alloc::boxed::Box<B> {
 
     fn expect(&mut self, chains: u32) {
         (**self).expect(chains);
+    }
+
+    fn prefers_at_once(&mut self, entries: u32) -> bool {
+        (**self).prefers_at_once(entries)
+    }
+
+    fn prefers_chain_at_once(&mut self, first: Verb, second: Option<Verb>) -> bool {
+        (**self).prefers_chain_at_once(first, second)
+    }
+
+    fn do_at_once(&mut self, operation: &Operation) -> Option<Outcome> {
+        (**self).do_at_once(operation)
     }
 
     fn follows(&self, previous: &Operation, edge: Edge, next: &Operation) -> bool {

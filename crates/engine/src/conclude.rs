@@ -39,8 +39,26 @@ impl Ending {
         Ending { error: Errno::OK, result, extra: 0, skipped: false }
     }
 
+    /// As its operation did, which ran.
+    #[inline]
+    pub(crate) const fn of_outcome(outcome: Outcome) -> Ending {
+        match outcome {
+            Outcome::Done { error, result, extra } => Ending { error, result, extra, skipped: false },
+            // What was started alone cannot come back as not run.
+            Outcome::NotRun => Ending::of(Errno::EIO),
+        }
+    }
+
     pub(crate) const fn skipped(error: Errno) -> Ending {
         Ending { error, result: 0, extra: 0, skipped: true }
+    }
+
+    /// The completion of the entry with this number and user data that ended so.
+    #[inline]
+    pub(crate) const fn completion(self, op: u32, data: u64) -> Completion {
+        let Ending { error, result, extra, skipped } = self;
+        let flags = if skipped && error.is_ok() { CompletionFlags::SKIPPED.bits() } else { 0 };
+        Completion { op, error: error.raw(), data, result, flags, extra }
     }
 }
 
@@ -134,18 +152,26 @@ impl<B: Backend> Engine<B> {
     /// and the connection is closed, if the table is full.
     fn accepted(&mut self, outcome: Outcome) -> Result<Outcome, Errno> {
         match outcome {
-            Outcome::Done { error: Errno::OK, result: handle, .. } => match self.descriptors.reserve() {
-                Ok(index) => {
-                    self.backend.attach(handle, index);
-                    self.descriptors.install(index);
-                    Ok(Outcome::success(self.descriptors.descriptor(index)))
-                }
-                Err(full) => {
-                    self.backend.discard(handle);
-                    Err(full)
-                }
-            },
+            Outcome::Done { error: Errno::OK, result: handle, .. } => {
+                self.take_handle(handle).map(Outcome::success)
+            }
             other => Ok(other),
+        }
+    }
+
+    /// Gives what is behind a backend's handle an index, and returns its descriptor. EMFILE, and it is closed, if the
+    /// table is full.
+    fn take_handle(&mut self, handle: u64) -> Result<u64, Errno> {
+        match self.descriptors.reserve() {
+            Ok(index) => {
+                self.backend.attach(handle, index);
+                self.descriptors.install(index);
+                Ok(self.descriptors.descriptor(index))
+            }
+            Err(full) => {
+                self.backend.discard(handle);
+                Err(full)
+            }
         }
     }
 
@@ -179,7 +205,13 @@ impl<B: Backend> Engine<B> {
         let uses = mem::replace(&mut packet.uses, [NONE; 2]);
         let outcome = match packet.effect {
             Effect::None => outcome,
-            Effect::Opens(opens) => self.opened(slot, opens, outcome),
+            Effect::Opens([first, second]) => {
+                if second != NONE {
+                    // Now, not when its turn comes: a CLOSE later in the run may have reported by then.
+                    packet.second = self.descriptors.filled(second, outcome.is_success()).unwrap_or(0);
+                }
+                self.opened(first, outcome)
+            }
             Effect::Closes => self.closed(uses[0], outcome),
             Effect::Accepts => self.accepted(outcome).unwrap_or_else(Outcome::failure),
             Effect::Receives => self.received(slot, outcome),
@@ -203,51 +235,36 @@ impl<B: Backend> Engine<B> {
     fn received(&mut self, slot: u32, outcome: Outcome) -> Outcome {
         let Outcome::Done { error: Errno::OK, result, extra } = outcome else { return outcome };
         let (count, mut notes, address) = Message::from_extra(extra);
-        let scratch = &mut self.packets[slot].scratch;
+        // Its memory goes back into the packet.
+        let mut scratch = mem::take(&mut self.packets[slot].scratch);
         let mut descriptors = [0; MAX_MESSAGE_DESCRIPTORS as usize];
         let mut kept = 0;
         for handle in scratch.files().iter().take(count) {
-            match self.descriptors.reserve() {
-                Ok(index) => {
-                    self.backend.attach(*handle, index);
-                    self.descriptors.install(index);
-                    descriptors[kept] = self.descriptors.descriptor(index);
+            match self.take_handle(*handle) {
+                Ok(descriptor) => {
+                    descriptors[kept] = descriptor;
                     kept += 1;
                 }
-                Err(_) => {
-                    self.backend.discard(*handle);
-                    notes |= MessageNotes::DESCRIPTORS_LOST;
-                }
+                Err(_) => notes |= MessageNotes::DESCRIPTORS_LOST,
             }
         }
         scratch.tell(&descriptors[..kept], notes, address);
+        self.packets[slot].scratch = scratch;
         Outcome::Done { error: Errno::OK, result, extra: notes.bits() }
     }
 
-    /// The operation in `slot` was to open these indices. Returns its outcome with a descriptor for its result.
+    /// An operation that was to open `index` is over. Returns its outcome with the descriptor for its result.
     #[inline]
-    fn opened(&mut self, slot: u32, opens: [u32; 2], outcome: Outcome) -> Outcome {
-        let Outcome::Done { error: Errno::OK, extra, .. } = outcome else {
-            for index in opens {
-                if index != NONE {
-                    self.descriptors.retire(index);
-                }
-            }
-            return outcome;
-        };
-        let [first, second] = opens;
-        self.descriptors.install(first);
-        if second != NONE {
-            self.descriptors.install(second);
-            // Now, not when its turn comes: a CLOSE later in the run may have reported by then.
-            self.packets[slot].second = self.descriptors.descriptor(second);
+    pub(crate) fn opened(&mut self, index: u32, outcome: Outcome) -> Outcome {
+        match (self.descriptors.filled(index, outcome.is_success()), outcome) {
+            (Some(result), Outcome::Done { error, extra, .. }) => Outcome::Done { error, result, extra },
+            _ => outcome,
         }
-        Outcome::Done { error: Errno::OK, result: self.descriptors.descriptor(first), extra }
     }
 
     /// A CLOSE of `index` is over.
     #[inline]
-    fn closed(&mut self, index: u32, outcome: Outcome) -> Outcome {
+    pub(crate) fn closed(&mut self, index: u32, outcome: Outcome) -> Outcome {
         // Some step of a run went ahead although the OPEN before it had failed. It found nothing to close; whether it
         // is to run at all is for the engine to say.
         let outcome = if self.descriptors.is_open(index) { outcome } else { Outcome::NotRun };
@@ -265,7 +282,7 @@ impl<B: Backend> Engine<B> {
     /// the next.
     #[inline]
     pub(crate) fn conclude(&mut self, chain: u32, slot: u32, ending: Ending) {
-        let Ending { error, result, extra, skipped } = ending;
+        let Ending { error, result, skipped, .. } = ending;
         self.timers.clear(slot);
         let packet = self.packets.free(slot);
         let (flags, second) = (packet.flags(), packet.second);
@@ -275,19 +292,38 @@ impl<B: Backend> Engine<B> {
         if packet.next != NONE && !skipped && !is_passed_over(op) {
             members.note(error, result, packet.entry.arguments[2]);
         }
+        if !skipped {
+            self.save_or_break(chain, flags, error, result, second);
+        }
+        self.tell(op, data, flags, ending);
+    }
+
+    /// What the end of a member that ran means for those behind it: a success is saved, a failure may break the chain.
+    #[inline(always)]
+    pub(crate) fn save_or_break(
+        &mut self,
+        chain: u32,
+        flags: EntryFlags,
+        error: Errno,
+        result: u64,
+        second: u64,
+    ) {
         if error.is_ok() {
-            if let Some(register) = flags.saved_into()
-                && !skipped
-            {
+            if let Some(register) = flags.saved_into() {
                 self.save(chain, register, result, second);
             }
-        } else if !skipped && breaks(flags) && members.ended.is_none() {
-            members.ended = Some(Ended::Broken);
+        } else if breaks(flags) && self.chains[chain].ended.is_none() {
+            self.chains[chain].ended = Some(Ended::Broken);
         }
+    }
+
+    /// Tells the submitter how a member ended, unless it is a success that is to be silent.
+    #[inline]
+    pub(crate) fn tell(&mut self, op: u32, data: u64, flags: EntryFlags, ending: Ending) {
+        let Ending { error, result, skipped, .. } = ending;
         self.record(data, EventKind::Completed { error, result, skipped });
         if !(error.is_ok() && flags.contains(EntryFlags::SILENT)) {
-            let flags = if skipped && error.is_ok() { CompletionFlags::SKIPPED.bits() } else { 0 };
-            self.post(Completion { op, error: error.raw(), data, result, flags, extra });
+            self.post(ending.completion(op, data));
         }
     }
 

@@ -44,16 +44,59 @@ impl<'a> Context<'a> {
         Ok(index)
     }
 
+    #[inline]
     fn directory(&mut self, number: u64) -> Result<Directory, Errno> {
         if number == 0 { Ok(None) } else { self.file(number).map(Some) }
     }
 }
 
-/// The operation that `verb` with these (loaded) arguments asks for.
+/// Makes `operation` what `verb` with these (loaded) arguments asks for; on an error it is left as it is.
 ///
-/// Indices that the operation will open are left as [`NONE`]; the caller reserves them.
+/// Indices that the operation will open are left as [`NONE`]; the caller reserves them. The verbs that are asked for most
+/// are looked at here, where the caller has them inlined, the others in a function of their own.
 #[inline]
 pub(crate) fn decode(
+    verb: Verb,
+    flags: EntryFlags,
+    arguments: &[u64; 5],
+    context: &mut Context<'_>,
+    scratch: &mut Scratch,
+    operation: &mut Operation,
+) -> Result<(), Errno> {
+    let &[subject, payload, magnitude, modifier, auxiliary] = arguments;
+    let regions = context.regions;
+    match verb {
+        _ if flags.contains(EntryFlags::MULTISHOT) => {
+            if !matches!(verb, Verb::Poll | Verb::Accept) {
+                return Err(Errno::EINVAL);
+            }
+            *operation = decode_other(verb, flags, arguments, context, scratch)?;
+        }
+        Verb::Read | Verb::Write => {
+            let file = context.file(subject)?;
+            let position = position(modifier)?;
+            let buffers = buffers(payload, magnitude, auxiliary, regions, scratch)?;
+            *operation = if verb == Verb::Read {
+                Operation::Read { file, buffers, position }
+            } else {
+                Operation::Write { file, buffers, position }
+            };
+        }
+        Verb::Open => {
+            let flags = open_flags(modifier)?;
+            let directory = context.directory(subject)?;
+            let path = regions.path(payload, magnitude, scratch)?;
+            *operation = Operation::Open { directory, path, flags, mode: mode(auxiliary)?, into: NONE };
+        }
+        Verb::Close => *operation = Operation::Close { file: context.file(subject)? },
+        _ => *operation = decode_other(verb, flags, arguments, context, scratch)?,
+    }
+    Ok(())
+}
+
+/// The same for the other verbs.
+#[inline(never)]
+fn decode_other(
     verb: Verb,
     flags: EntryFlags,
     arguments: &[u64; 5],
@@ -63,36 +106,12 @@ pub(crate) fn decode(
     let &[subject, payload, magnitude, modifier, auxiliary] = arguments;
     let regions = context.regions;
     let multishot = flags.contains(EntryFlags::MULTISHOT);
-    if multishot && !matches!(verb, Verb::Poll | Verb::Accept) {
-        return Err(Errno::EINVAL);
-    }
     Ok(match verb {
-        Verb::Read | Verb::Write => {
-            let file = context.file(subject)?;
-            let position = position(modifier)?;
-            let buffers = buffers(payload, magnitude, auxiliary, regions, scratch)?;
-            if verb == Verb::Read {
-                Operation::Read { file, buffers, position }
-            } else {
-                Operation::Write { file, buffers, position }
-            }
-        }
         Verb::Poll => Operation::Poll {
             file: context.file(subject)?,
             events: PollEvents::from_bits(payload).ok_or(Errno::EINVAL)?,
             multishot,
         },
-        Verb::Open => {
-            let flags = open_flags(modifier)?;
-            Operation::Open {
-                directory: context.directory(subject)?,
-                path: regions.path(payload, magnitude, scratch)?,
-                flags,
-                mode: mode(auxiliary)?,
-                into: NONE,
-            }
-        }
-        Verb::Close => Operation::Close { file: context.file(subject)? },
         Verb::Seek => Operation::Seek {
             file: context.file(subject)?,
             offset: modifier as i64,
@@ -414,11 +433,12 @@ pub(crate) fn decode(
                 Operation::FutexWait { word, expected, shared }
             }
         }
-        // The engine's own verbs never come here.
+        // Neither the engine's own verbs nor those that `decode` looks at itself come here.
         _ => return Err(Errno::ENOSYS),
     })
 }
 
+#[inline]
 pub(crate) fn position(offset: u64) -> Result<Position, Errno> {
     match offset {
         CURRENT_POSITION => Ok(None),
@@ -434,6 +454,7 @@ pub(crate) fn range(offset: u64, length: u64) -> Result<(), Errno> {
     }
 }
 
+#[inline]
 fn buffers(
     payload: u64,
     magnitude: u64,
@@ -452,6 +473,7 @@ fn buffers(
     Ok(Buffers::Many { spans, count })
 }
 
+#[inline]
 fn shorten(span: crate::Span) -> crate::Span {
     crate::Span { length: span.length.min(MAX_TRANSFER as usize), ..span }
 }
@@ -494,6 +516,7 @@ fn times(record: &[u8; TIMES_RECORD as usize]) -> Result<Times, Errno> {
     Ok(times)
 }
 
+#[inline]
 pub(crate) fn open_flags(bits: u64) -> Result<OpenFlags, Errno> {
     let flags = OpenFlags::from_bits(bits).ok_or(Errno::EINVAL)?;
     if flags.contains(OpenFlags::PATH) {
@@ -512,6 +535,7 @@ pub(crate) fn open_flags(bits: u64) -> Result<OpenFlags, Errno> {
     Ok(flags)
 }
 
+#[inline]
 pub(crate) fn mode(bits: u64) -> Result<u32, Errno> {
     if bits <= 0o7777 { Ok(bits as u32) } else { Err(Errno::EINVAL) }
 }

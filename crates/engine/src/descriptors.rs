@@ -85,6 +85,18 @@ impl Descriptors {
         record.state = State::Open;
     }
 
+    /// What was to fill a reserved index is over. Returns its descriptor if it did.
+    #[inline]
+    pub(crate) fn filled(&mut self, index: u32, filled: bool) -> Option<u64> {
+        if filled {
+            self.install(index);
+            Some(self.descriptor(index))
+        } else {
+            self.retire(index);
+            None
+        }
+    }
+
     /// A reserved index has not been filled, or an open one is closed.
     #[inline]
     pub(crate) fn retire(&mut self, index: u32) {

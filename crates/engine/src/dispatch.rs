@@ -27,10 +27,22 @@ const IN_ENGINE: Way = Way { place: Place::Engine, reason: "" };
 const MEMBERS_AT_ONCE: u32 = 1024;
 
 /// Why a member cannot be dispatched.
-enum Refusal {
+pub(crate) enum Refusal {
     /// It loads a register that is not defined.
     Undefined,
     Bad(Errno),
+}
+
+impl Refusal {
+    /// How a member ends that is refused.
+    pub(crate) fn ending(self, finally: bool) -> Ending {
+        match self {
+            Refusal::Undefined if finally => Ending::skipped(Errno::ECANCELED),
+            // For what follows it is a failure like any other.
+            Refusal::Undefined => Ending::of(Errno::EINVAL),
+            Refusal::Bad(error) => Ending::of(error),
+        }
+    }
 }
 
 impl<B: Backend> Engine<B> {
@@ -96,7 +108,7 @@ impl<B: Backend> Engine<B> {
                 return Some(Ending::skipped(if stopped { Errno::OK } else { Errno::ECANCELED }));
             }
         }
-        match load(packet, &members.registers) {
+        match load(&mut packet.entry, &members.registers) {
             Ok(verb) if is_engine_s_own(verb) => {
                 if packet.flags().contains(EntryFlags::MULTISHOT) {
                     return Some(Ending::of(Errno::EINVAL));
@@ -104,10 +116,7 @@ impl<B: Backend> Engine<B> {
                 self.execute(chain, slot, verb)
             }
             Ok(verb) => self.start(chain, slot, verb),
-            Err(Refusal::Undefined) if finally => Some(Ending::skipped(Errno::ECANCELED)),
-            // For what follows it is a failure like any other.
-            Err(Refusal::Undefined) => Some(Ending::of(Errno::EINVAL)),
-            Err(Refusal::Bad(error)) => Some(Ending::of(error)),
+            Err(refusal) => Some(refusal.ending(finally)),
         }
     }
 
@@ -260,10 +269,7 @@ impl<B: Backend> Engine<B> {
                 }
                 self.started -= 1;
                 self.eager -= self.packets[slot].eager as u32;
-                let ending = match self.settle(slot, outcome) {
-                    Outcome::Done { error, result, extra } => Ending { error, result, extra, skipped: false },
-                    Outcome::NotRun => Ending::of(Errno::EIO),
-                };
+                let ending = Ending::of_outcome(self.settle(slot, outcome));
                 if run.len() > 1 {
                     if ending.error.is_ok() {
                         // All that was foreseen for the next one has come true, so it need not be prepared again.
@@ -320,7 +326,7 @@ impl<B: Backend> Engine<B> {
                 break;
             };
             foresee(packet, &self.descriptors, &mut registers);
-            let Ok(verb) = load(&mut self.packets[next], &registers) else {
+            let Ok(verb) = load(&mut self.packets[next].entry, &registers) else {
                 self.cut(next, "it needs a value that is known only afterwards");
                 break;
             };
@@ -354,7 +360,8 @@ impl<B: Backend> Engine<B> {
         step.token = Token { slot, generation };
         let flags = packet.flags();
         let mut context = Context::new(&self.descriptors, &self.regions, look);
-        step.operation = decode(verb, flags, &packet.entry.arguments, &mut context, &mut packet.scratch)?;
+        let (arguments, scratch) = (&packet.entry.arguments, &mut packet.scratch);
+        decode(verb, flags, arguments, &mut context, scratch, &mut step.operation)?;
         let uses = context.uses();
         packet.effect = match &mut step.operation {
             Operation::Close { file } => {
@@ -441,14 +448,13 @@ impl<B: Backend> Engine<B> {
 
 /// The verb of a member, whose arguments are loaded from `registers` where it says so.
 #[inline]
-fn load(packet: &mut Packet, registers: &Registers) -> Result<Verb, Refusal> {
-    let verb = Verb::from_number(packet.entry.op).ok_or(Refusal::Bad(Errno::EINVAL))?;
-    let flags = packet.flags();
-    for (place, register) in flags.loads() {
+pub(crate) fn load(entry: &mut Entry, registers: &Registers) -> Result<Verb, Refusal> {
+    let verb = Verb::from_number(entry.op).ok_or(Refusal::Bad(Errno::EINVAL))?;
+    for (place, register) in EntryFlags::from_bits_retain(entry.flags).loads() {
         if fixed_arguments(verb) & (1 << place) != 0 {
             return Err(Refusal::Bad(Errno::EINVAL));
         }
-        packet.entry.arguments[place] = registers.load(register).ok_or(Refusal::Undefined)?;
+        entry.arguments[place] = registers.load(register).ok_or(Refusal::Undefined)?;
     }
     Ok(verb)
 }

@@ -13,12 +13,13 @@ use core::ptr::NonNull;
 
 use ouzel_ring::{Broken, Descriptor, EngineEnd, Entry, Errno, State};
 
+use crate::at_once;
 use crate::cancel::Target;
 use crate::conclude::Stored;
 use crate::descriptors::{Descriptors, Look};
 use crate::packet::{Chain, Kept, Packet, Stage};
 use crate::program::{Calls, Programs};
-use crate::regions::Regions;
+use crate::regions::{Regions, Scratch};
 use crate::slab::{NONE, Slab};
 use crate::timers::Timers;
 use crate::trace::{Event, EventKind, Trace};
@@ -147,6 +148,10 @@ pub struct Engine<B> {
     /// Owners below `packet_limit` are packets, those above are chains.
     pub(crate) timers: Timers,
     pub(crate) staged: VecDeque<Staged>,
+    /// Where the entries of a chain are that is done at once.
+    pub(crate) at_once: [Entry; at_once::LONGEST],
+    /// What decoding one of them copies.
+    pub(crate) scratch: Scratch,
     /// How many of them are withdrawn and not taken.
     pub(crate) withdrawn: u32,
     /// Entries of an over-long chain are being refused up to its end.
@@ -209,6 +214,8 @@ impl<B: Backend> Engine<B> {
             regions: Regions::new(limits.in_process),
             timers: Timers::new(packet_limit + slots + slots.min(program_steps)),
             staged: VecDeque::with_capacity(geometry.entries() as usize),
+            at_once: [const { Entry::from_words([0; 8]) }; at_once::LONGEST],
+            scratch: Scratch::default(),
             withdrawn: 0,
             refusing: false,
             starved: false,
@@ -261,6 +268,10 @@ impl<B: Backend> Engine<B> {
                 }
             }
             entered.readable = self.readable()?;
+            if self.chains.live() == 0 && !self.unsubmitted {
+                // Nothing is in flight, and nothing will be.
+                break;
+            }
             if !self.paused.is_empty() {
                 let now = if deadline.is_some() { self.backend.now() } else { 0 };
                 let is_time_up = deadline.is_some_and(|deadline| now >= deadline);
@@ -310,10 +321,10 @@ impl<B: Backend> Engine<B> {
             }
             self.fire_timers();
             if self.work.is_empty() {
+                entered.readable = self.readable()?;
                 break;
             }
         }
-        entered.readable = self.readable()?;
         entered.incomplete = self.incomplete();
         Ok(entered)
     }
@@ -329,8 +340,11 @@ impl<B: Backend> Engine<B> {
     /// How many reports the backend should gather before it wakes the engine.
     fn reports_wanted(&self, completions: u32) -> u32 {
         // Only reports that end chains may be gathered: behind any other waits a member, or a chain for which there
-        // was no room, on which the rest of those started may depend.
-        let wanted = if self.eager > 0 || !self.stalled.is_empty() { 1 } else { completions };
+        // was no room, on which the rest of those started may depend. A chain by itself has one run started, and what
+        // waits there waits for all of it.
+        let alone = self.chains.live() == 1;
+        let one = (self.eager > 0 && !alone) || !self.stalled.is_empty();
+        let wanted = if one { 1 } else { completions };
         wanted.min(self.started).max(1)
     }
 

@@ -6,6 +6,7 @@
 
 use ouzel_ring::{Completion, Entry, EntryFlags, Errno, Verb};
 
+use crate::at_once::{Chosen, is_begun_at_once};
 use crate::engine::{EnterError, Staged};
 use crate::packet::marks;
 use crate::slab::NONE;
@@ -13,7 +14,7 @@ use crate::{Backend, Engine};
 
 /// The rules for a chain's shape, applied to one member after the other.
 #[derive(Default)]
-struct Shape {
+pub(crate) struct Shape {
     /// A member has been seen.
     begun: bool,
     /// A FINALLY member has been seen.
@@ -36,7 +37,7 @@ const UNCOMMON: EntryFlags =
 impl Shape {
     /// Whether a member with these flags may come next.
     #[inline]
-    fn allows(&mut self, flags: EntryFlags) -> bool {
+    pub(crate) fn allows(&mut self, flags: EntryFlags) -> bool {
         let is_finally = flags.contains(EntryFlags::FINALLY);
         // On another than the first it is wrong anyway.
         self.program |= flags.contains(EntryFlags::PROGRAM);
@@ -48,6 +49,12 @@ impl Shape {
         self.begun = true;
         self.finally |= is_finally;
         !wrong
+    }
+
+    /// Whether the first member has PROGRAM.
+    #[inline]
+    pub(crate) fn is_program(&self) -> bool {
+        self.program
     }
 }
 
@@ -69,10 +76,14 @@ impl<B: Backend> Engine<B> {
         if budget == 0 && !self.closing {
             return Ok(0);
         }
-        if let Err(broken) = self.queues.available().and_then(|_| self.queues.unread()) {
-            // A ring that is torn down goes on without its submitter: what is in flight has to end.
-            return if self.closing { Ok(0) } else { Err(broken.into()) };
-        }
+        let available =
+            match self.queues.available().and_then(|available| Ok((available, self.queues.unread()?))) {
+                Ok((available, _)) => available,
+                // A ring that is torn down goes on without its submitter: what is in flight has to end.
+                Err(_) if self.closing => return Ok(0),
+                Err(broken) => return Err(broken.into()),
+            };
+        let at_once = self.choose_at_once(available);
         let budget = if self.closing { u32::MAX } else { budget };
         while taken < budget {
             if self.staged.is_empty() {
@@ -81,7 +92,7 @@ impl<B: Backend> Engine<B> {
                     taken += 1;
                     continue;
                 }
-                let count = self.admit_unstaged(entry, budget - taken);
+                let count = self.admit_unstaged(entry, budget - taken, at_once);
                 if count > 0 {
                     taken += count;
                     continue;
@@ -109,7 +120,7 @@ impl<B: Backend> Engine<B> {
 
     /// How many entries at the tail wait for the rest of their chain.
     pub(crate) fn incomplete(&mut self) -> u32 {
-        if self.queues.available().is_ok_and(|available| available > 0) {
+        if self.staged.is_empty() || self.queues.available().is_ok_and(|available| available > 0) {
             // The end of the chain is there; it was only beyond what could be looked at.
             return 0;
         }
@@ -141,7 +152,7 @@ impl<B: Backend> Engine<B> {
     /// queue straight into packets. Returns its length. If it is anything else, what was copied is staged, and the
     /// return is 0.
     #[inline]
-    fn admit_unstaged(&mut self, first: Entry, budget: u32) -> u32 {
+    fn admit_unstaged(&mut self, first: Entry, budget: u32, at_once: Chosen) -> u32 {
         let flags = EntryFlags::from_bits_retain(first.flags);
         let held_up = self.draining || self.closing || self.refusing || flags.contains(EntryFlags::DRAIN);
         // One slot stays back for CANCEL.
@@ -149,6 +160,15 @@ impl<B: Backend> Engine<B> {
         if held_up || most == 0 {
             self.staged.push_back(Staged::new(first));
             return 0;
+        }
+        let mut second = None;
+        if at_once != Chosen::None && is_begun_at_once(&first) {
+            if at_once == Chosen::Some && first.op == Verb::Open as u32 && most > 1 {
+                second = if flags.intersects(EntryFlags::CHAINED) { self.queues.copy_next() } else { None };
+            }
+            if at_once == Chosen::All || self.is_chain_at_once(&first, second.as_ref()) {
+                return self.admit_at_once(first, second, most);
+            }
         }
         let chain = self.begin_chain(flags);
         let mut shape = Shape::default();
@@ -168,7 +188,7 @@ impl<B: Backend> Engine<B> {
             if length == most {
                 break;
             }
-            let Some(entry) = self.queues.copy_next() else { break };
+            let Some(entry) = second.take().or_else(|| self.queues.copy_next()) else { break };
             flags = EntryFlags::from_bits_retain(entry.flags);
             let next = self.begin_packet(entry, chain);
             self.packets[packet].next = next;
@@ -176,6 +196,7 @@ impl<B: Backend> Engine<B> {
             length += 1;
         }
         self.stage_again(chain);
+        self.staged.extend(second.map(Staged::new));
         0
     }
 
@@ -333,7 +354,7 @@ impl<B: Backend> Engine<B> {
     }
 
     #[inline]
-    fn begin_chain(&mut self, flags: EntryFlags) -> u32 {
+    pub(crate) fn begin_chain(&mut self, flags: EntryFlags) -> u32 {
         // There are as many chain slots as completion slots beside those for calls, and a chain holds one at least.
         let Some(slot) = self.chains.take() else { unreachable!("more chains than completion credits") };
         let local = flags.contains(EntryFlags::LOCAL);
@@ -350,7 +371,7 @@ impl<B: Backend> Engine<B> {
     }
 
     #[inline]
-    fn begin_packet(&mut self, entry: Entry, chain: u32) -> u32 {
+    pub(crate) fn begin_packet(&mut self, entry: Entry, chain: u32) -> u32 {
         // There are as many packet slots as completion slots beside those for calls, and each was checked to have one.
         let Some(slot) = self.packets.take() else { unreachable!("more packets than completion credits") };
         self.packets[slot].begin(entry, chain);

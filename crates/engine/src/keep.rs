@@ -4,7 +4,7 @@
 //! and the packet keeps its credit. When the chain is over the completions are posted in the order of the chain, or, if a
 //! CALL runs it, make up that entry's end. Nothing here dispatches.
 
-use ouzel_ring::{Completion, CompletionFlags, EntryFlags, Errno};
+use ouzel_ring::{Completion, Entry, EntryFlags, Errno};
 
 use crate::conclude::{Ending, breaks};
 use crate::control::is_passed_over;
@@ -65,14 +65,8 @@ impl<B: Backend> Engine<B> {
                 }
             }
         }
-        if error.is_ok() {
-            if let Some(register) = flags.saved_into()
-                && !skipped
-            {
-                self.save(chain, register, result, second);
-            }
-        } else if !skipped && breaks(flags) && members.ended.is_none() {
-            members.ended = Some(Ended::Broken);
+        if !skipped {
+            self.save_or_break(chain, flags, error, result, second);
         }
         if self.chains[chain].marks & marks::CALLED != 0 && !error.is_ok() {
             let failed = !finally && (given_up || (!skipped && breaks(flags)));
@@ -92,25 +86,16 @@ impl<B: Backend> Engine<B> {
         let mut slot = self.chains[chain].first;
         while slot != NONE {
             let packet = &self.packets[slot];
-            let Ending { error, result, skipped, .. } = self.kept[slot as usize].ending;
-            let silent = packet.flags().contains(EntryFlags::SILENT);
-            let data = packet.entry.data;
-            self.record(data, EventKind::Completed { error, result, skipped });
-            let completion = self.kept_completion(slot);
-            let next = self.let_go(slot);
-            if !(error.is_ok() && silent) {
-                self.post(completion);
-            }
-            slot = next;
+            let (Entry { op, data, .. }, flags) = (packet.entry, packet.flags());
+            self.tell(op, data, flags, self.kept[slot as usize].ending);
+            slot = self.let_go(slot);
         }
     }
 
     /// What the member in `slot` completes with.
     pub(crate) fn kept_completion(&self, slot: u32) -> Completion {
-        let packet = &self.packets[slot];
-        let Ending { error, result, extra, skipped } = self.kept[slot as usize].ending;
-        let flags = if skipped && error.is_ok() { CompletionFlags::SKIPPED.bits() } else { 0 };
-        Completion { op: packet.entry.op, error: error.raw(), data: packet.entry.data, result, flags, extra }
+        let Entry { op, data, .. } = self.packets[slot].entry;
+        self.kept[slot as usize].ending.completion(op, data)
     }
 
     /// Frees the packet in `slot` with what it has kept. Returns the next member.

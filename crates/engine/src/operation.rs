@@ -263,6 +263,9 @@ pub enum Process {
 const _: () = assert!(size_of::<Operation>() <= 64);
 
 impl Operation {
+    /// No operation: what is there before one is.
+    pub(crate) const NONE: Operation = Operation::Close { file: u32::MAX };
+
     /// The indices this operation reserves, in the order of its results; empty for most.
     #[inline]
     pub fn opens(&self) -> &[u32] {
@@ -271,6 +274,65 @@ impl Operation {
             Operation::Accept { into, multishot: false, .. } => core::slice::from_ref(into),
             Operation::Pipe { into } => into,
             _ => &[],
+        }
+    }
+
+    /// The indices this operation names: what it works on or starts from, and a second one for the few that have two
+    /// (`target` and `to`). Those it reserves are not among them, see [`Operation::opens`], nor are those that a
+    /// message takes along.
+    #[inline]
+    pub fn names(&self) -> [Option<u32>; 2] {
+        match *self {
+            Operation::Read { file, .. }
+            | Operation::Write { file, .. }
+            | Operation::Poll { file, .. }
+            | Operation::Close { file }
+            | Operation::Seek { file, .. }
+            | Operation::Sync { file, .. }
+            | Operation::Truncate { file, .. }
+            | Operation::Allocate { file, .. }
+            | Operation::Readdir { file, .. }
+            | Operation::Lock { file, .. } => [Some(file), None],
+            Operation::Bind { socket, .. }
+            | Operation::Listen { socket, .. }
+            | Operation::Accept { socket, .. }
+            | Operation::Connect { socket, .. }
+            | Operation::Send { socket, .. }
+            | Operation::Recv { socket, .. }
+            | Operation::Shutdown { socket, .. }
+            | Operation::GetSockopt { socket, .. }
+            | Operation::SetSockopt { socket, .. }
+            | Operation::Sockname { socket, .. }
+            | Operation::Peername { socket, .. }
+            | Operation::SendMsg { socket, .. }
+            | Operation::RecvMsg { socket, .. } => [Some(socket), None],
+            Operation::Open { directory, .. }
+            | Operation::Stat { directory, .. }
+            | Operation::Mkdir { directory, .. }
+            | Operation::Remove { directory, .. }
+            | Operation::Symlink { directory, .. }
+            | Operation::Readlink { directory, .. }
+            | Operation::Chmod { directory, .. }
+            | Operation::Chown { directory, .. }
+            | Operation::Utimes { directory, .. }
+            | Operation::Mknod { directory, .. }
+            | Operation::Statfs { directory, .. }
+            | Operation::Access { directory, .. }
+            | Operation::GetXattr { directory, .. }
+            | Operation::SetXattr { directory, .. }
+            | Operation::ListXattr { directory, .. }
+            | Operation::RemoveXattr { directory, .. } => [directory, None],
+            Operation::Rename { from, to, .. } | Operation::Link { from, to, .. } => [from, to],
+            Operation::Copy { source, target, .. } | Operation::Splice { source, target, .. } => {
+                [Some(source), Some(target)]
+            }
+            Operation::Wait { process: Process::Descriptor(process) } => [Some(process), None],
+            Operation::Wake { bell, .. } => [Some(bell), None],
+            Operation::Wait { process: Process::Number(_) }
+            | Operation::FutexWait { .. }
+            | Operation::FutexWake { .. }
+            | Operation::Pipe { .. }
+            | Operation::Socket { .. } => [None, None],
         }
     }
 

@@ -177,12 +177,17 @@ pub(crate) struct Registers {
 impl Registers {
     pub(crate) const UNDEFINED: Registers = Registers { values: [0; REGISTERS], defined: 0 };
 
+    /// All defined, with these values.
+    pub(crate) const fn of(values: [u64; REGISTERS]) -> Registers {
+        Registers { values, defined: 0x7f }
+    }
+
     /// Begins a new life: with these values, or with none defined.
     #[inline]
     fn begin(&mut self, values: Option<[u64; REGISTERS]>) {
         self.defined = 0;
         if let Some(values) = values {
-            *self = Registers { values, defined: 0x7f };
+            *self = Registers::of(values);
         }
     }
 

@@ -35,12 +35,16 @@ pub trait Kind: sealed::Sealed {
     const HELD: Option<bool>;
 
     #[doc(hidden)]
+    const OPENS: bool = false;
+
+    #[doc(hidden)]
     fn value(completion: &Completion, second: bool, buffer: Option<&Buffer>) -> Option<Self::Value>;
 }
 
 impl Kind for Fd {
     type Value = Descriptor;
     const HELD: Option<bool> = Some(true);
+    const OPENS: bool = true;
     fn value(completion: &Completion, second: bool, _: Option<&Buffer>) -> Option<Descriptor> {
         // A pipe's second end is not in its completion.
         if second { None } else { Descriptor::from_number(completion.result) }

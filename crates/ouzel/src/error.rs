@@ -242,6 +242,13 @@ pub enum BuildError {
         /// The step.
         step: usize,
     },
+    /// A multishot step is a FINALLY step, or others come after it.
+    MultishotNotLast {
+        /// The step.
+        step: usize,
+        /// Its verb.
+        verb: Verb,
+    },
     /// A number is shifted by more than its width.
     ShiftTooFar {
         /// The step.
@@ -336,6 +343,7 @@ impl BuildError {
             | BuildError::EmptyLoop { step }
             | BuildError::NoTurns { step, .. }
             | BuildError::NothingBefore { step }
+            | BuildError::MultishotNotLast { step, .. }
             | BuildError::ShiftTooFar { step, .. }
             | BuildError::OwnRoom { step, .. }
             | BuildError::ResultNoNumber { step, .. }
@@ -424,6 +432,12 @@ impl fmt::Display for BuildError {
                     "step {step} (TEST) asks something of the step before it, and there is none"
                 )
             }
+            BuildError::MultishotNotLast { step, verb } => write!(
+                formatter,
+                "step {step} ({}) results again and again and must be the last of its chain: put what comes after it, \
+                 FINALLY steps too, into a chain of its own",
+                verb.name()
+            ),
             BuildError::ShiftTooFar { step, distance } => {
                 write!(formatter, "step {step} (SHIFT) shifts by {distance} bits: the most is 63")
             }

@@ -77,6 +77,7 @@ mod ring;
 mod select;
 mod stat;
 mod statfs;
+pub mod task;
 
 pub use address::SocketAddress;
 pub use backend::uring::{Costs, Policy};
@@ -104,3 +105,8 @@ pub use ring::{Rejected, Ring, Ticket};
 pub use select::{BackendKind, Choice};
 pub use stat::FileStat;
 pub use statfs::FileSystemStat;
+
+/// What the package's page shows is compiled and run, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

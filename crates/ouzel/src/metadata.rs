@@ -194,12 +194,12 @@ impl<M> Ring<M> {
 }
 
 /// Room for the longest list of names there is.
-fn room_for_names() -> Buffer {
+pub(crate) fn room_for_names() -> Buffer {
     Buffer::with_capacity(ouzel_ring::modifiers::MAX_XATTR_VALUE as usize)
 }
 
 /// The names in a list, each with a NUL behind it.
-fn split(names: &[u8]) -> Vec<OsString> {
+pub(crate) fn split(names: &[u8]) -> Vec<OsString> {
     let ended = names.strip_suffix(b"\0").unwrap_or(names);
     if ended.is_empty() {
         return Vec::new();

@@ -365,6 +365,17 @@ impl<M> RawRing<M> {
         Teardown { leaked }
     }
 
+    /// Slots of the completion queue.
+    pub(crate) fn completions(&self) -> u32 {
+        self.inner.submitter.geometry().completions()
+    }
+
+    /// Whether `descriptor` is open.
+    pub(crate) fn is_open(&self, descriptor: Descriptor) -> bool {
+        let idle = self.inner.engine.idle_descriptor(descriptor);
+        matches!(idle, Ok(_) | Err(Errno::EBUSY))
+    }
+
     pub(crate) fn bound(&self) -> Duration {
         self.bound
     }

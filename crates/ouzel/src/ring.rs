@@ -1,5 +1,9 @@
 //! The ring that applications use: it runs chains and owns their buffers while they run.
 
+mod asynchronous;
+mod multishot;
+
+pub(crate) use asynchronous::Offered;
 use std::collections::VecDeque;
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -10,16 +14,17 @@ use std::time::Duration;
 use ouzel_engine::{Counters, EnterError, Gauges, Limits, Target};
 use ouzel_ring::{Completion, Descriptor, Errno, PushError};
 
-use crate::Bell;
 use crate::backend::sim::SimProcess;
 use crate::builder::RingBuilder;
-use crate::chain::{Body, Chain, Layout};
+use crate::chain::{Body, Chain, Layouts};
+use crate::compounds::BLOCKS;
 use crate::done::Done;
 use crate::error::{BuildError, Error};
 use crate::explain::Explanation;
 use crate::program::{Description, Program, ProgramId, Stored};
 use crate::raw::{Pinned, RawRing, Teardown};
 use crate::select::Choice;
+use crate::{Bell, Buffer};
 
 /// Names a chain that was submitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -81,7 +86,9 @@ pub struct Ring<M = Pinned> {
     slots: Vec<Slot>,
     free: Vec<u32>,
     ended: VecDeque<u32>,
-    layout: Layout,
+    /// Slots whose multishot has resulted in something since that was last asked for, if anybody asks.
+    news: Option<VecDeque<u32>>,
+    layout: Layouts,
     /// The most steps a chain may have.
     longest: usize,
     in_flight: u32,
@@ -92,6 +99,10 @@ pub struct Ring<M = Pinned> {
     programs: Vec<(u32, Arc<Description>)>,
     /// A chain whose memory the next synchronous call uses.
     pub(crate) spare: Option<Chain>,
+    /// Where the next compound lists what it has open.
+    pub(crate) spare_files: Vec<Descriptor>,
+    /// What the next copy through memory reads into.
+    pub(crate) spare_blocks: [Option<Buffer>; BLOCKS],
 }
 
 impl Ring<Pinned> {
@@ -120,10 +131,13 @@ impl<M> Ring<M> {
             slots: Vec::new(),
             free: Vec::new(),
             ended: VecDeque::new(),
-            layout: Layout::default(),
+            news: None,
+            layout: Layouts::default(),
             in_flight: 0,
             tracing: false,
             spare: None,
+            spare_files: Vec::new(),
+            spare_blocks: Default::default(),
         }
     }
 
@@ -431,8 +445,8 @@ impl<M> Ring<M> {
 
     fn tear_down(&mut self, bound: Duration) -> Teardown {
         let slots = &mut self.slots;
-        let ended = &mut self.ended;
-        let teardown = self.raw.tear_down(bound, |completion| deliver(slots, ended, completion));
+        let (ended, news) = (&mut self.ended, &mut self.news);
+        let teardown = self.raw.tear_down(bound, |completion| deliver(slots, ended, news, completion));
         if !self.raw.is_at_rest() {
             for slot in &mut self.slots {
                 if slot.remaining > 0 {
@@ -450,7 +464,7 @@ impl<M> Ring<M> {
         if self.tracing {
             self.collect_events();
         }
-        self.raw.drain(|completion| deliver(&mut self.slots, &mut self.ended, completion));
+        self.raw.drain(|completion| deliver(&mut self.slots, &mut self.ended, &mut self.news, completion));
         if wait > 0 && entered.readable == 0 && entered.taken == 0 {
             // Nothing in flight can ever end, such as a SLEEP without end, and nobody else can change that.
             tracing::warn!(in_flight = self.in_flight, "waiting for what can never end");
@@ -517,10 +531,20 @@ fn split_data(data: u64) -> (u32, u16) {
 
 /// Gives a completion to the chain it belongs to.
 #[inline]
-fn deliver(slots: &mut [Slot], ended: &mut VecDeque<u32>, completion: Completion) {
+fn deliver(
+    slots: &mut [Slot],
+    ended: &mut VecDeque<u32>,
+    news: &mut Option<VecDeque<u32>>,
+    completion: Completion,
+) {
     let (number, step) = split_data(completion.data);
     let Some(slot) = slots.get_mut(number as usize) else { return };
     let Some(chain) = &mut slot.chain else { return };
+    if completion.has_more() {
+        chain.body.many.push_back(completion);
+        news.iter_mut().for_each(|news| news.push_back(number));
+        return;
+    }
     slot.remaining -= u32::from(chain.body.deliver(step, completion));
     if slot.remaining == 0 {
         ended.push_back(number);

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use ouzel::engine::Target;
+use ouzel::task::{Executor, Filling};
 use ouzel::{BackendKind, Buffer, Chain, Error, Offset, RawRing, Ring};
 use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
 
@@ -149,6 +150,62 @@ fn on(kind: BackendKind) {
     println!("{}: ok", kind.name());
 }
 
+/// What the child checks of an executor whose task waits for `reading`.
+#[cfg(target_arch = "x86_64")]
+fn executor_in_child(mut executor: Executor, reading: Filling) -> Result<(), String> {
+    let handle = executor.handle();
+    let mut chain = Chain::new();
+    chain.nop();
+    refused("run", executor.block_on(handle.run(chain)).map_err(|error| error.to_string())?)?;
+    refused("block_on", executor.block_on(std::future::pending::<()>()))?;
+    drop(reading);
+    refused("block_on", executor.block_on(handle.sleep(Duration::from_millis(1))))?;
+    drop(executor);
+    Ok(())
+}
+
+#[cfg(target_arch = "x86_64")]
+fn executor_on(kind: BackendKind) {
+    let ring = Ring::builder().backend(kind);
+    let mut executor = match Executor::builder().ring(ring).build() {
+        Ok(executor) => executor,
+        Err(error) => {
+            println!("SKIPPED: {}: {error}", kind.name());
+            return;
+        }
+    };
+    let handle = executor.handle();
+    let (from, to) = executor.block_on(handle.pipe()).expect("a turn").expect("a pipe");
+    let mut reading = handle.read(from, Buffer::with_capacity(16), Offset::CURRENT);
+    let first = executor.block_on(handle.timeout(Duration::from_millis(5), &mut reading)).expect("a turn");
+    assert!(first.is_none());
+    assert_eq!(handle.gauges().started, 2, "the read and the bell");
+    wait_until_alone();
+    // SAFETY: no other thread of this process is at work, so the child finds no lock taken for ever.
+    let Some(child) = (unsafe { fork() }) else {
+        let code = match executor_in_child(executor, reading) {
+            Ok(()) => 0,
+            Err(error) => {
+                eprintln!("in the child of an executor on {}: {error}", kind.name());
+                1
+            }
+        };
+        std::process::exit(code);
+    };
+    let status = (0..3_000).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        waitpid(Some(child), WaitOptions::NOHANG).expect("it is ours").map(|(_, status)| status)
+    });
+    assert_eq!(status.and_then(WaitStatus::exit_status), Some(0), "the child");
+    assert_eq!(handle.gauges().started, 2, "the child has not ended them");
+    let text = executor.block_on(async {
+        handle.write(to, "here", Offset::CURRENT).await.expect("it is open");
+        reading.await.expect("it has read")
+    });
+    assert_eq!(&*text.expect("turns"), b"here");
+    println!("an executor on {}: ok", kind.name());
+}
+
 #[cfg(not(target_arch = "x86_64"))]
 fn main() {
     println!("SKIPPED: the raw fork of this test is written for x86-64");
@@ -158,5 +215,6 @@ fn main() {
 fn main() {
     for kind in [BackendKind::Sim, BackendKind::Uring, BackendKind::Threads] {
         on(kind);
+        executor_on(kind);
     }
 }

@@ -8,18 +8,22 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use ouzel::abi::Errno;
+use ouzel::abi::{Descriptor, Errno};
 use ouzel::backend::HostBackend;
 use ouzel::engine::{
     Backend, Buffers, Counters, Operation, Outcome, Place, Report, Started, Step, Token, Way,
 };
-use ouzel::{Buffer, Chain, Offset, OpenOptions, Ring, leaked_operations};
+use ouzel::task::Executor;
+use ouzel::{Bell, Buffer, Chain, Offset, OpenOptions, Ring, leaked_operations};
 
 static WATCHED: AtomicUsize = AtomicUsize::new(0);
 static FREED: AtomicBool = AtomicBool::new(false);
@@ -59,6 +63,7 @@ enum Manner {
 #[derive(Default)]
 struct Held {
     reads: Vec<(Token, usize)>,
+    polls: Vec<Token>,
     ready: VecDeque<Report>,
     dropped: bool,
 }
@@ -88,12 +93,22 @@ impl Backend for Hoarder {
                 self.held.lock().unwrap().reads.push((steps[0].token, span.pointer.expose_provenance()));
                 Started::Taken { count: 1, way }
             }
+            // What an executor is woken by.
+            Operation::Poll { multishot: true, .. } => {
+                self.held.lock().unwrap().polls.push(steps[0].token);
+                Started::Taken { count: 1, way }
+            }
             _ => Started::Finished { outcome: Outcome::success(0), way },
         }
     }
 
     fn cancel(&mut self, token: Token) {
         let mut held = self.held.lock().unwrap();
+        if let Some(place) = held.polls.iter().position(|poll| *poll == token) {
+            held.polls.remove(place);
+            let outcome = Outcome::failure(Errno::ECANCELED);
+            held.ready.push_back(Report { token, outcome, more: false });
+        }
         if self.manner == Manner::Yields
             && let Some(place) = held.reads.iter().position(|read| read.0 == token)
         {
@@ -136,6 +151,10 @@ unsafe impl HostBackend for Hoarder {
 
     fn release(&mut self, _: u32) -> Result<OwnedFd, Errno> {
         Err(Errno::EOPNOTSUPP)
+    }
+
+    fn adopt_bell(&mut self, _: u32, _: &Bell) -> Result<(), Errno> {
+        Ok(())
     }
 }
 
@@ -194,8 +213,99 @@ fn end(manner: Manner, end: End) {
     }
 }
 
+/// When a future, and its executor, is left.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Left {
+    FutureDropped,
+    FutureForgotten,
+    TaskDropped,
+    TaskPanics,
+    ExecutorForgotten,
+}
+
+fn leave(manner: Manner, left: Left) {
+    let case = format!("{manner:?}, {left:?}");
+    WATCHED.store(0, Ordering::Relaxed);
+    FREED.store(false, Ordering::Relaxed);
+    let leaked_before = leaked_operations();
+    let held = Arc::new(Mutex::new(Held::default()));
+    let backend = Box::new(Hoarder { manner, begun: Instant::now(), held: held.clone() });
+    let bound = Duration::from_millis(if manner == Manner::Yields { 20_000 } else { 30 });
+    let ring = Ring::builder().teardown_bound(bound).build_on(backend).unwrap();
+    let mut executor = Executor::builder().build_on(ring).unwrap();
+    let handle = executor.handle();
+    let descriptor = Descriptor::from_number(executor_file(&mut executor)).unwrap();
+    let begun = Instant::now();
+    let mut reading = handle.read(descriptor, Buffer::with_capacity(4096), Offset::START);
+    let polled = executor.block_on(async {
+        let once = poll_fn(|context| Poll::Ready(Pin::new(&mut reading).poll(context).is_pending())).await;
+        handle.sleep(Duration::from_millis(2)).await;
+        once
+    });
+    assert!(polled.unwrap());
+    assert_eq!(held.lock().unwrap().reads.len(), 1, "{case}: it is on its way");
+    assert!(!FREED.load(Ordering::Relaxed));
+    match left {
+        Left::FutureDropped => drop(reading),
+        Left::FutureForgotten => std::mem::forget(reading),
+        Left::TaskDropped => drop(executor.spawn(reading)),
+        Left::TaskPanics => drop(executor.spawn(async move {
+            let _reading = reading;
+            panic!("between a submit and its end");
+        })),
+        Left::ExecutorForgotten => drop(reading),
+    }
+    executor.block_on(handle.sleep(Duration::from_millis(2))).unwrap();
+    if left == Left::ExecutorForgotten {
+        std::mem::forget(executor);
+    } else {
+        drop(executor);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(15), "{case}: the bound holds");
+    let ended = manner == Manner::Yields;
+    if ended && left == Left::ExecutorForgotten {
+        // It was cancelled and is over; its memory is kept to be used again.
+        return;
+    }
+    assert_eq!(FREED.load(Ordering::Relaxed), ended, "{case}: freed");
+    let held = held.lock().unwrap();
+    assert_eq!(held.dropped, ended, "{case}: the backend lives as long as what it holds");
+    let leaks = u64::from(!ended && left != Left::ExecutorForgotten);
+    assert_eq!(leaked_operations() - leaked_before, leaks, "{case}: counted");
+    for (_, pointer) in &held.reads {
+        // SAFETY: this is what a kernel may still do; the assertion above says that the memory is there.
+        unsafe { std::ptr::with_exposed_provenance_mut::<u8>(*pointer).write_bytes(0xAA, 4096) };
+    }
+}
+
+/// A descriptor of the hoarder's.
+fn executor_file(executor: &mut Executor) -> u64 {
+    let handle = executor.handle();
+    executor.block_on(handle.open("x", OpenOptions::read())).unwrap().unwrap().number()
+}
+
+#[test]
+fn buffers_outlive_the_futures_that_wait_for_them() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for manner in [Manner::Yields, Manner::Holds] {
+        for left in [
+            Left::FutureDropped,
+            Left::FutureForgotten,
+            Left::TaskDropped,
+            Left::TaskPanics,
+            Left::ExecutorForgotten,
+        ] {
+            leave(manner, left);
+        }
+    }
+}
+
+/// What is watched is watched for one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
 #[test]
 fn buffers_outlive_whoever_may_write_to_them() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     for manner in [Manner::Yields, Manner::Holds, Manner::Fails] {
         for way in [End::Drop, End::Teardown, End::Forget, End::Panic] {
             end(manner, way);

@@ -68,6 +68,34 @@ fn a_program_reads_what_its_caller_names() {
 }
 
 #[test]
+fn a_path_that_is_passed_is_used_in_a_part_too() {
+    on_each(|ring| {
+        let program: Program<usize> = Program::build(|program| {
+            let make = program.number();
+            let path = program.path();
+            let room = program.room(64);
+            program.when(make).is_positive().then(|part| {
+                let made = part.open(path, OpenOptions::write().create());
+                part.write(made, Buffer::from(&b"made"[..]), Offset::START);
+                part.close(made);
+            });
+            let file = program.open(path, OpenOptions::read());
+            let length = program.read(file, room, Offset::START);
+            program.finally().close(file);
+            length
+        })
+        .unwrap();
+        let program = ring.store(program).unwrap();
+        let path = path(ring);
+        for (make, result) in [(0u64, Err(Some(Errno::ENOENT))), (1, Ok(4)), (0, Ok(4))] {
+            let call = program.call().number(make).path(&path).buffer(Buffer::with_capacity(64));
+            let called = ring.run_program(call).unwrap();
+            assert_eq!(called.result().map_err(|error| error.errno()), result);
+        }
+    });
+}
+
+#[test]
 fn a_failure_names_the_step_of_the_program() {
     on_each(|ring| {
         let program = ring.store(read_whole(64)).unwrap();

@@ -215,6 +215,7 @@ mod tests {
     use ouzel_ring::{Errno, Payload};
 
     use super::*;
+    use crate::Operation;
     use crate::decode::{Context, decode};
     use crate::descriptors::{Descriptors, Look};
     use crate::program::roles::{Role, roles};
@@ -328,15 +329,17 @@ mod tests {
                 }
             }
             let mut context = Context::new(&descriptors, &regions, Look::Now);
+            let mut operation = Operation::NONE;
             let decoded = decode(
                 verb,
                 ouzel_ring::EntryFlags::empty(),
                 &entry.arguments,
                 &mut context,
                 &mut Scratch::default(),
+                &mut operation,
             );
             let checked = super::check(verb, &entry);
-            match decoded.map(drop) {
+            match decoded {
                 Err(Errno::EINVAL | Errno::ENAMETOOLONG | Errno::E2BIG) => {
                     assert!(checked.is_err(), "{entry:?} is refused later");
                     refused += 1;

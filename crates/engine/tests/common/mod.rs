@@ -52,6 +52,10 @@ pub struct Scripted {
     pub attached: Vec<(u64, u32)>,
     pub discarded: Vec<u64>,
     pub fails: Option<Errno>,
+    /// What is done at once, in order; what is beyond these, or `None`, is not.
+    pub at_once: VecDeque<Option<Outcome>>,
+    /// What was asked for to be done at once.
+    pub asked: Vec<Operation>,
 }
 
 impl Scripted {
@@ -74,6 +78,8 @@ impl Scripted {
             attached: Vec::new(),
             discarded: Vec::new(),
             fails: None,
+            at_once: VecDeque::new(),
+            asked: Vec::new(),
         }
     }
 
@@ -105,6 +111,15 @@ impl Backend for Scripted {
 
     fn follows(&self, previous: &Operation, edge: Edge, next: &Operation) -> bool {
         (self.follows)(previous, edge, next)
+    }
+
+    fn prefers_at_once(&mut self, _: u32) -> bool {
+        !self.at_once.is_empty()
+    }
+
+    fn do_at_once(&mut self, operation: &Operation) -> Option<Outcome> {
+        self.asked.push(*operation);
+        self.at_once.pop_front().flatten()
     }
 
     fn start(&mut self, steps: &[Step]) -> Started {

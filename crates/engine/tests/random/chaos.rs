@@ -138,6 +138,15 @@ impl Chaos {
         }
     }
 
+    /// A step is over as soon as it has started.
+    fn finish(&mut self, step: &Step) -> Outcome {
+        self.open(step);
+        let outcome = self.outcome(&step.operation, false);
+        self.note(step);
+        self.ended(&step.operation, outcome);
+        outcome
+    }
+
     fn ended(&mut self, operation: &Operation, outcome: Outcome) {
         if let Some(data) = data_of(operation) {
             let before = self.said.insert(data, outcome);
@@ -238,18 +247,24 @@ impl Backend for Chaos {
         !(self.now ^ self.runs).is_multiple_of(4)
     }
 
+    fn prefers_at_once(&mut self, _: u32) -> bool {
+        self.random.one_in(2)
+    }
+
+    fn do_at_once(&mut self, operation: &Operation) -> Option<Outcome> {
+        if self.random.one_in(3) {
+            return None;
+        }
+        let token = Token { slot: u32::MAX, generation: 0 };
+        let step = Step { token, operation: *operation, edge: Edge::Success, may_wait: true };
+        Some(self.finish(&step))
+    }
+
     fn start(&mut self, steps: &[Step]) -> Started {
         let way = Way { place: Place::Simulated, reason: "" };
         match self.random.below(8) {
             0 => Started::Busy,
-            1 => {
-                let step = &steps[0];
-                self.open(step);
-                let outcome = self.outcome(&step.operation, false);
-                self.note(step);
-                self.ended(&step.operation, outcome);
-                Started::Finished { outcome, way }
-            }
+            1 => Started::Finished { outcome: self.finish(&steps[0]), way },
             _ => {
                 let count = 1 + self.random.below(steps.len() as u64) as usize;
                 self.runs += 1;

@@ -58,7 +58,7 @@ impl Layout {
 
     /// Whether this is the layout of `chain`, which is then sound.
     #[inline]
-    fn fits(&self, chain: &Body) -> bool {
+    pub(super) fn fits(&self, chain: &Body) -> bool {
         chain.error.is_none()
             && !chain.steps.is_empty()
             && self.shape.len() == chain.steps.len()
@@ -97,6 +97,7 @@ impl Layout {
         if self.entries.is_empty() {
             return Err(BuildError::Empty);
         }
+        self.find_multishot(chain)?;
         self.find_jumps(chain);
         self.find_uses(chain)?;
         self.find_order_of_need();
@@ -131,6 +132,9 @@ impl Layout {
             *flags |= EntryFlags::LOCAL;
             *flags |= if repeats { EntryFlags::PROGRAM } else { EntryFlags::empty() };
         }
+        if let Some((_, flags)) = self.entries.last_mut().filter(|(last, _)| is_multishot(chain, *last)) {
+            *flags |= EntryFlags::MULTISHOT;
+        }
         self.unsilenced = None;
         if let Some((last, flags)) = self.entries.last_mut() {
             self.unsilenced = flags.contains(EntryFlags::SILENT).then_some(*last);
@@ -138,6 +142,18 @@ impl Layout {
         }
         let silent = self.entries.iter().filter(|(_, flags)| flags.contains(EntryFlags::SILENT)).count();
         self.announced = (self.entries.len() - silent) as u32;
+    }
+
+    /// A multishot ends its chain, and cannot be kept from ending it.
+    fn find_multishot(&self, chain: &Body) -> Result<(), BuildError> {
+        for (position, (number, flags)) in self.entries.iter().enumerate() {
+            let is_last = position + 1 == self.entries.len() && !flags.contains(EntryFlags::FINALLY);
+            if !is_last && is_multishot(chain, *number) {
+                let step = *number as usize;
+                return Err(BuildError::MultishotNotLast { step, verb: chain.steps[step].shape.verb() });
+            }
+        }
+        Ok(())
     }
 
     fn find_jumps(&mut self, chain: &Body) {
@@ -294,4 +310,8 @@ impl Layout {
             }
         }
     }
+}
+
+fn is_multishot(chain: &Body, step: u16) -> bool {
+    chain.steps[step as usize].shape.has(Marks::MULTISHOT)
 }

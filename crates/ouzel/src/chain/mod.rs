@@ -9,8 +9,10 @@ mod arguments;
 mod compute;
 mod control;
 mod layout;
+mod layouts;
 mod messages;
 mod metadata;
+mod multishot;
 mod operations;
 mod room;
 mod step;
@@ -18,6 +20,7 @@ mod system;
 mod text;
 mod verify;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -32,6 +35,7 @@ pub use arguments::{Count, Data, Directory, Distance, File, Offset, OpenOptions,
 pub use compute::{Bytes, Compute, Variable, Width};
 pub use control::{Condition, When, WhenLast};
 pub(crate) use layout::Layout;
+pub(crate) use layouts::Layouts;
 pub use messages::{Message, ReceivedMessage};
 pub use metadata::{SetTime, Times};
 pub(crate) use operations::Draft;
@@ -136,6 +140,10 @@ pub(crate) struct Body {
     pub(crate) steps: Vec<Step>,
     pub(crate) text: Text,
     pub(crate) buffers: Vec<Option<Buffer>>,
+    /// It has a STAT step.
+    recorded: bool,
+    /// Records for the STAT steps to come.
+    records: Vec<Buffer>,
     /// The words that steps wait on or wake.
     pub(crate) words: Vec<Arc<FutexWord>>,
     /// What happened to its steps, if the ring was tracing: the number of the step and the event.
@@ -143,11 +151,16 @@ pub(crate) struct Body {
     pub(crate) error: Option<BuildError>,
     /// Whether a completion that came had an error.
     pub(crate) failed: bool,
+    /// What a multishot step has resulted in so far and nobody has taken.
+    pub(crate) many: VecDeque<Completion>,
     /// The calls of stored programs among its steps.
     pub(crate) calls: Vec<Calling>,
     next_is_finally: bool,
     control: control::Control,
 }
+
+/// How many records of STAT steps a chain that is used again keeps.
+const SPARE_RECORDS: usize = 4;
 
 /// Numbers come in blocks, so that a chain that is used again rarely has to ask for one that no other thread has.
 const NUMBER_BLOCK: u64 = 1 << 12;
@@ -166,10 +179,13 @@ impl Chain {
             steps: Vec::new(),
             text: Text::default(),
             buffers: Vec::new(),
+            recorded: false,
+            records: Vec::new(),
             words: Vec::new(),
             events: Vec::new(),
             error: None,
             failed: false,
+            many: VecDeque::new(),
             calls: Vec::new(),
             next_is_finally: false,
             control: control::Control::default(),
@@ -317,14 +333,30 @@ impl Body {
         }
         self.steps.clear();
         self.text.clear();
+        if self.recorded {
+            self.keep_records();
+        }
         self.buffers.clear();
         self.words.clear();
         self.events.clear();
         self.error = None;
         self.failed = false;
+        self.many.clear();
         self.calls.clear();
         self.next_is_finally = false;
         self.control.clear();
+    }
+
+    /// Keeps some of the records of its STAT steps.
+    fn keep_records(&mut self) {
+        self.recorded = false;
+        let is_record = |buffer: &Buffer| buffer.capacity() == STAT_RECORD as usize;
+        for mut buffer in self.buffers.drain(..).flatten().filter(is_record) {
+            if self.records.len() < SPARE_RECORDS {
+                buffer.clear();
+                self.records.push(buffer);
+            }
+        }
     }
 
     /// Makes a step report its success, whatever was asked.

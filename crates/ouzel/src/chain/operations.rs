@@ -14,8 +14,8 @@ use super::{
     Chain, Count, Data, Directory, Distance, Fd, File, Memory, Need, Offset, OpenOptions, Part, Reg, Shape,
     Stat, Target, Unit,
 };
-use crate::Buffer;
 use crate::address::SocketAddress;
+use crate::{Buffer, ProgramPath};
 
 /// A step under construction, with what its arguments need.
 pub struct Draft {
@@ -70,6 +70,22 @@ impl Draft {
             Count::Bytes(reg) => self.loaded(chain, argument, reg),
             Count::Number(reg) => self.loaded(chain, argument, reg),
         }
+    }
+
+    /// Up to `length` bytes go from one file and place to another.
+    #[inline]
+    pub(crate) fn between(
+        self,
+        chain: &mut Chain,
+        (source, from): (impl Into<File>, Offset),
+        (target, to): (impl Into<File>, Offset),
+        length: impl Into<Count>,
+    ) -> Draft {
+        self.file(chain, 0, source)
+            .count(chain, 3, from.0)
+            .file(chain, 4, target)
+            .count(chain, 1, to.0)
+            .count(chain, 2, length)
     }
 
     /// The shape so far.
@@ -158,7 +174,7 @@ impl Chain {
 
     /// OPEN: opens `path`, relative to the working directory.
     #[inline]
-    pub fn open(&mut self, path: impl AsRef<Path>, options: OpenOptions) -> Reg<Fd> {
+    pub fn open(&mut self, path: impl ProgramPath, options: OpenOptions) -> Reg<Fd> {
         self.open_in(Directory::Working, path, options)
     }
 
@@ -167,15 +183,15 @@ impl Chain {
     pub fn open_in(
         &mut self,
         directory: impl Into<Directory>,
-        path: impl AsRef<Path>,
+        path: impl ProgramPath,
         options: OpenOptions,
     ) -> Reg<Fd> {
         let mode = if options.flags.contains(OpenFlags::CREATE) { options.mode } else { 0 };
-        Draft::new(Verb::Open)
+        let draft = Draft::new(Verb::Open)
             .directory(self, 0, directory)
             .value(3, options.flags.bits())
-            .value(4, mode as u64)
-            .add_path(self, path.as_ref())
+            .value(4, mode as u64);
+        path.draft(draft, self)
     }
 
     /// CLOSE: closes `file`.
@@ -228,7 +244,9 @@ impl Chain {
     }
 
     fn attach_record(&mut self) {
-        self.attach(Buffer::with_capacity(STAT_RECORD as usize));
+        self.body.recorded = true;
+        let record = self.body.records.pop();
+        self.attach(record.unwrap_or_else(|| Buffer::with_capacity(STAT_RECORD as usize)));
     }
 
     /// Lets argument 3 of the last step point to this buffer.
@@ -282,24 +300,20 @@ impl Chain {
     }
 
     /// MKDIR: makes a directory with these permissions, less the umask.
-    pub fn mkdir(&mut self, directory: impl Into<Directory>, path: impl AsRef<Path>, mode: u32) -> Reg<Unit> {
-        Draft::new(Verb::Mkdir)
-            .directory(self, 0, directory)
-            .value(4, mode as u64)
-            .add_path(self, path.as_ref())
+    pub fn mkdir(&mut self, directory: impl Into<Directory>, path: impl ProgramPath, mode: u32) -> Reg<Unit> {
+        let draft = Draft::new(Verb::Mkdir).directory(self, 0, directory).value(4, mode as u64);
+        path.draft(draft, self)
     }
 
     /// REMOVE: removes a file's name, or with [`RemoveFlags::DIRECTORY`] an empty directory.
     pub fn remove(
         &mut self,
         directory: impl Into<Directory>,
-        path: impl AsRef<Path>,
+        path: impl ProgramPath,
         flags: RemoveFlags,
     ) -> Reg<Unit> {
-        Draft::new(Verb::Remove)
-            .directory(self, 0, directory)
-            .value(3, flags.bits())
-            .add_path(self, path.as_ref())
+        let draft = Draft::new(Verb::Remove).directory(self, 0, directory).value(3, flags.bits());
+        path.draft(draft, self)
     }
 
     /// RENAME: renames `old` (relative to `from`) to `new` (relative to `to`).
@@ -363,13 +377,7 @@ impl Chain {
         to: Offset,
         length: impl Into<Count>,
     ) -> Reg<usize> {
-        Draft::new(Verb::Copy)
-            .file(self, 0, source)
-            .count(self, 3, from.0)
-            .file(self, 4, target)
-            .count(self, 1, to.0)
-            .count(self, 2, length)
-            .add(self)
+        Draft::new(Verb::Copy).between(self, (source, from), (target, to), length).add(self)
     }
 
     /// PIPE: makes a pipe. The results are the end to read from and the end to write to.

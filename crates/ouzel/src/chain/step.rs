@@ -42,6 +42,8 @@ bitflags! {
         const PARAMETER = 1 << 3;
         /// Its result is a variable.
         const VARIABLE = 1 << 4;
+        /// It results again and again.
+        const MULTISHOT = 1 << 5;
         /// It is not one of the ordinary steps.
         const APART = Marks::FINALLY.bits() | Marks::PARAMETER.bits();
     }

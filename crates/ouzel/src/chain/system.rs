@@ -84,13 +84,7 @@ impl Chain {
         to: Offset,
         length: impl Into<Count>,
     ) -> Reg<usize> {
-        Draft::new(Verb::Splice)
-            .file(self, 0, source)
-            .count(self, 3, from.0)
-            .file(self, 4, target)
-            .count(self, 1, to.0)
-            .count(self, 2, length)
-            .add(self)
+        Draft::new(Verb::Splice).between(self, (source, from), (target, to), length).add(self)
     }
 
     /// WAIT: waits for the child `process`, which [`Ring::adopt_process`](crate::Ring::adopt_process) has put into the

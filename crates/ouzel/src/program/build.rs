@@ -5,10 +5,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use ouzel_ring::Verb;
-use ouzel_ring::modifiers::{OpenFlags, RemoveFlags};
 
 use super::{Parameter, piece};
-use crate::chain::{Chain, Count, Data, Directory, Draft, Fd, Marks, OpenOptions, Reg, Room, Shape, Unit};
+use crate::chain::{Chain, Count, Data, Draft, Fd, Marks, Reg, Room, Shape};
 
 /// Builds a [`Program`](crate::Program): it is a [`Chain`], with parameters.
 ///
@@ -41,7 +40,7 @@ impl From<Input> for Data {
     }
 }
 
-/// A path that a caller passes.
+/// A path that a caller passes: for [`open`](Chain::open), [`mkdir`](Chain::mkdir) and [`remove`](Chain::remove).
 #[derive(Clone, Copy, Debug)]
 pub struct PathInput {
     room: Room,
@@ -55,7 +54,7 @@ mod sealed {
     impl<T: AsRef<std::path::Path>> Sealed for T {}
 }
 
-/// A path in a program: one that the caller passes, or one that is known when it is built.
+/// A path that is known when a step is added or, in a [`Program`](crate::Program), one that its caller passes.
 pub trait ProgramPath: sealed::Sealed {
     #[doc(hidden)]
     fn draft<T>(&self, draft: Draft, chain: &mut Chain) -> Reg<T>;
@@ -68,6 +67,7 @@ impl ProgramPath for PathInput {
 }
 
 impl<P: AsRef<Path>> ProgramPath for P {
+    #[inline]
     fn draft<T>(&self, draft: Draft, chain: &mut Chain) -> Reg<T> {
         draft.add_path(chain, self.as_ref())
     }
@@ -107,41 +107,6 @@ impl ProgramBuilder {
         self.rooms.push(room);
         self.parameters.push(Parameter::Room(capacity as u64));
         room
-    }
-
-    /// OPEN: opens `path`, relative to the working directory.
-    pub fn open(&mut self, path: impl ProgramPath, options: OpenOptions) -> Reg<Fd> {
-        self.open_in(Directory::Working, path, options)
-    }
-
-    /// OPEN: opens `path`, relative to `directory`.
-    pub fn open_in(
-        &mut self,
-        directory: impl Into<Directory>,
-        path: impl ProgramPath,
-        options: OpenOptions,
-    ) -> Reg<Fd> {
-        let mode = if options.flags.contains(OpenFlags::CREATE) { options.mode } else { 0 };
-        let draft = Draft::new(Verb::Open).directory(&mut self.chain, 0, directory);
-        let draft = draft.value(3, options.flags.bits()).value(4, mode as u64);
-        path.draft(draft, &mut self.chain)
-    }
-
-    /// MKDIR: makes a directory with these permissions, less the umask.
-    pub fn mkdir(&mut self, directory: impl Into<Directory>, path: impl ProgramPath, mode: u32) -> Reg<Unit> {
-        let draft = Draft::new(Verb::Mkdir).directory(&mut self.chain, 0, directory).value(4, mode as u64);
-        path.draft(draft, &mut self.chain)
-    }
-
-    /// REMOVE: removes a file's name, or with [`RemoveFlags::DIRECTORY`] an empty directory.
-    pub fn remove(
-        &mut self,
-        directory: impl Into<Directory>,
-        path: impl ProgramPath,
-        flags: RemoveFlags,
-    ) -> Reg<Unit> {
-        let draft = Draft::new(Verb::Remove).directory(&mut self.chain, 0, directory).value(3, flags.bits());
-        path.draft(draft, &mut self.chain)
     }
 
     fn register<T>(&mut self, parameter: Parameter) -> Reg<T> {

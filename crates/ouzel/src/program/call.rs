@@ -113,6 +113,8 @@ pub(crate) struct Calling {
     /// The buffers passed, by number, and how many bytes of each the program was given.
     rooms: Vec<(u16, u64)>,
     details: Option<u16>,
+    /// It results in a descriptor.
+    pub(crate) opens: bool,
 }
 
 impl Chain {
@@ -127,7 +129,8 @@ impl Chain {
         if arguments.len() != expected {
             self.body.fail(BuildError::ArgumentCount { step, given: arguments.len(), expected });
         }
-        let mut calling = Calling { step, id, description, rooms: Vec::new(), details: None };
+        let mut calling =
+            Calling { step, id, description, rooms: Vec::new(), details: None, opens: T::OPENS };
         let mut passing = Passing {
             draft: Draft::new(Verb::Call),
             registers: 0,
@@ -338,6 +341,10 @@ pub struct Called<T> {
 }
 
 impl<T: Kind> Called<T> {
+    pub(crate) fn new(done: Done, reg: Reg<T>) -> Called<T> {
+        Called { done, reg }
+    }
+
     /// The program's result.
     ///
     /// Errors: [`Error::Operation`] with the error of the step that broke it, which it names.

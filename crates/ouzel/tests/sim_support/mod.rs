@@ -28,6 +28,11 @@ pub fn content(span: Span, length: usize) -> Vec<u8> {
     unsafe { core::slice::from_raw_parts(span.pointer, length) }.to_vec()
 }
 
+/// A READ of up to `count` bytes from the current position, into memory of its own.
+pub fn read(file: u32, count: usize) -> Operation {
+    Operation::Read { file, buffers: Buffers::One(span(&vec![0; count])), position: None }
+}
+
 pub struct Driver<B> {
     pub backend: B,
     next: u32,

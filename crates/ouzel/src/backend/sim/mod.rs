@@ -3,7 +3,8 @@
 //! It is the oracle for tests of the other backends: its results are those of Linux on a machine of its own, which has
 //! one file system, pipes, and sockets that reach no further than loopback. Every operation takes a random time that the seed
 //! decides, takes effect in one instant at the end of it, and is reported; `wait` moves the clock straight to what happens
-//! next. It never sleeps, never looks at a real clock, and never touches a real file.
+//! next. It never looks at a real clock, never touches a real file, and sleeps only where nothing but a bell from outside can
+//! change anything.
 //!
 //! Where it is not Linux, on purpose: permissions are ignored (as for root); directories are listed in the order in which
 //! names were made; a port is free when its last socket is closed (no TIME_WAIT); urgent data is EOPNOTSUPP; socket

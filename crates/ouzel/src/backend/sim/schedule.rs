@@ -6,6 +6,7 @@
 use core::ops::RangeInclusive;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ouzel_engine::{Edge, Operation, Outcome, Report, Started, Step, Token};
 use ouzel_ring::Errno;
@@ -21,6 +22,9 @@ use super::turn::{Key, Stop};
 use super::world::{BOTH, Memory, Object, World};
 use crate::backend::memory;
 use crate::backend::random::Random;
+
+/// How long the simulator rests, in real time, when nothing but a bell that another thread rings can change anything.
+const BELL_PAUSE: Duration = Duration::from_micros(50);
 
 /// One step of a run.
 #[derive(Debug)]
@@ -135,8 +139,7 @@ impl Schedule {
         let mut members = VecDeque::new();
         for step in &steps[..count] {
             // What an earlier step opens or closes cannot be looked up yet.
-            let later =
-                super::world::subjects(&step.operation).iter().flatten().any(|index| opened.contains(index));
+            let later = step.operation.names().iter().flatten().any(|index| opened.contains(index));
             opened.extend_from_slice(step.operation.opens());
             if let Operation::Close { file } = step.operation {
                 opened.push(file);
@@ -347,6 +350,10 @@ impl Schedule {
             match self.next_instant() {
                 Some(instant) if until.is_none_or(|until| instant <= until) => self.advance(),
                 _ => {
+                    if until.is_none() && !self.world.bells.is_empty() {
+                        // Only a bell can change that, from another thread: nothing is gained by asking all the time.
+                        std::thread::sleep(BELL_PAUSE);
+                    }
                     self.now = self.now.max(until.unwrap_or(self.now));
                     return;
                 }

@@ -12,7 +12,7 @@ const MOST: u64 = 65_536;
 
 fn pipe_of(object: Object) -> Option<u64> {
     match object {
-        Object::Reader(pipe) | Object::Writer(pipe) => Some(pipe),
+        Object::Reader(pipe) | Object::Writer(pipe) | Object::Both(pipe) => Some(pipe),
         _ => None,
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::backend::memory;
-use ouzel_engine::{Operation, Process, Span};
+use ouzel_engine::{Operation, Span};
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::{OpenFlags, PollEvents};
 
@@ -121,7 +121,7 @@ impl World {
             _ => Vec::new(),
         };
         self.refer(&into.passed);
-        into.subjects = subjects(operation).map(|index| match index {
+        into.subjects = operation.names().map(|index| match index {
             None => Subject::None,
             Some(index) => match self.table.get(&index) {
                 None => Subject::Missing,
@@ -560,59 +560,5 @@ impl World {
             return Ok(wanted.bits());
         }
         Err(Stop::Wait(key.into_iter().collect()))
-    }
-}
-
-/// The descriptors of an operation: the one it works on or starts from, and a second one.
-pub(super) fn subjects(operation: &Operation) -> [Option<u32>; 2] {
-    match *operation {
-        Operation::Read { file, .. }
-        | Operation::Write { file, .. }
-        | Operation::Poll { file, .. }
-        | Operation::Close { file }
-        | Operation::Seek { file, .. }
-        | Operation::Sync { file, .. }
-        | Operation::Truncate { file, .. }
-        | Operation::Allocate { file, .. }
-        | Operation::Readdir { file, .. } => [Some(file), None],
-        Operation::Open { directory, .. }
-        | Operation::Stat { directory, .. }
-        | Operation::Mkdir { directory, .. }
-        | Operation::Remove { directory, .. }
-        | Operation::Symlink { directory, .. }
-        | Operation::Readlink { directory, .. }
-        | Operation::Chmod { directory, .. }
-        | Operation::Chown { directory, .. }
-        | Operation::Utimes { directory, .. }
-        | Operation::Mknod { directory, .. }
-        | Operation::Statfs { directory, .. }
-        | Operation::Access { directory, .. }
-        | Operation::GetXattr { directory, .. }
-        | Operation::SetXattr { directory, .. }
-        | Operation::ListXattr { directory, .. }
-        | Operation::RemoveXattr { directory, .. } => [directory, None],
-        Operation::Rename { from, to, .. } | Operation::Link { from, to, .. } => [from, to],
-        Operation::Copy { source, target, .. } => [Some(source), Some(target)],
-        Operation::Bind { socket, .. }
-        | Operation::Listen { socket, .. }
-        | Operation::Accept { socket, .. }
-        | Operation::Connect { socket, .. }
-        | Operation::Send { socket, .. }
-        | Operation::Recv { socket, .. }
-        | Operation::Shutdown { socket, .. }
-        | Operation::SendMsg { socket, .. }
-        | Operation::RecvMsg { socket, .. }
-        | Operation::GetSockopt { socket, .. }
-        | Operation::SetSockopt { socket, .. }
-        | Operation::Sockname { socket, .. }
-        | Operation::Peername { socket, .. } => [Some(socket), None],
-        Operation::Lock { file, .. }
-        | Operation::Wake { bell: file, .. }
-        | Operation::Wait { process: Process::Descriptor(file) } => [Some(file), None],
-        Operation::Splice { source, target, .. } => [Some(source), Some(target)],
-        Operation::Wait { process: Process::Number(_) }
-        | Operation::FutexWait { .. }
-        | Operation::FutexWake { .. } => [None, None],
-        Operation::Pipe { .. } | Operation::Socket { .. } => [None, None],
     }
 }

@@ -154,7 +154,7 @@ impl Threads {
         self.table.get(index as usize).cloned().flatten().ok_or(Errno::EBADF)
     }
 
-    fn directory(&self, index: Option<u32>) -> Result<Option<Arc<Object>>, Errno> {
+    fn named(&self, index: Option<u32>) -> Result<Option<Arc<Object>>, Errno> {
         index.map(|index| self.object(index)).transpose()
     }
 
@@ -167,66 +167,20 @@ impl Threads {
 
     /// The operation with the objects it names. A CLOSE empties its place in the table here and now.
     fn body(&mut self, operation: &Operation) -> Result<Body, Errno> {
-        let (subject, other) = match *operation {
-            Operation::Read { file, .. }
-            | Operation::Write { file, .. }
-            | Operation::Poll { file, .. }
-            | Operation::Seek { file, .. }
-            | Operation::Sync { file, .. }
-            | Operation::Truncate { file, .. }
-            | Operation::Allocate { file, .. }
-            | Operation::Readdir { file, .. } => (Some(self.object(file)?), None),
-            Operation::Bind { socket, .. }
-            | Operation::Listen { socket, .. }
-            | Operation::Accept { socket, .. }
-            | Operation::Connect { socket, .. }
-            | Operation::Send { socket, .. }
-            | Operation::Recv { socket, .. }
-            | Operation::Shutdown { socket, .. }
-            | Operation::SendMsg { socket, .. }
-            | Operation::RecvMsg { socket, .. }
-            | Operation::GetSockopt { socket, .. }
-            | Operation::SetSockopt { socket, .. }
-            | Operation::Sockname { socket, .. }
-            | Operation::Peername { socket, .. } => (Some(self.object(socket)?), None),
-            Operation::Lock { file, .. }
-            | Operation::Wake { bell: file, .. }
-            | Operation::Wait { process: Process::Descriptor(file) } => (Some(self.object(file)?), None),
+        let [subject, other] = match *operation {
+            Operation::Close { file } => {
+                let place = self.table.get_mut(file as usize).ok_or(Errno::EBADF)?;
+                [Some(place.take().ok_or(Errno::EBADF)?), None]
+            }
             Operation::Wait { process: Process::Number(number) } => {
                 self.pool.calls.count(1);
                 let descriptor = host::open_process(number)?;
-                (Some(Arc::new(Object::new(descriptor, Kind::Event, false))), None)
+                [Some(Arc::new(Object::new(descriptor, Kind::Event, false))), None]
             }
-            Operation::Close { file } => {
-                let place = self.table.get_mut(file as usize).ok_or(Errno::EBADF)?;
-                (Some(place.take().ok_or(Errno::EBADF)?), None)
+            _ => {
+                let [subject, other] = operation.names();
+                [self.named(subject)?, self.named(other)?]
             }
-            Operation::Copy { source, target, .. } | Operation::Splice { source, target, .. } => {
-                (Some(self.object(source)?), Some(self.object(target)?))
-            }
-            Operation::Open { directory, .. }
-            | Operation::Stat { directory, .. }
-            | Operation::Mkdir { directory, .. }
-            | Operation::Remove { directory, .. }
-            | Operation::Symlink { directory, .. }
-            | Operation::Readlink { directory, .. }
-            | Operation::Chmod { directory, .. }
-            | Operation::Chown { directory, .. }
-            | Operation::Utimes { directory, .. }
-            | Operation::Mknod { directory, .. }
-            | Operation::Statfs { directory, .. }
-            | Operation::Access { directory, .. }
-            | Operation::GetXattr { directory, .. }
-            | Operation::SetXattr { directory, .. }
-            | Operation::ListXattr { directory, .. }
-            | Operation::RemoveXattr { directory, .. } => (self.directory(directory)?, None),
-            Operation::Rename { from, to, .. } | Operation::Link { from, to, .. } => {
-                (self.directory(from)?, self.directory(to)?)
-            }
-            Operation::Pipe { .. }
-            | Operation::Socket { .. }
-            | Operation::FutexWait { .. }
-            | Operation::FutexWake { .. } => (None, None),
         };
         let mut body = Body::new(*operation, subject, other);
         if let Operation::SendMsg { message, .. } = operation {

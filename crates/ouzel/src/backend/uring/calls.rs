@@ -40,12 +40,16 @@ pub(super) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T>
 
 /// What sort of thing a descriptor stands for.
 pub(super) fn kind_of(descriptor: impl AsFd) -> io::Result<Kind> {
-    let mode = rustix::fs::fstat(descriptor)?.st_mode;
-    Ok(match FileType::from_raw_mode(mode) {
+    Ok(kind_of_mode(rustix::fs::fstat(descriptor)?.st_mode))
+}
+
+/// What sort of thing has this `st_mode`.
+pub(super) fn kind_of_mode(mode: u32) -> Kind {
+    match FileType::from_raw_mode(mode) {
         FileType::Fifo | FileType::Socket | FileType::Unknown => Kind::Stream,
         FileType::CharacterDevice => Kind::Device,
         _ => Kind::File,
-    })
+    }
 }
 
 /// Whether a descriptor stands for a directory.

@@ -6,7 +6,7 @@
 
 use std::ffi::{c_char, c_void};
 
-use ouzel_engine::{Buffers, Directory, Edge, Operation, Path, Position, Process};
+use ouzel_engine::{Buffers, Directory, Edge, Operation, Path, Position};
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::{
     AllocateFlags, LinkFlags, OpenFlags, RemoveFlags, RenameFlags, StatFlags, SyncMode,
@@ -15,12 +15,13 @@ use ouzel_uring::abi::{AT_FDCWD, CURRENT_POSITION, FsyncFlags, FutexFlags, Opcod
 use ouzel_uring::{Slot, Sqe, Target};
 use rustix::fs::OFlags;
 
+use super::handing;
 use super::hows::Hows;
 use super::lengths::Lengths;
 use super::metadata::{self, Attributed};
 use super::packets::{Effect, Lowered};
 use super::setup::Features;
-use super::table::{Kind, NONE, Record, Table};
+use super::table::{Habit, Kind, NONE, Record, Table};
 use crate::backend::memory::is_empty;
 use crate::backend::sync_range::THROUGH;
 
@@ -159,48 +160,40 @@ pub(super) fn goes_straight(operation: &Operation) -> bool {
 /// everything where a plain call does the work.
 #[inline]
 pub(super) fn wants_descriptors(operation: &Operation, route: Route) -> [u32; 2] {
-    let one = |index: Directory| [index.unwrap_or(NONE), NONE];
-    match *operation {
-        Operation::Open { directory, .. }
-        | Operation::Stat { directory, .. }
-        | Operation::Mkdir { directory, .. }
-        | Operation::Remove { directory, .. }
-        | Operation::Symlink { directory, .. }
-        | Operation::Readlink { directory, .. }
-        | Operation::Chmod { directory, .. }
-        | Operation::Chown { directory, .. }
-        | Operation::Utimes { directory, .. }
-        | Operation::Mknod { directory, .. }
-        | Operation::Statfs { directory, .. }
-        | Operation::Access { directory, .. }
-        | Operation::ListXattr { directory, .. }
-        | Operation::RemoveXattr { directory, .. } => one(directory),
-        Operation::Rename { from, to, .. } | Operation::Link { from, to, .. } => {
-            [from.unwrap_or(NONE), to.unwrap_or(NONE)]
-        }
-        _ if route == Route::Ring => [NONE; 2],
-        Operation::Readdir { file, .. }
-        | Operation::Read { file, .. }
-        | Operation::Seek { file, .. }
-        | Operation::Truncate { file, .. }
-        | Operation::Allocate { file, .. }
-        | Operation::Sync { file, .. } => [file, NONE],
-        Operation::Bind { socket, .. }
-        | Operation::Listen { socket, .. }
-        | Operation::Shutdown { socket, .. } => [socket, NONE],
-        Operation::Copy { source, target, .. } | Operation::Splice { source, target, .. } => [source, target],
-        Operation::Lock { file, .. }
-        | Operation::Wake { bell: file, .. }
-        | Operation::Wait { process: Process::Descriptor(file) } => [file, NONE],
-        Operation::SendMsg { socket, .. }
-        | Operation::RecvMsg { socket, .. }
-        | Operation::GetSockopt { socket, .. }
-        | Operation::SetSockopt { socket, .. }
-        | Operation::Sockname { socket, .. }
-        | Operation::Peername { socket, .. } => [socket, NONE],
-        Operation::GetXattr { directory, .. } | Operation::SetXattr { directory, .. } => one(directory),
-        _ => [NONE; 2],
+    let names_directories = matches!(
+        operation,
+        Operation::Open { .. }
+            | Operation::Stat { .. }
+            | Operation::Mkdir { .. }
+            | Operation::Remove { .. }
+            | Operation::Symlink { .. }
+            | Operation::Rename { .. }
+            | Operation::Link { .. }
+    );
+    // The ring reaches all else by slots.
+    if route == Route::Ring && !names_directories {
+        return [NONE; 2];
     }
+    operation.names().map(|index| index.unwrap_or(NONE))
+}
+
+/// Whether an OPEN with these flags changes nothing by itself.
+#[inline]
+pub(super) fn changes_nothing(flags: OpenFlags) -> bool {
+    OpenFlags::READ
+        .union(OpenFlags::WRITE)
+        .union(OpenFlags::NOFOLLOW)
+        .union(OpenFlags::DIRECTORY)
+        .union(OpenFlags::PATH)
+        .union(OpenFlags::BENEATH)
+        .contains(flags)
+}
+
+/// What sort of thing an OPEN with these flags makes, as far as they tell.
+#[inline]
+pub(super) fn kind_by(flags: OpenFlags) -> Kind {
+    let names = flags.intersects(OpenFlags::DIRECTORY.union(OpenFlags::PATH));
+    if names { Kind::File } else { Kind::Unknown }
 }
 
 /// Whether an OPEN with these flags makes an ordinary descriptor: what names a directory must be one.
@@ -222,7 +215,7 @@ pub(super) fn follows(
     if edge == Edge::Always && !previous.opens().is_empty() {
         return false;
     }
-    fits(table, features, previous) && fits(table, features, next)
+    (fits(table, features, previous) && fits(table, features, next)) || handing::follows(previous, next)
 }
 
 /// Whether an operation can be a member of a run: everything it names is known before the run starts.
@@ -250,7 +243,9 @@ fn fits(table: &Table, features: &Features, operation: &Operation) -> bool {
             let is_slot = |record: &Record| record.is_empty() || record.slot != NONE;
             table.get(file).is_some_and(|record| is_known(record) && is_slot(record))
         }
-        Operation::Sync { file, .. } => known(file) && route(operation, features) == Route::Ring,
+        Operation::Sync { file, .. } | Operation::Truncate { file, .. } => {
+            known(file) && route(operation, features) == Route::Ring
+        }
         Operation::Bind { socket, .. }
         | Operation::Listen { socket, .. }
         | Operation::Shutdown { socket, .. } => known(socket) && route(operation, features) == Route::Ring,
@@ -270,6 +265,8 @@ pub(super) struct Lowering<'a> {
     /// The packet's slot.
     pub(super) packet: u32,
     pub(super) may_wait: bool,
+    /// A STAT follows of what is opened: it needs an ordinary descriptor.
+    pub(super) described: bool,
     /// Where the entry goes.
     pub(super) entry: &'a mut Sqe,
     /// Where the rest goes.
@@ -352,9 +349,14 @@ impl Lowering<'_> {
             Operation::Open { directory, path, flags, mode, into } => {
                 let number = self.directory(directory, 0)?;
                 let bits = open_bits(flags);
-                if opens_descriptor(flags, self.features) {
-                    let names = flags.intersects(OpenFlags::DIRECTORY.union(OpenFlags::PATH));
-                    self.lowered.effect = Effect::Opens(into, if names { Kind::File } else { Kind::Unknown });
+                if self.described || opens_descriptor(flags, self.features) {
+                    let habit =
+                        if self.described && changes_nothing(flags) && !flags.contains(OpenFlags::WRITE) {
+                            Habit::New
+                        } else {
+                            Habit::Ring
+                        };
+                    self.lowered.effect = Effect::Opens(into, kind_by(flags), habit);
                     let bits = bits | OFlags::CLOEXEC.bits();
                     *self.entry = self.open(number, path, flags, bits, mode);
                 } else {

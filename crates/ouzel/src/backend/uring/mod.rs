@@ -9,8 +9,10 @@
 //! Writing to a pipe or socket without a reader raises SIGPIPE where the process has not ignored it, as Rust's runtime
 //! does. SEND never raises it.
 
+mod at_once;
 mod calls;
 mod copy;
+mod handing;
 mod helpers;
 mod hows;
 mod lengths;
@@ -18,6 +20,7 @@ mod lower;
 mod measure;
 mod memory;
 mod metadata;
+mod mounts;
 mod objects;
 mod packets;
 mod planner;
@@ -36,7 +39,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ouzel_engine::{Backend, Counters, Edge, Operation, Outcome, Place, Report, Started, Step, Token, Way};
-use ouzel_ring::Errno;
+use ouzel_ring::{Errno, Verb};
 use ouzel_uring::abi::{CancelFlags, Cqe, Features as KernelFeatures, Timespec};
 use ouzel_uring::{EnterError, Ring, Slot, SlotUpdate, Sqe, Timeout};
 use rustix::time::{ClockId, clock_gettime};
@@ -74,6 +77,8 @@ pub struct Uring {
     called_behind: u64,
     /// Why that was a call.
     called_why: &'static str,
+    /// A plain call at once would have had to wait: what is started next is what it was for.
+    refused: bool,
     table: Table,
     packets: Packets,
     lengths: Lengths,
@@ -81,6 +86,8 @@ pub struct Uring {
     helpers: Option<Helpers>,
     /// The helpers' bell is being polled.
     listening: bool,
+    /// This kernel's polls end with the first event.
+    hears_once: bool,
     /// Completions taken from the ring ahead of their turn.
     held: VecDeque<Cqe>,
     /// Reports that need no completion.
@@ -126,12 +133,14 @@ impl Uring {
             planner: Planner::new(options.policy, options.costs),
             called_behind: u64::MAX,
             called_why: "",
+            refused: false,
             table: Table::new(options.descriptors),
             packets: Packets::default(),
             lengths: Lengths::default(),
             hows: Hows::default(),
             helpers: None,
             listening: false,
+            hears_once: false,
             held: VecDeque::with_capacity(64),
             ready: VecDeque::with_capacity(64),
             cancels: VecDeque::with_capacity(64),
@@ -208,7 +217,12 @@ impl Uring {
 
     /// Makes the descriptors that a step needs, and starts it unless it is one for the ring.
     #[inline(never)]
-    fn start_otherwise(&mut self, first: &Step) -> Option<Started> {
+    fn start_otherwise(&mut self, steps: &[Step]) -> Option<Started> {
+        let count = handing::together(steps);
+        if count > 0 {
+            return Some(self.hand_over_together(&steps[..count]));
+        }
+        let first = &steps[0];
         let route = match first.operation {
             Operation::Splice { source, target, .. } => match self.splice_route(source, target) {
                 Ok(route) => route,
@@ -217,16 +231,10 @@ impl Uring {
             ref operation => lower::route(operation, &self.features),
         };
         let indices = lower::wants_descriptors(&first.operation, route);
-        let mut numbers = [calls::NOBODY; 2];
-        for (index, number) in indices.into_iter().zip(&mut numbers) {
-            if index == NONE {
-                continue;
-            }
-            match self.ensure_descriptor(index).and_then(|()| self.number(index)) {
-                Ok(found) => *number = found,
-                Err(error) => return Some(self.finish_now(Err(error), ON_THE_SPOT)),
-            }
-        }
+        let numbers = match self.numbers_of(indices) {
+            Ok(numbers) => numbers,
+            Err(error) => return Some(self.finish_now(Err(error), ON_THE_SPOT)),
+        };
         match route {
             Route::Ring => None,
             Route::Call(reason) => Some(self.call(first, numbers, reason)),
@@ -297,8 +305,24 @@ impl Backend for Uring {
     }
 
     #[inline]
+    fn prefers_at_once(&mut self, entries: u32) -> bool {
+        self.wants_calls(entries)
+    }
+
+    #[inline]
+    fn prefers_chain_at_once(&mut self, first: Verb, second: Option<Verb>) -> bool {
+        self.wants_calls_for(first, second)
+    }
+
+    #[inline]
+    fn do_at_once(&mut self, operation: &Operation) -> Option<Outcome> {
+        self.call_at_once(operation)
+    }
+
+    #[inline]
     fn follows(&self, previous: &Operation, edge: Edge, next: &Operation) -> bool {
         lower::follows(&self.table, &self.features, previous, edge, next)
+            || self.goes_on(previous, edge, next)
     }
 
     fn start(&mut self, steps: &[Step]) -> Started {
@@ -307,12 +331,14 @@ impl Backend for Uring {
             return self.finish_now(Err(Errno::ENOBUFS), ON_THE_SPOT);
         }
         if !lower::goes_straight(&first.operation)
-            && let Some(started) = self.start_otherwise(first)
+            && let Some(started) = self.start_otherwise(steps)
         {
             return started;
         }
         let mut why = reason::LINKS;
-        if self.planner.may_call() {
+        if std::mem::take(&mut self.refused) {
+            why = reason::REFUSED;
+        } else if self.planner.may_call() {
             match self.try_call(steps) {
                 Ok(started) => return started,
                 Err(reason) => why = reason,
@@ -341,7 +367,11 @@ impl Backend for Uring {
         for _ in 0..TRIES {
             self.push_waiting();
             let have = (self.ready.len() + self.held.len()).min(u32::MAX as usize) as u32;
-            let want = want.saturating_sub(have).min(self.ring.cq_entries());
+            let mut want = want.saturating_sub(have).min(self.ring.cq_entries());
+            if !self.trials.is_empty() || self.helpers.as_ref().is_some_and(Helpers::is_busy) {
+                // What comes is not one completion for each report: it has to be looked at.
+                want = want.min(1);
+            }
             // The kernel's word that work is deferred can be left over from work that is done.
             let deferred = self.in_flight > 0 && self.ring.cq_needs_enter();
             if self.ring.sq_pending() == 0 && !deferred && (want == 0 || self.ring.cq_ready() >= want) {

@@ -6,7 +6,7 @@
 use bitflags::bitflags;
 use ouzel_engine::{Operation, Token};
 
-use super::table::{Kind, NONE};
+use super::table::{Habit, Kind, NONE};
 
 /// Token slots are below this, so that the bits above can mark entries of the backend's own.
 pub(super) const SLOTS: u32 = 1 << 28;
@@ -63,8 +63,9 @@ pub(super) enum Effect {
     Fills(u32),
     /// The object at this index is gone.
     Closes(u32),
-    /// The result is the number of a descriptor that OPEN made, which goes to this index.
-    Opens(u32, Kind),
+    /// The result is the number of a descriptor that OPEN made, which goes to this index. Not with [`Habit::Ring`]: plain
+    /// calls may be made on it.
+    Opens(u32, Kind, Habit),
     /// The result is the number of a socket, which goes to this index.
     Makes(u32),
     /// As `Fills` if there are slots, else as `Makes`; `addressed` if somebody wants the peer's address.

@@ -43,7 +43,8 @@ impl Default for Costs {
 /// for measuring.
 const PATIENCE: u32 = 256;
 
-/// So many calls may be made without entering the kernel's ring while it has something of ours.
+/// So many calls may be made without an entry for the kernel's ring while it has something of ours: with an entry it is
+/// entered soon.
 const BLIND_CALLS: u32 = 64;
 
 /// The reasons that `explain` shows.
@@ -51,6 +52,8 @@ pub(super) mod reason {
     pub(in super::super) const FEW: &str = "few chains at once: calls that refuse to wait are cheaper";
     pub(in super::super) const CALLS: &str = "the policy wants calls where they need not wait";
     pub(in super::super) const STAT: &str = "the ring would give STAT to a kernel worker";
+    pub(in super::super) const STAT_FOLLOWS: &str = "the STAT that follows goes by a call, so this does too";
+    pub(in super::super) const BEGUN: &str = "it goes on by calls, as it began for the sake of a STAT";
     pub(in super::super) const MANY: &str = "many chains at once: entries that share an enter are cheaper";
     pub(in super::super) const LINKS: &str = "the policy wants the ring";
     pub(in super::super) const ONLY: &str = "as a plain call, some step of this run could wait";
@@ -81,7 +84,7 @@ pub(super) struct Planner {
     together: u32,
     /// Decisions made with costs that are not settled.
     decisions: u32,
-    /// Calls since the ring was last entered.
+    /// Calls since the ring was last entered, or sure to be entered soon.
     blind: u32,
 }
 
@@ -131,6 +134,12 @@ impl Planner {
         self.blind = 0;
     }
 
+    /// An entry was made for the ring, which will be entered for it.
+    #[inline]
+    pub(super) fn entry_made(&mut self) {
+        self.blind = 0;
+    }
+
     /// A plain call was made.
     #[inline]
     pub(super) fn called(&mut self) {
@@ -143,12 +152,24 @@ impl Planner {
         self.blind >= BLIND_CALLS
     }
 
+    /// Whether it was twice as many.
+    #[inline]
+    pub(super) fn is_blind_twice(&self) -> bool {
+        self.blind >= 2 * BLIND_CALLS
+    }
+
     /// Chooses for a run of `steps` operations each of which a plain call might do.
     ///
     /// `pending`: entries wait to be submitted, so there will be an enter whatever this says. `in_flight`: the ring has
     /// something of ours, so that it must be entered now and then.
     #[inline]
     pub(super) fn choose(&mut self, steps: usize, pending: bool, in_flight: bool) -> Plan {
+        self.choose_for(self.together.saturating_mul(steps as u32), pending, in_flight)
+    }
+
+    /// As [`choose`](Planner::choose), for so many operations of all chains that move on together.
+    #[inline]
+    pub(super) fn choose_for(&mut self, operations: u32, pending: bool, in_flight: bool) -> Plan {
         if in_flight && self.is_blind() {
             return Plan::Ring(reason::TURN);
         }
@@ -156,17 +177,29 @@ impl Planner {
             return Plan::Calls(reason::CALLS);
         }
         let Costs { call, entry, enter } = self.costs;
-        let (chains, steps) = (u64::from(self.together), steps as u64);
+        let operations = u64::from(operations);
         let enter = if pending { 0 } else { u64::from(enter) };
         self.decisions = self.decisions.saturating_add(1);
-        let (calls, entries) = (chains * steps * u64::from(call), enter + chains * steps * u64::from(entry));
+        let (calls, entries) = (operations * u64::from(call), enter + operations * u64::from(entry));
         // What differs by less than a sixteenth is as good as equal, and must not go now this way, now that.
         if calls <= entries + entries / 16 {
             Plan::Calls(reason::FEW)
-        } else if pending && chains == 1 {
+        } else if pending && self.together == 1 {
             Plan::Ring(reason::SHARED)
         } else {
             Plan::Ring(reason::MANY)
+        }
+    }
+
+    /// Chooses for what should go by plain calls for this reason, however many there are.
+    #[inline]
+    pub(super) fn insist(&self, why: &'static str, in_flight: bool) -> Plan {
+        if in_flight && self.is_blind() {
+            Plan::Ring(reason::TURN)
+        } else if self.policy == Policy::Calls {
+            Plan::Calls(reason::CALLS)
+        } else {
+            Plan::Calls(why)
         }
     }
 

@@ -6,18 +6,20 @@
 //! file system has nothing to say to either: a FUSE or network file system may wait for somebody in both. Nothing here
 //! writes, creates or truncates.
 
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd as _, RawFd};
 
-use ouzel_engine::{Buffers, Directory, Operation, Outcome, Path, Place, Position, Span, Started, Step, Way};
+use ouzel_engine::{
+    Buffers, Directory, Edge, Operation, Outcome, Path, Place, Position, Span, Started, Step, Way,
+};
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::{OpenFlags, StatFlags};
-use ouzel_uring::abi::AT_FDCWD;
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags};
+use rustix::fs::{AtFlags, OFlags, StatxFlags};
 use rustix::io::{self, ReadWriteFlags};
 
-use super::lower::open_bits;
+use super::lower::{changes_nothing, kind_by, open_bits};
 use super::packets::Effect;
 use super::planner::{Plan, reason};
+use super::starting::describes;
 use super::table::{Habit, Kind};
 use super::{Uring, calls, memory};
 use crate::backend::host::spans;
@@ -31,7 +33,7 @@ const CURRENT: u64 = u64::MAX;
 const BLOCK: u64 = 512;
 
 /// What a plain call came to.
-enum Tried {
+pub(super) enum Tried {
     /// The operation is over.
     Over(Outcome),
     /// It would have had to wait; nothing has happened.
@@ -57,12 +59,28 @@ impl Uring {
         if self.called_behind == first.token.to_word() {
             return self.call_first(steps, self.called_why);
         }
-        match first.operation {
-            Operation::Open { .. } | Operation::Read { .. } | Operation::Close { .. } => {}
-            Operation::Stat { .. } => return self.try_stat(first),
+        let in_flight = self.in_flight > 0;
+        let plan = match first.operation {
+            // Of a STAT a kernel worker would be made: what comes next can be the entry that the ring is entered for.
+            Operation::Stat { .. } => {
+                self.planner.insist(reason::STAT, in_flight && self.planner.is_blind_twice())
+            }
+            Operation::Open { .. } if has_stat(&steps[1..]) => {
+                self.planner.insist(reason::STAT_FOLLOWS, in_flight)
+            }
+            Operation::Read { file, .. } | Operation::Close { file } if self.goes_by_calls(file) => {
+                self.planner.insist(reason::BEGUN, in_flight)
+            }
+            Operation::Open { .. } | Operation::Read { .. } | Operation::Close { .. } => {
+                self.planner.choose(steps.len(), self.ring.sq_pending() > 0, in_flight)
+            }
             _ => return Err(reason::ONLY),
-        }
-        match self.planner.choose(steps.len(), self.ring.sq_pending() > 0, self.in_flight > 0) {
+        };
+        match plan {
+            // Whatever comes behind a STAT, the ring would not have it in one run.
+            Plan::Calls(why) if matches!(first.operation, Operation::Stat { .. }) => {
+                self.call_first(steps, why)
+            }
             Plan::Calls(why) if steps.iter().all(|step| self.might_be_called(&step.operation)) => {
                 self.call_first(steps, why)
             }
@@ -80,6 +98,9 @@ impl Uring {
             }
             Operation::Read { file, ref buffers, position } => self.quick_read(file, buffers, position),
             Operation::Close { file } => self.quick_close(file),
+            Operation::Stat { directory, path, ref record, flags } => {
+                self.quick_stat(directory, path, record, flags)
+            }
             _ => Tried::Refused,
         };
         match tried {
@@ -89,26 +110,34 @@ impl Uring {
                 }
                 Ok(Started::Finished { outcome, way: Way { place: Place::Call, reason: why } })
             }
-            Tried::Refused => Err(reason::REFUSED),
+            Tried::Refused => {
+                if let Operation::Read { file, .. } = first.operation
+                    && let Some(record) = self.table.get_mut(file)
+                {
+                    record.by_calls = false;
+                }
+                Err(reason::REFUSED)
+            }
             Tried::Partly(done) => Ok(self.read_on(first, done)),
         }
     }
 
+    /// Whether a file was opened and described by calls, none of which had to wait.
+    #[inline]
+    fn goes_by_calls(&self, file: u32) -> bool {
+        self.table.get(file).is_some_and(|record| record.by_calls)
+    }
+
     /// Whether a plain call might do this operation, as far as can be told without asking the kernel.
     #[inline]
-    fn might_be_called(&self, operation: &Operation) -> bool {
+    pub(super) fn might_be_called(&self, operation: &Operation) -> bool {
         // What is not there yet is opened by the same run, and by a call if that begins so.
         let quick = |file: u32| {
             self.table.get(file).is_some_and(|record| record.is_empty() || record.habit != Habit::Ring)
         };
         match *operation {
             Operation::Open { directory, flags, .. } => {
-                let plain = OpenFlags::READ
-                    .union(OpenFlags::NOFOLLOW)
-                    .union(OpenFlags::DIRECTORY)
-                    .union(OpenFlags::PATH);
-                plain.contains(flags)
-                    && flags.intersects(OpenFlags::READ.union(OpenFlags::PATH))
+                changes_nothing(flags)
                     && directory.is_none_or(|index| {
                         self.table.get(index).is_some_and(|record| record.descriptor.is_some())
                     })
@@ -118,38 +147,63 @@ impl Uring {
                 let simple = matches!(buffers, Buffers::One(_)) || position.is_some();
                 simple && quick(file) && !is_empty(buffers)
             }
-            Operation::Close { file } => quick(file),
+            Operation::Close { file } => {
+                quick(file) && self.table.get(file).is_some_and(|record| !record.written)
+            }
+            Operation::Stat { directory: Some(file), path: None, .. } => {
+                self.table.get(file).is_some_and(|record| record.is_empty() || record.descriptor.is_some())
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether `next` goes with `previous` although the ring cannot link them: a STAT of something goes the way of the
+    /// OPEN before it, and others the way of the STAT.
+    #[inline]
+    pub(super) fn goes_on(&self, previous: &Operation, edge: Edge, next: &Operation) -> bool {
+        if edge == Edge::Always && !previous.opens().is_empty() {
+            return false;
+        }
+        let is_stat = |operation: &Operation| matches!(operation, Operation::Stat { path: None, .. });
+        match *previous {
+            Operation::Open { into, .. } if describes(next, into) => true,
+            _ if is_stat(previous) || is_stat(next) => {
+                self.planner.may_call() && self.might_be_called(previous) && self.might_be_called(next)
+            }
             _ => false,
         }
     }
 
     #[inline]
-    fn count_call(&mut self) {
+    pub(super) fn count_call(&mut self) {
         self.calls += 1;
         self.planner.called();
     }
 
     #[inline]
-    fn quick_open(&mut self, directory: Directory, path: Path, flags: OpenFlags, into: u32) -> Tried {
-        let from = match directory {
-            None => AT_FDCWD,
-            Some(index) => match self.number(index) {
-                Ok(number) => number,
-                Err(_) => return Tried::Refused,
-            },
-        };
-        let Ok(name) = memory::path_at(&path) else { return Tried::Refused };
+    pub(super) fn quick_open(
+        &mut self,
+        directory: Directory,
+        path: Path,
+        flags: OpenFlags,
+        into: u32,
+    ) -> Tried {
         let mut bits = OFlags::from_bits_retain(open_bits(flags)) | OFlags::CLOEXEC;
         if flags.contains(OpenFlags::PATH) {
             // openat2 refuses what goes without saying.
             bits &= OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         }
-        self.count_call();
-        match rustix::fs::openat2(memory::borrow(from), name, bits, Mode::empty(), ResolveFlags::CACHED) {
-            Ok(descriptor) => {
-                let names = flags.intersects(OpenFlags::DIRECTORY.union(OpenFlags::PATH));
-                let kind = if names { Kind::File } else { Kind::Unknown };
-                self.table.put_called(into, descriptor, kind);
+        let beneath = flags.contains(OpenFlags::BENEATH);
+        let Some(opened) = self.open_cached(directory, &path, bits, beneath) else { return Tried::Refused };
+        match opened {
+            Ok((descriptor, mount)) => {
+                self.table.put_called(
+                    into,
+                    descriptor,
+                    kind_by(flags),
+                    mount,
+                    flags.contains(OpenFlags::WRITE),
+                );
                 Tried::success(0)
             }
             Err(io::Errno::NOSYS | io::Errno::INVAL) => {
@@ -164,6 +218,7 @@ impl Uring {
                 | io::Errno::NOTDIR
                 | io::Errno::ACCESS
                 | io::Errno::LOOP
+                | io::Errno::XDEV
                 | io::Errno::NAMETOOLONG),
             ) => Tried::Over(Outcome::failure(calls::errno(error))),
             Err(_) => Tried::Refused,
@@ -171,18 +226,27 @@ impl Uring {
     }
 
     #[inline]
-    fn quick_read(&mut self, file: u32, buffers: &Buffers, position: Position) -> Tried {
+    pub(super) fn quick_read(&mut self, file: u32, buffers: &Buffers, position: Position) -> Tried {
         let Some((number, habit)) = self.quick_file(file) else { return Tried::Refused };
+        // Only files never wait there: what a device has its name on does not say what its reads do.
+        if habit == Habit::Memory && !self.is_file(file) {
+            return Tried::Refused;
+        }
         let offset = position.unwrap_or(CURRENT);
         match self.read_call(number, habit, buffers, offset) {
             Ok(count) => {
                 if habit == Habit::New {
                     self.learn(file, Habit::Prompt);
                 }
+                let is_end = |at: u64| {
+                    let end = at.wrapping_add(count as u64);
+                    !end.is_multiple_of(BLOCK)
+                        || self.table.get(file).is_some_and(|record| record.size == end)
+                };
                 let whole = count == 0
                     || habit == Habit::Memory
-                    || position.is_some_and(|at| !at.wrapping_add(count as u64).is_multiple_of(BLOCK))
-                    || count as u64 >= length(buffers);
+                    || count as u64 >= length(buffers)
+                    || position.is_some_and(is_end);
                 if whole {
                     Tried::success(count as u64)
                 } else {
@@ -190,8 +254,8 @@ impl Uring {
                 }
             }
             Err(io::Errno::OPNOTSUPP) if habit == Habit::New => {
-                let habit = self.learn_by_asking(file, number);
-                if habit != Habit::Memory {
+                let habit = self.learn_by_asking(file);
+                if habit != Habit::Memory || !self.is_file(file) {
                     self.learn(file, Habit::Ring);
                     return Tried::Refused;
                 }
@@ -200,8 +264,18 @@ impl Uring {
                     Err(_) => Tried::Refused,
                 }
             }
+            Err(io::Errno::OPNOTSUPP) => {
+                // A device with a name on such a file system.
+                self.learn(file, Habit::Ring);
+                Tried::Refused
+            }
             Err(_) => Tried::Refused,
         }
+    }
+
+    #[inline]
+    fn is_file(&mut self, file: u32) -> bool {
+        matches!(self.classify(file), Ok(Kind::File))
     }
 
     #[inline]
@@ -228,7 +302,7 @@ impl Uring {
         count: usize,
     ) -> Tried {
         // What is no file has nothing to fetch, and a second read would take what comes next.
-        if !matches!(self.classify(file), Ok(Kind::File)) {
+        if !self.is_file(file) {
             return Tried::success(count as u64);
         }
         let Buffers::One(span) = *buffers else {
@@ -280,13 +354,13 @@ impl Uring {
     }
 
     #[inline]
-    fn quick_close(&mut self, file: u32) -> Tried {
-        let Some((number, mut habit)) = self.quick_file(file) else { return Tried::Refused };
-        if self.table.is_held_open(file) {
+    pub(super) fn quick_close(&mut self, file: u32) -> Tried {
+        let Some((_, mut habit)) = self.quick_file(file) else { return Tried::Refused };
+        if self.table.is_held_open(file) || self.table.get(file).is_some_and(|record| record.written) {
             return Tried::Refused;
         }
         if habit == Habit::New {
-            habit = self.learn_by_asking(file, number);
+            habit = self.learn_by_asking(file);
         }
         if habit == Habit::Ring {
             return Tried::Refused;
@@ -316,93 +390,73 @@ impl Uring {
 
     /// Looks at the file system that a file is on.
     #[inline(never)]
-    fn learn_by_asking(&mut self, file: u32, number: RawFd) -> Habit {
-        let habit = self.habit_of(number);
+    fn learn_by_asking(&mut self, file: u32) -> Habit {
+        let habit = self.mount_of(file);
         self.learn(file, habit);
         habit
     }
 
-    fn habit_of(&mut self, number: RawFd) -> Habit {
-        self.count_call();
-        match rustix::fs::fstatfs(memory::borrow(number)) {
-            Ok(found) => match found.f_type as u32 {
-                TMPFS | RAMFS => Habit::Memory,
-                EXT4 | XFS | BTRFS | F2FS => Habit::Prompt,
-                _ => Habit::Ring,
-            },
-            Err(_) => Habit::Ring,
-        }
-    }
-
-    /// STAT, which the ring always gives to a kernel worker: three or four plain calls are cheaper than that.
-    #[inline(never)]
-    fn try_stat(&mut self, step: &Step) -> Result<Started, &'static str> {
-        let Operation::Stat { directory, path, record, flags } = step.operation else {
-            return Err(reason::ONLY);
-        };
-        if self.in_flight > 0 && self.planner.is_blind() {
-            return Err(reason::TURN);
-        }
-        let way = Way { place: Place::Call, reason: reason::STAT };
-        match self.quick_stat(directory, path, &record, flags) {
-            Tried::Over(outcome) => Ok(Started::Finished { outcome, way }),
-            _ => Err(reason::REFUSED),
-        }
-    }
-
-    fn quick_stat(
+    pub(super) fn quick_stat(
         &mut self,
         directory: Directory,
         path: Option<Path>,
         record: &Span,
         flags: StatFlags,
     ) -> Tried {
-        let from = match directory {
-            None => AT_FDCWD,
-            Some(index) => match self.number(index) {
-                Ok(number) => number,
-                Err(_) => return Tried::Refused,
-            },
-        };
         let Some(path) = path else {
-            let known = directory.and_then(|index| self.table.get(index)).map(|record| record.habit);
-            let prompt = matches!(known, Some(Habit::Prompt | Habit::Memory));
-            return self.stat_of(from, prompt, record);
+            let Some(file) = directory else { return Tried::Refused };
+            let Ok(number) = self.number(file) else { return Tried::Refused };
+            let mount = self.mount_of(file);
+            return match self.stat_of(number, mount, record) {
+                Ok((kind, size)) => {
+                    if let Some(record) = self.table.get_mut(file) {
+                        (record.kind, record.size) = (kind, size);
+                        record.by_calls = record.habit != Habit::Ring;
+                    }
+                    Tried::success(0)
+                }
+                Err(tried) => tried,
+            };
         };
-        let Ok(name) = memory::path_at(&path) else { return Tried::Refused };
         let mut bits = OFlags::PATH | OFlags::CLOEXEC;
         bits.set(OFlags::NOFOLLOW, flags.contains(StatFlags::NOFOLLOW));
-        self.count_call();
-        let opened =
-            rustix::fs::openat2(memory::borrow(from), name, bits, Mode::empty(), ResolveFlags::CACHED);
-        match opened {
-            Ok(object) => {
-                let tried = self.stat_of(std::os::fd::AsRawFd::as_raw_fd(&object), false, record);
+        match self.open_cached(directory, &path, bits, false) {
+            Some(Ok((object, mount))) => {
+                let number = object.as_raw_fd();
+                let mount = if mount == Habit::New { self.habit_of(number) } else { mount };
+                let tried = self.stat_of(number, mount, record);
                 self.count_call();
-                tried
+                tried.map_or_else(|tried| tried, |_| Tried::success(0))
             }
-            Err(error @ (io::Errno::NOENT | io::Errno::NOTDIR | io::Errno::ACCESS | io::Errno::LOOP)) => {
-                Tried::Over(Outcome::failure(calls::errno(error)))
-            }
-            Err(_) => Tried::Refused,
+            Some(Err(
+                error @ (io::Errno::NOENT | io::Errno::NOTDIR | io::Errno::ACCESS | io::Errno::LOOP),
+            )) => Tried::Over(Outcome::failure(calls::errno(error))),
+            Some(Err(_)) | None => Tried::Refused,
         }
     }
 
-    /// STAT of what a descriptor stands for, unless its file system might ask somebody else.
-    fn stat_of(&mut self, number: RawFd, prompt: bool, record: &Span) -> Tried {
-        if number == AT_FDCWD || (!prompt && self.habit_of(number) == Habit::Ring) {
-            return Tried::Refused;
+    /// STAT of what a descriptor on this mount stands for, unless its file system might ask somebody else. Says what sort
+    /// of thing it is, and how long.
+    fn stat_of(&mut self, number: RawFd, mount: Habit, record: &Span) -> Result<(Kind, u64), Tried> {
+        if !matches!(mount, Habit::Prompt | Habit::Memory) {
+            return Err(Tried::Refused);
         }
         self.count_call();
         let mask = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
         match rustix::fs::statx(memory::borrow(number), c"", AtFlags::EMPTY_PATH, mask) {
             Ok(found) => {
                 spans::store_description(record, &found);
-                Tried::success(0)
+                Ok((calls::kind_of_mode(u32::from(found.stx_mode)), found.stx_size))
             }
-            Err(_) => Tried::Refused,
+            Err(_) => Err(Tried::Refused),
         }
     }
+}
+
+/// Whether a STAT of something open is among these steps.
+#[inline]
+fn has_stat(steps: &[Step]) -> bool {
+    steps.iter().any(|step| matches!(step.operation, Operation::Stat { path: None, .. }))
 }
 
 /// What is left of a buffer behind its first `done` bytes.
@@ -410,11 +464,3 @@ fn rest_of(span: Span, done: u32) -> Span {
     let done = (done as usize).min(span.length);
     Span { pointer: span.pointer.wrapping_add(done), length: span.length - done }
 }
-
-// Numbers of linux/magic.h.
-const EXT4: u32 = 0xef53;
-const XFS: u32 = 0x5846_5342;
-const BTRFS: u32 = 0x9123_683e;
-const F2FS: u32 = 0xf2f5_2010;
-const TMPFS: u32 = 0x0102_1994;
-const RAMFS: u32 = 0x8584_58f6;

@@ -9,11 +9,10 @@ use ouzel_ring::Errno;
 use ouzel_uring::Sqe;
 use ouzel_uring::abi::{PollFlags, SqeFlags};
 
-use super::helpers::{Helpers, Job};
+use super::helpers::Helpers;
 use super::lower::Lowering;
 use super::packets::{BELL, END, Effect, Lowered, POLL, Standing};
 use super::table::{Kind, NONE};
-use super::trials::is_tried;
 use super::{ON_THE_SPOT, Uring, calls, memory};
 
 /// `POLLIN`.
@@ -56,7 +55,8 @@ impl Uring {
                     Edge::Always => SqeFlags::IO_HARDLINK,
                 };
             }
-            if let Err(error) = self.push_step(step, link, next, standing) {
+            let described = taken == 0 && is_described(steps);
+            if let Err(error) = self.push_step(step, link, next, standing, described) {
                 if taken == 0 {
                     return self.finish_now(Err(error), ON_THE_SPOT);
                 }
@@ -74,12 +74,17 @@ impl Uring {
         if at_once {
             self.push_cancel(first.token.to_word());
         }
+        self.planner.entry_made();
         Started::Taken { count: taken, way: Way { place: Place::Kernel, reason } }
     }
 
     /// How many of the steps of a run can be linked now.
     #[inline]
     fn goes_together(&self, steps: &[Step]) -> usize {
+        let most = steps.len().min(self.ring.sq_entries() as usize);
+        // A STAT goes alone: a kernel worker does it, unless a plain call can.
+        let is_stat = |step: &Step| matches!(step.operation, Operation::Stat { .. });
+        let most = steps[..most].iter().position(is_stat).map_or(most, |place| place.max(1));
         // The run was made when its first step was still to open the file; if a plain call has done that since, there is
         // a number, and the close of a number goes alone.
         let goes_alone = |step: &Step| match step.operation {
@@ -88,7 +93,6 @@ impl Uring {
             }
             _ => false,
         };
-        let most = steps.len().min(self.ring.sq_entries() as usize);
         if self.called_behind != steps[0].token.to_word() {
             return most;
         }
@@ -97,7 +101,14 @@ impl Uring {
 
     /// Pushes a step, for which there is room, with a link to the one in `next`, and remembers it.
     #[inline(always)]
-    fn push_step(&mut self, step: &Step, link: SqeFlags, next: u32, standing: Standing) -> Result<(), Errno> {
+    fn push_step(
+        &mut self,
+        step: &Step,
+        link: SqeFlags,
+        next: u32,
+        standing: Standing,
+        described: bool,
+    ) -> Result<(), Errno> {
         let Step { token, ref operation, may_wait, .. } = *step;
         let Some(entry) = self.ring.next_place() else { return Err(Errno::ENOBUFS) };
         let wait = if may_wait { Standing::MAY_WAIT } else { Standing::empty() };
@@ -112,6 +123,7 @@ impl Uring {
             hows: &mut self.hows,
             packet: token.slot,
             may_wait,
+            described,
             entry,
             lowered: &mut packet.lowered,
         };
@@ -189,40 +201,6 @@ impl Uring {
         self.finish_now(outcome, Way { place: Place::Call, reason })
     }
 
-    /// Gives an operation to a helper.
-    pub(super) fn hand_over(
-        &mut self,
-        step: &Step,
-        indices: [u32; 2],
-        numbers: [RawFd; 2],
-        reason: &'static str,
-    ) -> Started {
-        let way = Way { place: Place::Helper, reason };
-        let helpers = match &mut self.helpers {
-            Some(helpers) => helpers,
-            none => match Helpers::new() {
-                Ok(helpers) => none.insert(helpers),
-                Err(error) => {
-                    let errno = error.raw_os_error().map_or(Errno::ENOMEM, Errno::from_raw);
-                    return self.finish_now(Err(errno), way);
-                }
-            },
-        };
-        let Step { token, operation, may_wait, .. } = *step;
-        if let Err(error) = helpers.start(Job { token, operation, numbers, may_wait }) {
-            return self.finish_now(Err(error), way);
-        }
-        let packet = self.packets.place(token.slot, None);
-        packet.lowered = Lowered { effect: Effect::Nothing, pins: indices };
-        packet.begin(token, NONE, Standing::HELPER);
-        if is_tried(&operation) {
-            self.begin_helped_trial(step, numbers);
-        }
-        self.table.pin_all(indices);
-        self.in_flight += 1;
-        Started::Taken { count: 1, way }
-    }
-
     /// Pushes what was put off: second tries, cancels, the poll of the helpers' bell.
     pub(super) fn push_waiting(&mut self) {
         while let Some(slot) = self.again.pop_front() {
@@ -242,7 +220,8 @@ impl Uring {
         if !self.listening
             && let Some(number) = self.helpers.as_ref().filter(|helpers| helpers.is_busy()).map(Helpers::bell)
         {
-            let entry = Sqe::poll_add(number.as_raw_fd(), POLL_IN, PollFlags::empty()).user_data(BELL);
+            let many = if self.hears_once { PollFlags::empty() } else { PollFlags::ADD_MULTI };
+            let entry = Sqe::poll_add(number.as_raw_fd(), POLL_IN, many).user_data(BELL);
             if self.make_room(1) {
                 self.push(&entry);
                 self.listening = true;
@@ -272,6 +251,7 @@ impl Uring {
                 hows: &mut self.hows,
                 packet: slot,
                 may_wait: true,
+                described: false,
                 entry: &mut entry,
                 lowered: &mut lowered,
             }
@@ -311,6 +291,21 @@ impl Uring {
             }
         }
     }
+}
+
+/// Whether a run begins with an OPEN and a STAT of what that opens.
+#[inline]
+fn is_described(steps: &[Step]) -> bool {
+    match (&steps[0].operation, steps.get(1)) {
+        (Operation::Open { into, .. }, Some(next)) => describes(&next.operation, *into),
+        _ => false,
+    }
+}
+
+/// Whether an operation is a STAT of what is at `index`.
+#[inline]
+pub(super) fn describes(operation: &Operation, index: u32) -> bool {
+    matches!(*operation, Operation::Stat { directory: Some(file), path: None, .. } if file == index)
 }
 
 /// Whether an operation that did nothing may simply be pushed once more.

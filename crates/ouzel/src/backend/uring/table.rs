@@ -29,7 +29,7 @@ pub(super) enum Kind {
 pub(super) enum Habit {
     /// None: it goes through the ring.
     Ring,
-    /// Opened by a plain call for reading; nothing is known yet.
+    /// Opened by a plain call; nothing is known yet.
     New,
     /// Reads that refuse to wait do that, and a close asks nobody.
     Prompt,
@@ -46,8 +46,18 @@ pub(super) struct Record {
     pub(super) kind: Kind,
     /// Other than [`Habit::Ring`] only with a descriptor and no slot.
     pub(super) habit: Habit,
+    /// What may be done without waiting on the mount it lies on; [`Habit::New`] if nobody has asked.
+    pub(super) mount: Habit,
+    /// Of a directory: something that was opened in it lies on another mount.
+    pub(super) crossed: bool,
+    /// A plain call has opened it and another has done a STAT of it: it goes on by calls as long as none has to wait.
+    pub(super) by_calls: bool,
+    /// How long it was at the last STAT by a call; 0 if nobody has asked.
+    pub(super) size: u64,
     /// Opened by us with O_NONBLOCK, which must be taken off before anybody else gets it.
     pub(super) opened: bool,
+    /// Opened for writing by a plain call: a close may have something to write.
+    pub(super) written: bool,
     /// A CLOSE has started.
     pub(super) closing: bool,
     /// The object is gone; only the descriptor waits for its pins.
@@ -61,7 +71,12 @@ const EMPTY: Record = Record {
     descriptor: None,
     kind: Kind::Unknown,
     habit: Habit::Ring,
+    mount: Habit::New,
+    crossed: false,
+    by_calls: false,
+    size: 0,
     opened: false,
+    written: false,
     closing: false,
     dying: false,
     pins: 0,
@@ -120,12 +135,20 @@ impl Table {
         }
     }
 
-    /// Puts an object in that a plain OPEN for reading made.
+    /// Puts an object in that an OPEN made without a slot, on a mount of which this is known; `written` if it was opened for
+    /// writing.
     #[inline]
-    pub(super) fn put_called(&mut self, index: u32, descriptor: OwnedFd, kind: Kind) {
+    pub(super) fn put_called(
+        &mut self,
+        index: u32,
+        descriptor: OwnedFd,
+        kind: Kind,
+        mount: Habit,
+        written: bool,
+    ) {
         if let Some(record) = self.get_mut(index) {
             let descriptor = Some(descriptor);
-            *record = Record { descriptor, kind, habit: Habit::New, opened: true, ..EMPTY };
+            *record = Record { descriptor, kind, habit: mount, mount, opened: true, written, ..EMPTY };
         }
     }
 

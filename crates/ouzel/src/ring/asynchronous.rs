@@ -1,0 +1,99 @@
+//! What the executor needs of a ring: calls that never wait by themselves.
+//!
+//! They differ from the public ones in what they do when the ring cannot go on: nothing. A full queue is told, not waited
+//! for; a wait has a time, and comes back when nothing can happen. None of them gives memory of a running chain away.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use ouzel_engine::Target;
+use ouzel_ring::{Descriptor, Errno};
+
+use super::{Rejected, Ring, Ticket, data, deliver};
+use crate::chain::Chain;
+use crate::error::Error;
+
+/// What became of an offer.
+pub(crate) enum Offered {
+    /// It is queued.
+    Taken(Ticket),
+    /// There is no room for it now.
+    Full(Chain),
+    /// It never will be.
+    Rejected(Box<Rejected>),
+}
+
+impl<M> Ring<M> {
+    /// Queues a chain if there is room.
+    pub(crate) fn offer(&mut self, chain: Chain) -> Offered {
+        // One that is too long never has room, and is rejected.
+        if self.raw.room() as usize >= chain.len() || chain.len() > self.longest {
+            return match self.submit(chain) {
+                Ok(ticket) => Offered::Taken(ticket),
+                Err(rejected) => Offered::Rejected(rejected),
+            };
+        }
+        Offered::Full(chain)
+    }
+
+    /// Starts everything queued, waits until `wait` completions are there or the time is up, and takes what has completed.
+    pub(crate) fn turn(&mut self, wait: u32, timeout: Option<Duration>) -> Result<(), Error> {
+        self.raw.enter(u32::MAX, wait, timeout)?;
+        if self.tracing {
+            self.collect_events();
+        }
+        self.raw.drain(|completion| deliver(&mut self.slots, &mut self.ended, &mut self.news, completion));
+        Ok(())
+    }
+
+    /// Takes note of the results of multishots from now on, and refuses chains for which there is no room beside an entry
+    /// that never ends.
+    ///
+    /// Errors: ENOSPC if there would be no room for any.
+    pub(crate) fn prepare_for_executor(&mut self) -> Result<(), Error> {
+        let room = self.raw.completions().saturating_sub(2) as usize;
+        if room == 0 {
+            return Err(Error::Refused { call: "executor", errno: Errno::ENOSPC });
+        }
+        self.longest = self.longest.min(room);
+        self.news.get_or_insert_with(VecDeque::new);
+        Ok(())
+    }
+
+    /// The next chain of which a multishot step has resulted in something, by its [index](Ticket::index). It may be over.
+    pub(crate) fn next_news(&mut self) -> Option<u32> {
+        self.news.as_mut()?.pop_front()
+    }
+
+    /// Whether the chain of `ticket` has completions to come.
+    pub(crate) fn is_running(&self, ticket: Ticket) -> bool {
+        let place = self.slots.get(ticket.slot as usize);
+        place.is_some_and(|place| {
+            place.generation == ticket.generation && place.chain.is_some() && place.remaining > 0
+        })
+    }
+
+    /// Gives up all chains whose index is in this range. None of those that have not begun will; no entry is started for
+    /// that.
+    pub(crate) fn cancel_indices(&mut self, first: u32, last: u32) -> Result<(), Error> {
+        let steps = Target::DataRange { first: data(first, 0), last: data(last, u16::MAX) };
+        self.raw.cancel_waiting(steps)?;
+        self.raw.cancel(steps)?;
+        Ok(())
+    }
+
+    /// Whether `descriptor` is open.
+    pub(crate) fn is_open(&self, descriptor: Descriptor) -> bool {
+        self.raw.is_open(descriptor)
+    }
+
+    /// How long a teardown may take.
+    pub(crate) fn bound(&self) -> Duration {
+        self.raw.bound()
+    }
+
+    /// Whether this is the process that made the ring.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.raw.is_ours()
+    }
+}

@@ -1,0 +1,156 @@
+//! The executor: a loop over tasks and a ring, on one thread.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use super::core::{Core, OnLate};
+use super::handle::Handle;
+use super::join::JoinHandle;
+use super::remote::Remote;
+use super::tasks::ROOT;
+use super::waker::Running;
+use crate::builder::RingBuilder;
+use crate::done::Done;
+use crate::error::Error;
+use crate::ring::Ring;
+
+/// What an executor is made with.
+#[derive(Default)]
+#[must_use = "a builder does nothing until it builds"]
+pub struct ExecutorBuilder {
+    ring: RingBuilder,
+    on_late: Option<OnLate>,
+}
+
+impl ExecutorBuilder {
+    /// Sizes, limits and backend of its ring. The queue of completions needs at least three slots: the executor has an entry
+    /// of its own in flight, always.
+    pub fn ring(mut self, ring: RingBuilder) -> ExecutorBuilder {
+        self.ring = ring;
+        self
+    }
+
+    /// Calls `hook` with each result that came after its future had been dropped: of a chain that had run too far to be
+    /// cancelled, or had been over already. What it gives back is treated as without a hook: descriptors that the chain has
+    /// opened and left open are closed, the rest is dropped, and [`Metrics`](super::Metrics) count both. What it keeps is
+    /// its own; [`Done::descriptors`] tells what has been opened.
+    ///
+    /// It is called on the executor's thread, between tasks. It is not called any more for what ends while the executor is
+    /// dropped and its bound is over: the ring closes that.
+    pub fn on_late(mut self, hook: impl FnMut(Done) -> Option<Done> + 'static) -> ExecutorBuilder {
+        self.on_late = Some(Box::new(hook));
+        self
+    }
+
+    /// Makes the executor, with a ring of its own.
+    ///
+    /// Errors: as for [`RingBuilder::build`]; [`Error::Refused`] with ENOSPC if the ring is too small.
+    pub fn build(self) -> Result<Executor, Error> {
+        let ring = self.ring.build()?;
+        self.build_on(ring)
+    }
+
+    /// Makes the executor on this ring, which should have nothing in flight: results of chains that were submitted to it before
+    /// are dropped.
+    ///
+    /// Errors: [`Error::Refused`]: the ring is too small (ENOSPC), its table is full (EMFILE), or its backend has no bells.
+    pub fn build_on(self, ring: Ring) -> Result<Executor, Error> {
+        Ok(Executor { core: Core::new(ring, self.on_late)? })
+    }
+}
+
+impl fmt::Debug for ExecutorBuilder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ExecutorBuilder").field("ring", &self.ring).finish_non_exhaustive()
+    }
+}
+
+/// Runs futures on the thread that made it, over a ring that it owns. See the [module](super).
+///
+/// Dropping it drops its tasks, which cancels what they have in flight, and waits for that within the ring's
+/// [bound](RingBuilder::teardown_bound).
+pub struct Executor {
+    core: Rc<Core>,
+}
+
+impl Executor {
+    /// An executor on a ring with default sizes, on the best backend there is.
+    ///
+    /// Errors: as for [`Ring::new`].
+    pub fn new() -> Result<Executor, Error> {
+        Executor::builder().build()
+    }
+
+    /// Ring and hooks to choose.
+    pub fn builder() -> ExecutorBuilder {
+        ExecutorBuilder::default()
+    }
+
+    /// A handle, for tasks.
+    pub fn handle(&self) -> Handle {
+        Handle::new(Rc::clone(&self.core))
+    }
+
+    /// A handle for other threads.
+    pub fn remote(&self) -> Remote {
+        Remote::new(self.core.shared())
+    }
+
+    /// Starts a task. It runs while [`block_on`](Executor::block_on) does.
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+    {
+        self.handle().spawn(future)
+    }
+
+    /// Runs `future`, and the tasks that were spawned, until `future` is over. Tasks that are not over then go on with the next
+    /// call.
+    ///
+    /// A panic of `future` goes through; the executor is as good afterwards as before.
+    ///
+    /// Errors: those of the ring when it cannot go on ([`Error::Enter`], [`Error::ForkedChild`]). What `future` fails with is
+    /// in its own output.
+    pub fn block_on<F: Future>(&mut self, future: F) -> Result<F::Output, Error> {
+        let core = &self.core;
+        let _running = Running::new(core);
+        let waker = core.root_waker();
+        let mut future = pin!(future);
+        core.wake_task(ROOT);
+        loop {
+            // Those that are woken meanwhile have their turn after the ring's.
+            for _ in 0..core.runnable() {
+                match core.next_task() {
+                    None => break,
+                    Some(ROOT) => {
+                        let polled = core.polling(ROOT, &waker, |context| future.as_mut().poll(context));
+                        if let Poll::Ready(output) = polled {
+                            if core.has_leavings() {
+                                core.turn(false)?;
+                            }
+                            return Ok(output);
+                        }
+                    }
+                    Some(place) => core.poll_task(place),
+                }
+            }
+            core.turn(true)?;
+        }
+    }
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        let _running = Running::new(&self.core);
+        self.core.close();
+    }
+}
+
+impl fmt::Debug for Executor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Executor").field("metrics", &self.core.metrics()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,211 @@
+//! The handle: what tasks do with their executor and its ring.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::os::fd::OwnedFd;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use ouzel_engine::{Counters, Gauges};
+use ouzel_ring::Descriptor;
+use ouzel_ring::modifiers::{MessageFlags, PollEvents};
+
+use super::core::Core;
+use super::join::{Cellular, JoinHandle};
+use super::metrics::Metrics;
+use super::operation::Calling;
+use super::remote::Remote;
+use super::run::Run;
+use super::sleep::{Interval, Sleep, Yield, yield_now};
+use super::stream::{Many, Receiving, Source};
+use crate::backend::sim::SimProcess;
+use crate::chain::{Chain, Fd};
+use crate::done::Kind;
+use crate::error::Error;
+use crate::program::{Call, Program, ProgramId, Stored};
+use crate::select::Choice;
+use crate::{Bell, Done};
+
+/// A handle of an [`Executor`](super::Executor): cheap to clone, and for the executor's own thread only; a
+/// [`Remote`] is for others.
+///
+/// Beside what is here it has every operation of [`Ring`](crate::Ring) under the same name, as a future. Nothing of an
+/// operation runs before its future is first polled; dropping the future after that cancels it.
+///
+/// A handle may outlive its executor: what is asked of it then fails with
+/// [`EnterError::Closed`](crate::engine::EnterError::Closed).
+#[derive(Clone)]
+pub struct Handle {
+    core: Rc<Core>,
+}
+
+impl Handle {
+    pub(super) fn new(core: Rc<Core>) -> Handle {
+        Handle { core }
+    }
+
+    pub(super) fn core(&self) -> &Rc<Core> {
+        &self.core
+    }
+
+    /// Starts a task beside this one. It runs while [`block_on`](super::Executor::block_on) does.
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+    {
+        let task = Rc::new(Cellular::new(future));
+        let place = self.core.add_task(task.clone());
+        JoinHandle::new(task, Rc::downgrade(&self.core), place)
+    }
+
+    /// Runs a chain. What its steps did is in the [`Done`], errors included.
+    ///
+    /// Any number may be on their way: those for which the ring has no room wait in the executor, first come, first served.
+    /// A chain for whose events none of those in the ring make room waits as long as they do; a larger ring helps.
+    ///
+    /// Errors: as for [`Ring::run`](crate::Ring::run).
+    pub fn run(&self, chain: Chain) -> Run {
+        Run::new(Rc::clone(&self.core), chain)
+    }
+
+    /// Runs a stored program. Errors: as for [`run`](Handle::run).
+    pub fn run_program<T: Kind>(&self, call: Call<T>) -> Calling<T> {
+        Calling::new(|chain| self.run(chain), call)
+    }
+
+    /// An empty chain that uses the memory of an earlier one.
+    pub fn chain(&self) -> Chain {
+        self.core.chain()
+    }
+
+    /// Gives the memory of a chain that is over to later ones.
+    pub fn recycle(&self, done: Done) {
+        self.core.recycle(done);
+    }
+
+    /// Waits this long.
+    pub fn sleep(&self, time: Duration) -> Sleep {
+        Sleep::new(Rc::clone(&self.core), time)
+    }
+
+    /// Waits until the ring's clock, see [`now`](Handle::now), shows this.
+    pub fn sleep_until(&self, nanoseconds: u64) -> Sleep {
+        Sleep::until(Rc::clone(&self.core), nanoseconds)
+    }
+
+    /// Ticks, the first one after one period.
+    pub fn interval(&self, period: Duration) -> Interval {
+        Interval::new(Rc::clone(&self.core), period)
+    }
+
+    /// Gives `future` this long; then it is dropped, and the result is `None`.
+    pub async fn timeout<F: Future>(&self, time: Duration, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        let mut sleep = self.sleep(time);
+        poll_fn(|context| {
+            if let Poll::Ready(output) = future.as_mut().poll(context) {
+                return Poll::Ready(Some(output));
+            }
+            pin!(&mut sleep).poll(context).map(|()| None)
+        })
+        .await
+    }
+
+    /// Gives every other task that can run its turn.
+    pub fn yield_now(&self) -> Yield {
+        yield_now()
+    }
+
+    /// Takes connections of `socket`, one after the other.
+    pub fn accept_many(&self, socket: Descriptor) -> Many<Descriptor> {
+        Many::new::<Fd>(Rc::clone(&self.core), Source::Accept(socket))
+    }
+
+    /// The events of `file`, each time that there are new ones.
+    pub fn poll_many(&self, file: Descriptor, events: PollEvents) -> Many<u64> {
+        Many::new::<u64>(Rc::clone(&self.core), Source::Poll(file, events))
+    }
+
+    /// What `socket` receives, in buffers of this capacity.
+    pub fn recv_many(&self, socket: Descriptor, capacity: usize, flags: MessageFlags) -> Receiving {
+        Receiving::new(self.clone(), socket, capacity, flags)
+    }
+
+    /// A handle for other threads.
+    pub fn remote(&self) -> Remote {
+        Remote::new(self.core.shared())
+    }
+
+    /// Nanoseconds of the ring's monotonic clock; 0 if the executor is gone.
+    pub fn now(&self) -> u64 {
+        self.core.now().unwrap_or(0)
+    }
+
+    /// What the executor has done so far.
+    pub fn metrics(&self) -> Metrics {
+        self.core.metrics()
+    }
+
+    /// What the ring's backend has cost so far.
+    pub fn counters(&self) -> Counters {
+        self.core.with_ring(|ring| Ok(ring.counters())).unwrap_or_default()
+    }
+
+    /// What is alive in the ring's engine. One entry of it is the executor's own.
+    pub fn gauges(&self) -> Gauges {
+        self.core.with_ring(|ring| Ok(ring.gauges())).unwrap_or_default()
+    }
+
+    /// Which backend the ring runs on, and why.
+    pub fn backend(&self) -> Result<Choice, Error> {
+        self.core.with_ring(|ring| Ok(ring.backend().clone()))
+    }
+
+    /// Takes an ordinary file, socket or other object into the ring. See [`Ring::adopt`](crate::Ring::adopt).
+    pub fn adopt(&self, object: impl Into<OwnedFd>) -> Result<Descriptor, Error> {
+        self.core.with_ring(|ring| ring.adopt(object))
+    }
+
+    /// Takes an object out of the ring as an ordinary one. See [`Ring::release`](crate::Ring::release).
+    pub fn release(&self, descriptor: Descriptor) -> Result<OwnedFd, Error> {
+        self.core.with_ring(|ring| ring.release(descriptor))
+    }
+
+    /// Makes a bell for rings on this kind of backend. See [`Bell`].
+    pub fn bell(&self) -> Result<Bell, Error> {
+        self.core.with_ring(|ring| ring.bell())
+    }
+
+    /// Takes a bell into the ring. See [`Ring::adopt_bell`](crate::Ring::adopt_bell).
+    pub fn adopt_bell(&self, bell: &Bell) -> Result<Descriptor, Error> {
+        self.core.with_ring(|ring| ring.adopt_bell(bell))
+    }
+
+    /// Takes a child process into the ring. See [`Ring::adopt_process`](crate::Ring::adopt_process).
+    pub fn adopt_process(&self, number: i32) -> Result<Descriptor, Error> {
+        self.core.with_ring(|ring| ring.adopt_process(number))
+    }
+
+    /// Starts a process in the simulator. See [`Ring::simulate_process`](crate::Ring::simulate_process).
+    pub fn simulate_process(&self, process: SimProcess) -> Result<i32, Error> {
+        self.core.with_ring(|ring| ring.simulate_process(process))
+    }
+
+    /// Stores a program. See [`Ring::store`](crate::Ring::store).
+    pub fn store<T>(&self, program: Program<T>) -> Result<Stored<T>, Error> {
+        self.core.with_ring(|ring| ring.store(program))
+    }
+
+    /// Forgets a stored program. See [`Ring::forget`](crate::Ring::forget).
+    pub fn forget(&self, program: impl Into<ProgramId>) -> Result<(), Error> {
+        self.core.with_ring(|ring| ring.forget(program))
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Handle").field("metrics", &self.metrics()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,195 @@
+//! What operations cost once an executor has grown to its work: no allocation, and one enter for many of them.
+#![allow(clippy::unwrap_used)]
+
+mod task_support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ouzel::abi::Descriptor;
+use ouzel::task::{Handle, yield_now};
+use ouzel::{BackendKind, Buffer, Error, Offset, OpenOptions, Policy};
+use task_support::*;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: everything is the system allocator's; the count is beside it.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: the contract is the caller's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the contract is the caller's.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: the contract is the caller's.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn allocations() -> u64 {
+    ALLOCATIONS.with(Cell::get)
+}
+
+async fn file(handle: &Handle, place: &Place) -> Result<Descriptor, Error> {
+    let file = handle.open(place.path(), OpenOptions::read_write().create().truncate()).await?;
+    handle.write(file, vec![5; 4096], Offset::START).await?;
+    Ok(file)
+}
+
+/// `rounds` reads, sleeps, chains, timeouts and drops of each of `width` tasks.
+async fn work(handle: Handle, file: Descriptor, pipe: Descriptor, rounds: u32) -> Result<(), Error> {
+    let mut buffer = Buffer::with_capacity(512);
+    let mut other = Buffer::with_capacity(64);
+    for round in 0..rounds {
+        buffer = handle.read(file, buffer, Offset::at(u64::from(round % 8) * 512)).await?;
+        assert_eq!(buffer.len(), 512);
+        handle.sleep(Duration::from_micros(20)).await;
+        yield_now().await;
+        let mut chain = handle.chain();
+        let number = chain.get(u64::from(round));
+        let done = handle.run(chain).await?;
+        assert_eq!(done.get(number)?, u64::from(round));
+        handle.recycle(done);
+        // One that is cancelled in the ring takes its buffer with it: it needs none.
+        let reading = handle.poll(pipe, ouzel::abi::modifiers::PollEvents::IN);
+        assert!(handle.timeout(Duration::from_micros(30), reading).await.is_none());
+        let failed = handle.write(pipe, other, Offset::CURRENT).await.unwrap_err();
+        other = failed.buffer;
+    }
+    Ok(())
+}
+
+#[test]
+fn nothing_is_allocated_for_an_operation() {
+    on_each(|kind| {
+        if kind == BackendKind::Sim {
+            println!("SKIPPED: sim: a simulator allocates for every operation, by itself");
+            return;
+        }
+        let mut executor = executor(kind);
+        let handle = executor.handle();
+        let place = Place::new(kind);
+        let (file, pipe, _write) = executor
+            .block_on(async {
+                let file = file(&handle, &place).await?;
+                let (read, write) = handle.pipe().await?;
+                Ok::<_, Error>((file, read, write))
+            })
+            .unwrap()
+            .unwrap();
+        let counted = Rc::new(Cell::new(0));
+        let tasks: Vec<_> = (0..16)
+            .map(|_| {
+                let (handle, counted) = (handle.clone(), counted.clone());
+                executor.spawn(async move {
+                    work(handle.clone(), file, pipe, 40).await.unwrap();
+                    let before = allocations();
+                    work(handle.clone(), file, pipe, 100).await.unwrap();
+                    // Two buffers of this task, and as many of each of the others at the most.
+                    counted.set(counted.get().max(allocations() - before));
+                })
+            })
+            .collect();
+        executor
+            .block_on(async {
+                for task in tasks {
+                    task.await.unwrap();
+                }
+            })
+            .unwrap();
+        // 16 tasks did 600 operations each meanwhile: what is left is 2 buffers for each, and errors with a message.
+        println!("{}: {} allocations beside 9600 operations", kind.name(), counted.get());
+        // The threads backend allocates now and then, by itself, for what waits for an event.
+        let most = if kind == BackendKind::Threads { 960 } else { 16 * 2 };
+        assert!(counted.get() <= most, "{}: {} allocations", kind.name(), counted.get());
+    });
+}
+
+#[test]
+fn spawning_allocates_once() {
+    let mut executor = executor(BackendKind::Threads);
+    let handle = executor.handle();
+    executor
+        .block_on(async {
+            let spawn = || handle.spawn(yield_now());
+            for _ in 0..100 {
+                spawn().await.unwrap();
+            }
+            let before = allocations();
+            for _ in 0..100 {
+                spawn().await.unwrap();
+            }
+            assert_eq!(allocations() - before, 100);
+        })
+        .unwrap();
+}
+
+#[test]
+fn many_operations_share_an_enter() {
+    for kind in backends() {
+        let ring = task_support::builder(kind).policy(Policy::Links).entries(256);
+        let mut executor = ouzel::task::Executor::builder().ring(ring).build().unwrap();
+        let handle = executor.handle();
+        executor
+            .block_on(async {
+                let (read, write) = handle.pipe().await?;
+                let mut reads = Vec::new();
+                for _ in 0..64 {
+                    let handle = handle.clone();
+                    reads.push(handle.clone().spawn(async move {
+                        handle.read(read, Buffer::with_capacity(1), Offset::CURRENT).await
+                    }));
+                }
+                yield_now().await;
+                let before = handle.counters();
+                let turns = handle.metrics().turns;
+                handle.write(write, vec![1; 64], Offset::CURRENT).await?;
+                for reading in reads {
+                    assert_eq!(&*reading.await.unwrap()?, &[1]);
+                }
+                let cost = handle.counters().since(before);
+                println!("{}: {cost:?} for 64 reads and a write", kind.name());
+                if kind == BackendKind::Uring {
+                    assert!(handle.metrics().turns - turns <= 8);
+                    assert!(cost.enters <= 8, "{cost:?}");
+                }
+                Ok::<_, Error>(())
+            })
+            .unwrap()
+            .unwrap();
+    }
+}
+
+#[test]
+fn who_only_yields_crosses_nothing() {
+    on_each(|kind| {
+        let mut executor = executor(kind);
+        let handle = executor.handle();
+        executor
+            .block_on(async {
+                yield_now().await;
+                let before = handle.counters();
+                for _ in 0..1000 {
+                    yield_now().await;
+                }
+                assert_eq!(handle.counters().since(before).crossings(), 0);
+            })
+            .unwrap();
+    });
+}

@@ -1,0 +1,181 @@
+//! Streams inside an ordinary multi-thread tokio runtime.
+#![cfg(feature = "tokio")]
+#![allow(clippy::unwrap_used)]
+
+mod task_support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use ouzel::task::{Executor, Owner, RingListener, RingStream};
+use ouzel::{BackendKind, Buffer, Chain, Error, Offset, OpenOptions, Policy};
+use task_support::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+fn owner(kind: BackendKind) -> Owner {
+    Owner::start(move || Executor::builder().ring(task_support::builder(kind).entries(256)).build()).unwrap()
+}
+
+/// Runs this on two threads of tokio, for a minute at the most.
+fn in_tokio(test: impl Future<Output = ()> + Send + 'static) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let test = tokio::spawn(test);
+        tokio::time::timeout(Duration::from_secs(60), test).await.expect("it hangs").unwrap();
+    });
+}
+
+#[test]
+fn connections_echo() {
+    on_each(|kind| {
+        let owner = owner(kind);
+        let remote = owner.remote().clone();
+        in_tokio(async move {
+            let any = "127.0.0.1:0".parse().unwrap();
+            let mut listener = RingListener::bind(&remote, any).await.unwrap();
+            let address = listener.local_addr();
+            let server = tokio::spawn(async move {
+                let mut served = Vec::new();
+                for _ in 0..32 {
+                    let stream = listener.accept().await.unwrap();
+                    served.push(tokio::spawn(async move {
+                        let (mut from, mut to) = tokio::io::split(stream);
+                        let copied = tokio::io::copy(&mut from, &mut to).await.unwrap();
+                        to.shutdown().await.unwrap();
+                        copied
+                    }));
+                }
+                let mut copied = 0;
+                for one in served {
+                    copied += one.await.unwrap();
+                }
+                copied
+            });
+            let clients: Vec<_> = (0..32u8)
+                .map(|number| {
+                    let remote = remote.clone();
+                    tokio::spawn(async move {
+                        let stream = RingStream::connect(&remote, address).await.unwrap();
+                        let (mut from, mut to) = tokio::io::split(stream);
+                        // More than sockets hold, so that sends are short and wait.
+                        let data: Vec<u8> = (0..300_000u32).map(|at| (at % 251) as u8 ^ number).collect();
+                        let sent = data.clone();
+                        let sender = tokio::spawn(async move {
+                            to.write_all(&sent).await.unwrap();
+                            to.flush().await.unwrap();
+                            to.shutdown().await.unwrap();
+                            to
+                        });
+                        let mut back = Vec::new();
+                        from.read_to_end(&mut back).await.unwrap();
+                        let differs = back.iter().zip(&data).position(|(one, other)| one != other);
+                        assert_eq!(
+                            (back.len(), differs),
+                            (data.len(), None),
+                            "what came back is what was sent"
+                        );
+                        sender.await.unwrap();
+                    })
+                })
+                .collect();
+            for client in clients {
+                client.await.unwrap();
+            }
+            assert_eq!(server.await.unwrap(), 32 * 300_000);
+            // Everything is closed behind them.
+            let open = || remote.call(|handle| handle.gauges().descriptors);
+            for _ in 0..1000 {
+                if open().await.unwrap() == 1 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            assert_eq!(open().await.unwrap(), 1, "only the bell is left");
+        });
+        owner.stop().unwrap();
+    });
+}
+
+#[test]
+fn what_was_written_is_sent_when_the_stream_is_dropped() {
+    on_each(|kind| {
+        let owner = owner(kind);
+        let remote = owner.remote().clone();
+        in_tokio(async move {
+            let mut listener = RingListener::bind(&remote, "127.0.0.1:0".parse().unwrap()).await.unwrap();
+            let mut client = RingStream::connect(&remote, listener.local_addr()).await.unwrap();
+            let mut server = listener.accept().await.unwrap();
+            client.write_all(b"the last words").await.unwrap();
+            drop(client);
+            let mut said = String::new();
+            server.read_to_string(&mut said).await.unwrap();
+            assert_eq!(said, "the last words");
+            // A receive that is given up for a time loses nothing.
+            let mut client = RingStream::connect(&remote, listener.local_addr()).await.unwrap();
+            let mut server = listener.accept().await.unwrap();
+            let mut byte = [0; 5];
+            let early = tokio::time::timeout(Duration::from_millis(20), server.read_exact(&mut byte)).await;
+            assert!(early.is_err());
+            client.write_all(b"later").await.unwrap();
+            server.read_exact(&mut byte).await.unwrap();
+            assert_eq!(&byte, b"later");
+            // Nobody is there.
+            let gone = listener.local_addr();
+            drop(listener);
+            drop(server);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let refused = RingStream::connect(&remote, gone).await.unwrap_err();
+            assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+        });
+    });
+}
+
+#[test]
+fn reads_of_many_tasks_share_enters() {
+    let kind = BackendKind::Uring;
+    if !backends().contains(&kind) {
+        return;
+    }
+    // Every read goes through the ring, so that there is something to count.
+    let owner =
+        Owner::start(move || Executor::builder().ring(builder(kind).policy(Policy::Links)).build()).unwrap();
+    let remote = owner.remote().clone();
+    let place = Place::new(kind);
+    let path = place.path();
+    in_tokio(async move {
+        let file = remote.spawn(move |handle| async move {
+            let file = handle.open(path, OpenOptions::read_write().create()).await?;
+            handle.write(file, vec![3; 1 << 20], Offset::START).await?;
+            Ok::<_, Error>(file)
+        });
+        let file = file.await.unwrap().unwrap();
+        let before = remote.call(|handle| handle.counters()).await.unwrap();
+        let read = Arc::new(AtomicU64::new(0));
+        let tasks: Vec<_> = (0..32u64)
+            .map(|task| {
+                let (remote, read) = (remote.clone(), read.clone());
+                tokio::spawn(async move {
+                    let mut buffer = Buffer::with_capacity(4096);
+                    for round in 0..100 {
+                        let mut chain = Chain::new();
+                        let at = (task * 7919 + round * 104_729) % 256 * 4096;
+                        let length = chain.read(file, buffer, Offset::at(at));
+                        let mut done = remote.run(chain).await.unwrap();
+                        assert_eq!(done.get(length).unwrap(), 4096);
+                        buffer = done.take(length).unwrap();
+                        read.fetch_add(1, Ordering::Relaxed);
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        let after = remote.call(|handle| (handle.counters(), handle.metrics())).await.unwrap();
+        let (cost, metrics) = (after.0.since(before), after.1);
+        println!("{} reads: {cost:?}, {} times woken", read.load(Ordering::Relaxed), metrics.rung);
+        assert_eq!(read.load(Ordering::Relaxed), 3200);
+        assert!(cost.enters <= 800, "an enter serves many of them: {cost:?}");
+    });
+}
