@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, RawWakerVTable, Waker};
@@ -31,8 +32,8 @@ use crate::select::BackendKind;
 /// Chains kept to be built into again.
 const SPARES: usize = 1024;
 
-/// How long the executor sleeps at a time while there is no room to listen to its bell.
-const DEAF: Duration = Duration::from_millis(1);
+/// How long the executor sleeps at a time while there is no room to listen to its bell, or in the backend.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Takes a result that came too late, or gives it back to be dropped as usual.
 pub(super) type OnLate = Box<dyn FnMut(Done) -> Option<Done>>;
@@ -64,10 +65,14 @@ pub(crate) struct Core {
     bell: Descriptor,
     /// The bell has to be listened to (again).
     deaf: Cell<bool>,
+    /// The ring has to be entered although no future waits for it.
+    must_enter: Cell<bool>,
     /// Chains in flight that no future waits for: those given up, and those that close something.
     unowned: Cell<usize>,
     /// The executor is being dropped.
     closed: Cell<bool>,
+    /// What tells those who wait elsewhere that there is something to do, once somebody has asked for it.
+    counter: RefCell<Option<OwnedFd>>,
     /// Time passes only when the ring is entered.
     simulated: bool,
     pub(super) meter: Meter,
@@ -94,6 +99,8 @@ impl Core {
             polled: Cell::new(None),
             bell: adopted,
             deaf: Cell::new(true),
+            must_enter: Cell::new(true),
+            counter: RefCell::default(),
             unowned: Cell::new(0),
             closed: Cell::new(false),
             meter: Meter::default(),
@@ -376,7 +383,7 @@ impl Core {
         self.send_backlog()?;
         self.fire_timers();
         let wait = may_wait && !self.is_runnable();
-        if wait || self.simulated || self.has_chains() {
+        if wait || self.simulated || self.must_enter.get() || self.has_chains() {
             self.enter(wait)?;
         }
         self.fire_timers();
@@ -398,13 +405,7 @@ impl Core {
     /// Enters the ring, once, and hands out what has completed.
     fn enter(&self, wait: bool) -> Result<(), Error> {
         self.listen()?;
-        let mut timeout = match self.timers.borrow().next() {
-            Some(at) if wait => Some(Duration::from_nanos(at.saturating_sub(self.now().unwrap_or(at)))),
-            _ => None,
-        };
-        if self.deaf.get() {
-            timeout = Some(timeout.unwrap_or(DEAF).min(DEAF));
-        }
+        let timeout = if wait { self.longest_sleep(self.timers.borrow().next()) } else { None };
         let wait = wait && self.shared.fall_asleep();
         self.meter.turns.add(1);
         let turned = self.with_ring(|ring| ring.turn(u32::from(wait), timeout));
@@ -412,7 +413,56 @@ impl Core {
             self.shared.wake_up();
         }
         turned?;
+        self.must_enter.set(self.deaf.get());
         self.hand_out()
+    }
+
+    /// How long the executor may sleep if the next timer is this one.
+    fn longest_sleep(&self, timer: Option<u64>) -> Option<Duration> {
+        let until = timer.map(|at| Duration::from_nanos(at.saturating_sub(self.now().unwrap_or(at))));
+        let stalled = || self.with_ring(|ring| Ok(ring.has_stalled())).unwrap_or(false);
+        if self.deaf.get() || stalled() { Some(until.unwrap_or(PAUSE).min(PAUSE)) } else { until }
+    }
+
+    // For those who wait elsewhere.
+
+    /// A descriptor that is readable when there is something to do, if there is such a thing.
+    pub(super) fn readiness(&self) -> Result<Option<OwnedFd>, Error> {
+        let mut counter = self.counter.borrow_mut();
+        if counter.is_none() {
+            *counter = self.with_ring(|ring| ring.readiness())?;
+        }
+        let duplicate = |counter: &OwnedFd| rustix::io::fcntl_dupfd_cloexec(counter, 0);
+        counter.as_ref().map(duplicate).transpose().map_err(|error| {
+            let errno = Errno::from_raw(error.raw_os_error());
+            Error::Refused { call: "descriptor", errno }
+        })
+    }
+
+    /// One has waited elsewhere: there may be something in the ring for the bell alone.
+    pub(super) fn look_into_ring(&self) {
+        if let Some(counter) = &*self.counter.borrow() {
+            // What is counted until here is seen by the turn that follows. It is empty if nothing was.
+            let _ = rustix::io::read(counter, &mut [0; 8]);
+        }
+        self.must_enter.set(true);
+    }
+
+    /// How long one may wait elsewhere.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        let own = self.timers.borrow().next();
+        let ring = self.with_ring(|ring| Ok(ring.next_timer())).unwrap_or(None);
+        self.longest_sleep(own.into_iter().chain(ring).min())
+    }
+
+    /// Says that one waits elsewhere from now on: whatever is sent rings the bell. False if something has come already.
+    pub(super) fn fall_asleep(&self) -> bool {
+        self.shared.fall_asleep()
+    }
+
+    /// Says that one does not wait any more.
+    pub(super) fn wake_up(&self) {
+        self.shared.wake_up();
     }
 
     /// Has the ring hear the bell.
@@ -426,6 +476,7 @@ impl Core {
         let offered = self.with_ring(|ring| Ok(ring.offer(chain)))?;
         match offered {
             Offered::Taken(ticket) => {
+                self.must_enter.set(true);
                 let number = operations.claim(Owner::Bell);
                 operations.runs(number, ticket);
             }
