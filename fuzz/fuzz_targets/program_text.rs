@@ -36,6 +36,16 @@ fuzz_target!(|bytes: &[u8]| {
             assert_eq!(program.example().len(), program.steps.len());
             assert_eq!(program.assigns.len(), program.steps.len());
             program.warnings.iter().for_each(|warning| render(warning));
+            for stored in &program.stored {
+                let body = &stored.body;
+                assert!(!body.steps.is_empty() && body.parameters.is_empty() && body.stored.is_empty());
+                assert_eq!(body.example().len(), body.steps.len());
+                assert!(stored.gives.is_none_or(|slot| body.result(slot).is_some()));
+                let values: Values =
+                    stored.parameters.iter().map(|passed| (passed.name.clone(), b"x".to_vec())).collect();
+                let bound = body.bind(&values).expect("what is passed stands in its place, whatever it is");
+                assert_eq!(bound.len(), body.steps.len());
+            }
             let texts: [&[u8]; 8] =
                 [b"", b"a", b"4096", b"10s", b"127.0.0.1:80", b"\0", b"\xff", b"18446744073709551615"];
             let values: Values = program

@@ -295,7 +295,12 @@ pub(crate) fn system_calls_are_no_more_than_documented(scene: &mut Scene) {
     step(&mut ring, "append", [1, 2], &mut |ring| {
         log.append_durably(ring, ["a", "b", "c"]).unwrap();
     });
-    step(&mut ring, "copy", [20, 17], &mut |ring| {
-        assert_eq!(compounds::copy_file(ring, &path, &copy).unwrap(), 4);
+    for (what, most) in [("copy, new", [13, 14]), ("copy, over", [11, 14])] {
+        step(&mut ring, what, most, &mut |ring| {
+            assert_eq!(compounds::copy_file(ring, &path, &copy).unwrap(), 4);
+        });
+    }
+    step(&mut ring, "copy, over, through memory", [10, 15], &mut |ring| {
+        assert_eq!(compounds::copy_file_through_memory(ring, &path, &copy).unwrap(), 4);
     });
 }

@@ -130,6 +130,7 @@ fn check_program(arguments: &CheckArguments) -> Result<bool, CommandError> {
             "program": name, "statements": program.steps.len(), "parameters": parameters, "problems": warnings,
             "steps": inspection.steps.len(), "most_steps": inspection.most_steps,
             "registers": inspection.registers, "not_storable": inspection.refusal,
+            "stored": inspection.stored,
         }))?;
         return Ok(true);
     }
@@ -137,6 +138,9 @@ fn check_program(arguments: &CheckArguments) -> Result<bool, CommandError> {
     let mut line = format!("{name}: {inspection}");
     if !parameters.is_empty() {
         line.push_str(&format!(", parameters ${}", parameters.join(" $")));
+    }
+    for stored in &inspection.stored {
+        line.push_str(&format!("\n  {stored}"));
     }
     writeln!(io::stdout(), "{line}").map_err(CommandError::Output)?;
     if let Some(refusal) = &inspection.refusal {
@@ -152,7 +156,7 @@ fn describe(arguments: &RunArguments) -> Result<bool, CommandError> {
     if arguments.json {
         print_json(&json!({
             "program": name, "steps": inspection.steps, "most_steps": inspection.most_steps,
-            "registers": inspection.registers,
+            "registers": inspection.registers, "stored": inspection.stored,
         }))?;
         return Ok(true);
     }
@@ -160,6 +164,12 @@ fn describe(arguments: &RunArguments) -> Result<bool, CommandError> {
     let mut text = String::new();
     for step in &inspection.steps {
         text.push_str(&format!("  line {:<3} {}\n", step.line, step.text));
+    }
+    for stored in &inspection.stored {
+        text.push_str(&format!("\n{stored}\n"));
+        for step in &stored.steps {
+            text.push_str(&format!("  line {:<3} {}\n", step.line, step.text));
+        }
     }
     writeln!(io::stdout(), "{name}: {inspection}\n{text}").map_err(CommandError::Output)?;
     Ok(true)

@@ -4,11 +4,13 @@
 
 use std::fmt;
 
+use ouzel::Planned;
+use ouzel_ring::Verb;
 use serde::Serialize;
 
 use crate::machine::MachineError;
 use crate::program::Program;
-use crate::ring_machine::RingMachine;
+use crate::ring_machine::{Plan, RingMachine};
 
 /// A chain before it runs.
 #[derive(Clone, Debug)]
@@ -19,8 +21,32 @@ pub struct Inspection {
     pub most_steps: u64,
     /// How many registers it uses.
     pub registers: usize,
-    /// Why it could not be stored as a program that one entry calls.
+    /// Why it could not be stored as a program that one entry calls. That it calls such programs itself is not looked at.
     pub refusal: Option<Refusal>,
+    /// The stored programs that it calls.
+    pub stored: Vec<InspectedProgram>,
+}
+
+/// A stored program. Field names are those of `--json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InspectedProgram {
+    /// Its name.
+    pub name: String,
+    /// The line where it begins, from 1.
+    pub line: usize,
+    /// Its steps, in the order of execution.
+    pub steps: Vec<InspectedStep>,
+    /// How many steps can run at the most.
+    pub most_steps: u64,
+    /// How many registers it uses.
+    pub registers: usize,
+}
+
+impl fmt::Display for InspectedProgram {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "program {}: ", self.name)?;
+        size(formatter, self.steps.len(), self.most_steps, self.registers)
+    }
 }
 
 /// A step of a chain. Field names are those of `--json`.
@@ -54,14 +80,19 @@ impl fmt::Display for Refusal {
 
 impl fmt::Display for Inspection {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plural = |count: u64| if count == 1 { "" } else { "s" };
-        let steps = self.steps.len() as u64;
-        write!(formatter, "ok: {steps} step{}", plural(steps))?;
-        if self.most_steps != steps {
-            write!(formatter, ", at most {} run", self.most_steps)?;
-        }
-        write!(formatter, ", {} register{}", self.registers, plural(self.registers as u64))
+        formatter.write_str("ok: ")?;
+        size(formatter, self.steps.len(), self.most_steps, self.registers)
     }
+}
+
+fn size(formatter: &mut fmt::Formatter<'_>, steps: usize, most: u64, registers: usize) -> fmt::Result {
+    let plural = |count: u64| if count == 1 { "" } else { "s" };
+    let steps = steps as u64;
+    write!(formatter, "{steps} step{}", plural(steps))?;
+    if most != steps {
+        write!(formatter, ", at most {most} run")?;
+    }
+    write!(formatter, ", {registers} register{}", plural(registers as u64))
 }
 
 /// Builds the chain of a program and looks at it.
@@ -70,24 +101,33 @@ impl fmt::Display for Inspection {
 ///
 /// [`MachineError::Chain`] if it cannot be built, for instance because it needs more registers than there are.
 pub fn inspect(program: &Program) -> Result<Inspection, MachineError> {
-    let (verification, origins) = RingMachine::plan(program)?;
+    let Plan { chain, origins, stored } = RingMachine::plan(program)?;
     let line = |step: usize| {
         let statement = origins.get(step).and_then(|origin| program.steps.get(*origin));
         statement.map_or(0, |statement| statement.line)
     };
-    let steps = verification.steps.iter().map(|step| InspectedStep {
-        line: line(step.step),
-        verb: step.verb.name(),
-        text: step.to_string(),
-    });
-    let refusal = verification.rejection.as_ref().map(|(step, rejection)| Refusal {
+    let steps = chain.steps.iter().map(|step| inspected(step, line(step.step)));
+    let refused = chain.rejection.as_ref().filter(|(_, rejection)| rejection.verb != Some(Verb::Call));
+    let refusal = refused.map(|(step, rejection)| Refusal {
         line: step.map(line).filter(|line| *line > 0),
         message: rejection.reason.to_string(),
     });
+    let stored = program.stored.iter().zip(&stored).map(|(program, (found, lines))| InspectedProgram {
+        name: program.name.clone(),
+        line: program.line,
+        steps: found.steps.iter().zip(lines).map(|(step, line)| inspected(step, *line)).collect(),
+        most_steps: found.most_steps,
+        registers: found.registers,
+    });
     Ok(Inspection {
         steps: steps.collect(),
-        most_steps: verification.most_steps,
-        registers: verification.registers,
+        most_steps: chain.most_steps,
+        registers: chain.registers,
         refusal,
+        stored: stored.collect(),
     })
+}
+
+fn inspected(step: &Planned, line: usize) -> InspectedStep {
+    InspectedStep { line, verb: step.verb.name(), text: step.to_string() }
 }

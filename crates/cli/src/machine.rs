@@ -76,6 +76,8 @@ pub struct Ended {
 pub struct Ending {
     /// The step: an index into the program's.
     pub step: usize,
+    /// The line and the verb of the statement that made it fail, if it has called a stored program.
+    pub within: Option<(usize, &'static str)>,
     /// [`Errno::OK`], or its error.
     pub error: Errno,
     /// Its result.

@@ -4,30 +4,28 @@
 //! [`Machine::wait`], the first chain of `--explain`, and a start that finds the ring's queue full.
 
 mod metadata;
+mod steps;
+mod stored;
 
 use std::collections::{HashMap, VecDeque};
-use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-use std::time::Duration;
 
 use ouzel::abi::{Descriptor, Errno};
 use ouzel::{
-    BackendKind, Buffer, Chain, Count, Directory, Distance, Done, Error, Explanation, Fd, File, Offset,
-    OpenOptions, Reg, Rejected, Ring, Room, SocketAddress, Ticket, Variable, Verification, place_name,
+    BackendKind, Buffer, Chain, Done, Error, Explanation, Fd, Reg, Rejected, Ring, Room, Ticket, Unit,
+    Variable, Verification, place_name,
 };
 
 use crate::args::BackendChoice;
 use crate::machine::{BackendDescription, Ended, Ending, Machine, MachineError, Start, Wanted};
-use crate::program::{
-    Address, Bound, Data, FileRef, Known, MAX_BUFFERS, Metadata, Operation, Program, Slot, Step, Stream,
-};
+use crate::program::{Bound, Known, MAX_BUFFERS, Metadata, Operation, Program, Slot, Step, Stream};
 
 mod building;
 
 use building::Places;
+use steps::Builder;
+use stored::{Calling, Kept};
 
 /// The most bytes of buffers in flight, unless a single chain needs more.
 const MAX_BUFFERED: u64 = 4 * MAX_BUFFERS;
@@ -44,6 +42,8 @@ pub(crate) enum Made {
     Variable(Variable),
     Room(Room),
     Status,
+    /// A step without a result.
+    Nothing(Reg<Unit>),
 }
 
 /// A chain in flight.
@@ -53,6 +53,7 @@ struct Running {
 }
 
 /// What is kept of the building of a chain.
+#[derive(Default)]
 pub(crate) struct Built {
     /// Bytes of its buffers.
     buffered: u64,
@@ -62,6 +63,8 @@ pub(crate) struct Built {
     rooms: Vec<(Slot, Room)>,
     /// The registers that tell the last numbers of names.
     values: Vec<(Slot, Reg<u64>)>,
+    /// The steps that call stored programs.
+    calls: Vec<Calling>,
 }
 
 /// Executes programs on a [`Ring`].
@@ -83,6 +86,18 @@ pub struct RingMachine {
     origins: Vec<usize>,
     /// For each step.
     shapes: Vec<Shape>,
+    /// The stored programs of the program.
+    stored: Vec<Kept>,
+}
+
+/// What [`RingMachine::plan`] finds.
+pub struct Plan {
+    /// The chain.
+    pub chain: Verification,
+    /// For each step of the chain the step of the program.
+    pub origins: Vec<usize>,
+    /// The stored programs, with the line of each of their steps.
+    pub stored: Vec<(Verification, Vec<usize>)>,
 }
 
 /// What a step leaves behind.
@@ -103,7 +118,7 @@ impl RingMachine {
         let steps = (program.steps.len() + building::extra_steps(program)) as u64;
         let chains = u64::from(wanted.in_flight.max(1));
         let entries = (steps * chains).clamp(16, MAX_ENTRIES).next_power_of_two();
-        let opened = program.results.iter().filter(|info| info.kind.is_open()).count() as u64;
+        let opened = opened(program);
         // One more of each: a closed descriptor is only free when its closing is over.
         let descriptors = (opened * (chains + 1) + 8).clamp(64, 1 << 20) as u32;
         raise_descriptor_limit(u64::from(descriptors));
@@ -124,7 +139,7 @@ impl RingMachine {
             other => MachineError::Ring(other.to_string()),
         })?;
         ring.trace(wanted.trace || wanted.explain);
-        Ok(RingMachine {
+        let mut machine = RingMachine {
             ring,
             running: HashMap::new(),
             ended: VecDeque::new(),
@@ -137,23 +152,34 @@ impl RingMachine {
             explanation: None,
             origins: Vec::new(),
             shapes: shapes(program),
-        })
+            stored: Vec::new(),
+        };
+        for stored in &program.stored {
+            let kept = machine.store(stored)?;
+            machine.stored.push(kept);
+        }
+        Ok(machine)
     }
 
-    /// The chain of a program as it would be built, and for each of its steps the step of the program. Nothing is run.
+    /// The chain of a program as it would be built, and for each of its steps the step of the program; then each of its
+    /// stored programs, and for each of its steps the line. Nothing is run.
     ///
     /// # Errors
     ///
-    /// [`MachineError::Chain`] if it cannot be built.
-    pub fn plan(program: &Program) -> Result<(Verification, Vec<usize>), MachineError> {
+    /// [`MachineError::Chain`] if one of them cannot be built.
+    pub fn plan(program: &Program) -> Result<Plan, MachineError> {
         let backend = BackendChoice::Sim;
         let wanted = Wanted { backend, in_flight: 1, explain: false, trace: false };
         let mut machine = RingMachine::open(&wanted, program)?;
         // Any that are descriptors: they are not used.
         machine.streams = [Descriptor::new(1, 0), Descriptor::new(1, 1), Descriptor::new(1, 2)];
         let (chain, built) = machine.build(program, program.example())?;
-        let verification = chain.verify().map_err(|error| machine.rejected(Error::Build(error), program))?;
-        Ok((verification, built.origins))
+        let chain = chain.verify().map_err(|error| machine.rejected(Error::Build(error), program))?;
+        let stored = machine.stored.iter().map(|kept| {
+            let lines = kept.verification.steps.iter().map(|step| kept.line(step.step)).collect();
+            (kept.verification.clone(), lines)
+        });
+        Ok(Plan { chain, origins: built.origins, stored: stored.collect() })
     }
 
     /// The descriptor of a stream of the command, taken into the ring when it is first used.
@@ -203,8 +229,10 @@ impl RingMachine {
                 // The last step is reported even if it is silent.
                 if !(shape.silent && error.is_ok()) {
                     let way = done.way_of(place);
+                    let call = built.calls.iter().find(|call| call.step == step);
                     ended.endings.push(Ending {
                         step,
+                        within: call.and_then(|call| call.failed(&done, &self.stored)),
                         error,
                         result: completion.result,
                         skipped,
@@ -222,6 +250,14 @@ impl RingMachine {
             }
             if shape.keeps_buffer {
                 given_back.push(buffer);
+            }
+        }
+        for call in &built.calls {
+            let slots = self.shapes.get(call.step).map(|shape| shape.printed.as_slice()).unwrap_or_default();
+            if !slots.is_empty()
+                && let Some(buffer) = call.filled(&mut done, &self.stored)
+            {
+                ended.buffers.extend(slots.iter().map(|slot| (*slot, buffer.as_slice().to_vec())));
             }
         }
         for (slot, reg) in &built.values {
@@ -266,14 +302,15 @@ impl RingMachine {
     fn build(&mut self, program: &Program, steps: Vec<Step<Bound>>) -> Result<(Chain, Built), MachineError> {
         let mut chain = self.chains.pop().unwrap_or_default();
         let ordinary = steps.iter().filter(|step| !step.finally).count();
-        let built = Built { buffered: 0, origins: Vec::new(), rooms: Vec::new(), values: Vec::new() };
         let mut builder = Builder {
             machine: self,
             program,
             steps: steps.into_iter().enumerate(),
             ordinary,
             made: vec![None; program.results.len()],
-            built,
+            built: Built::default(),
+            unit: None,
+            passing: None,
         };
         builder.block(&mut chain)?;
         builder.tell_values(&mut chain);
@@ -310,21 +347,35 @@ fn shapes(program: &Program) -> Vec<Shape> {
     program.steps.iter().enumerate().map(shape).collect()
 }
 
-/// Bytes of the buffers that these steps ask for.
-fn asked(steps: &[Step<Bound>]) -> u64 {
-    let sizes = steps.iter().map(|step| match &step.operation {
-        Operation::Read { size: Known::Literal(size), .. }
-        | Operation::Recv { size: Known::Literal(size), .. }
-        | Operation::Readdir { size: Known::Literal(size), .. }
-        | Operation::Buffer { size: Known::Literal(size) } => *size,
-
-        Operation::Metadata(metadata) => match metadata.buffer() {
-            Some(Known::Literal(size)) => *size,
-            _ => 0,
-        },
-        _ => 0,
+/// How many descriptors a chain may have at a time, those of the stored programs that it calls among them.
+fn opened(program: &Program) -> u64 {
+    // What has no step is passed.
+    let own = |program: &Program| {
+        program.results.iter().filter(|info| info.kind.is_open() && info.step < program.steps.len()).count()
+    };
+    let called = program.steps.iter().filter_map(|step| match step.operation {
+        Operation::Call { program: callee, .. } => {
+            program.stored.get(callee.0).map(|stored| own(&stored.body))
+        }
+        _ => None,
     });
-    sizes.fold(0, u64::saturating_add)
+    (own(program) + called.sum::<usize>()) as u64
+}
+
+/// Bytes of the buffer that a step asks for, if it does.
+fn buffer_size(step: &Step<Bound>) -> Option<u64> {
+    let size = match &step.operation {
+        Operation::Read { size, .. }
+        | Operation::Recv { size, .. }
+        | Operation::Readdir { size, .. }
+        | Operation::Buffer { size } => size,
+        Operation::Metadata(metadata) => metadata.buffer()?,
+        _ => return None,
+    };
+    match size {
+        Known::Literal(size) => Some(*size),
+        Known::Result(_) => None,
+    }
 }
 
 fn duplicate(stream: impl AsFd) -> io::Result<OwnedFd> {
@@ -359,7 +410,7 @@ impl Machine for RingMachine {
         program: &Program,
         steps: Vec<Step<Bound>>,
     ) -> Result<Start, MachineError> {
-        let asked = asked(&steps);
+        let asked = self.asked(&steps);
         if self.buffered > 0 && self.buffered.saturating_add(asked) > MAX_BUFFERED {
             return Ok(Start::Full(steps));
         }
@@ -412,266 +463,18 @@ impl Machine for RingMachine {
 }
 
 impl RingMachine {
+    /// Bytes of the buffers that these steps ask for.
+    fn asked(&self, steps: &[Step<Bound>]) -> u64 {
+        let of_call = |step: &Step<Bound>| match step.operation {
+            Operation::Call { program, .. } => self.stored.get(program.0).map(Kept::buffered),
+            _ => None,
+        };
+        let sizes = steps.iter().filter_map(|step| buffer_size(step).or_else(|| of_call(step)));
+        sizes.fold(0, u64::saturating_add)
+    }
+
     fn over(&mut self, name: Ticket, done: Done) -> Option<Ended> {
         let running = self.running.remove(&name)?;
         Some(self.end(running.ticket, &running.built, done))
     }
-}
-
-/// Adds the steps of one program to a chain.
-pub(crate) struct Builder<'a> {
-    machine: &'a mut RingMachine,
-    program: &'a Program,
-    /// The steps that are still to be added.
-    steps: std::iter::Enumerate<std::vec::IntoIter<Step<Bound>>>,
-    /// How many are no `finally` steps.
-    ordinary: usize,
-    /// The registers of named results, by slot.
-    made: Vec<Option<Made>>,
-    built: Built,
-}
-
-impl Builder<'_> {
-    fn step(
-        &mut self,
-        chain: &mut Chain,
-        operation: Operation<Bound>,
-    ) -> Result<[Option<Made>; 2], MachineError> {
-        let one = |made| Ok([Some(made), None]);
-        match operation {
-            Operation::Nop => chain.nop(),
-            Operation::Read { file, size, offset } => {
-                let (file, offset) = (self.file(file)?, self.offset(offset)?);
-                let buffer = self.buffer(size)?;
-                return one(Made::Bytes(chain.read(file, buffer, offset)));
-            }
-            Operation::Write { file, data, offset } => {
-                let (file, data, offset) = (self.file(file)?, self.data(data)?, self.offset(offset)?);
-                return one(Made::Bytes(chain.write(file, data, offset)));
-            }
-            Operation::Poll { file, events } => {
-                let file = self.file(file)?;
-                return one(Made::Number(chain.poll(file, events)));
-            }
-            Operation::Open { path, flags, mode, directory } => {
-                let options = OpenOptions::from_flags(flags).mode(mode as u32);
-                let directory = self.directory(directory)?;
-                return one(Made::Open(chain.open_in(directory, as_path(&path), options)));
-            }
-            Operation::Close { file } => chain.close(self.file(file)?),
-            Operation::Seek { file, whence, backwards, offset } => {
-                let (file, distance) = (self.file(file)?, self.distance(offset, backwards)?);
-                return one(Made::Number(chain.seek(file, distance, whence)));
-            }
-            Operation::StatPath { path, flags, directory } => {
-                chain.stat(self.directory(directory)?, as_path(&path), flags);
-                return one(Made::Status);
-            }
-            Operation::StatFile { file } => {
-                chain.stat_file(self.file(file)?);
-                return one(Made::Status);
-            }
-            Operation::Sync { file, mode, length: None, offset: None } => chain.sync(self.file(file)?, mode),
-            Operation::Sync { file, length, offset, .. } => {
-                let (offset, length) = (self.count_or(offset, 0)?, self.count_or(length, 0)?);
-                chain.sync_range(self.file(file)?, offset, length)
-            }
-            Operation::Truncate { file, length } => {
-                let length = self.count(length)?;
-                chain.truncate(self.file(file)?, length)
-            }
-            Operation::Allocate { file, length, offset, flags } => {
-                let (offset, length) = (self.count_or(offset, 0)?, self.count(length)?);
-                chain.allocate(self.file(file)?, offset, length, flags)
-            }
-            Operation::Mkdir { path, mode, directory } => {
-                chain.mkdir(self.directory(directory)?, as_path(&path), mode as u32)
-            }
-            Operation::Remove { path, flags, directory } => {
-                chain.remove(self.directory(directory)?, as_path(&path), flags)
-            }
-            Operation::Rename { from, from_directory, to, to_directory, flags } => {
-                let (old, new) = (self.directory(from_directory)?, self.directory(to_directory)?);
-                chain.rename(old, as_path(&from), new, as_path(&to), flags)
-            }
-            Operation::Link { from, from_directory, to, to_directory, flags } => {
-                let (old, new) = (self.directory(from_directory)?, self.directory(to_directory)?);
-                chain.link(old, as_path(&from), new, as_path(&to), flags)
-            }
-            Operation::Symlink { target, path, directory } => {
-                chain.symlink(as_path(&target), self.directory(directory)?, as_path(&path))
-            }
-            Operation::Readdir { directory, size } => {
-                let directory = self.file(directory)?;
-                let buffer = self.buffer(size)?;
-                return one(Made::Bytes(chain.readdir(directory, buffer)));
-            }
-            Operation::Copy { source, source_offset, target, target_offset, length } => {
-                let (source, target) = (self.file(source)?, self.file(target)?);
-                let (from, to) = (self.offset(source_offset)?, self.offset(target_offset)?);
-                let length = self.count(length)?;
-                return one(Made::Bytes(chain.copy(source, from, target, to, length)));
-            }
-            Operation::Splice { source, source_offset, target, target_offset, length } => {
-                let (source, target) = (self.file(source)?, self.file(target)?);
-                let (from, to) = (self.offset(source_offset)?, self.offset(target_offset)?);
-                let length = self.count(length)?;
-                return one(Made::Bytes(chain.splice(source, from, target, to, length)));
-            }
-            Operation::Lock { file, mode, length, offset } => {
-                let (offset, length) = (self.count_or(offset, 0)?, self.count_or(length, 0)?);
-                chain.lock(self.file(file)?, offset, length, mode)
-            }
-            Operation::Sockname { socket } => {
-                chain.sockname(self.file(socket)?);
-                return one(Made::Status);
-            }
-            Operation::Peername { socket } => {
-                chain.peername(self.file(socket)?);
-                return one(Made::Status);
-            }
-            Operation::Pipe => {
-                let (reader, writer) = chain.pipe();
-                return Ok([Some(Made::Open(reader)), Some(Made::Open(writer))]);
-            }
-            Operation::Socket { kind } => {
-                return one(Made::Open(chain.socket(kind.domain() as u32, kind.type_number() as u32, 0)));
-            }
-            Operation::Bind { socket, address } => chain.bind(self.file(socket)?, &socket_address(&address)?),
-            Operation::Listen { socket, backlog } => {
-                let backlog = self.count_or(backlog, BACKLOG)?;
-                chain.listen(self.file(socket)?, backlog)
-            }
-            Operation::Accept { socket } => {
-                let socket = self.file(socket)?;
-                return one(Made::Open(chain.accept(socket)));
-            }
-            Operation::Connect { socket, address } => {
-                chain.connect(self.file(socket)?, &socket_address(&address)?)
-            }
-            Operation::Send { socket, data, flags } => {
-                let (socket, data) = (self.file(socket)?, self.data(data)?);
-                return one(Made::Bytes(chain.send(socket, data, flags)));
-            }
-            Operation::Recv { socket, size, flags } => {
-                let socket = self.file(socket)?;
-                let buffer = self.buffer(size)?;
-                return one(Made::Bytes(chain.recv(socket, buffer, flags)));
-            }
-            Operation::Shutdown { socket, how } => chain.shutdown(self.file(socket)?, how),
-            Operation::Sleep { duration } => chain.sleep(Duration::from_nanos(duration)),
-            Operation::Get { value } => {
-                let value = self.result(value)?;
-                return one(Made::Number(chain.get(value)));
-            }
-            Operation::Deadline { duration } => chain.deadline(Duration::from_nanos(duration)),
-            Operation::Metadata(operation) => return Ok([self.metadata(chain, operation)?, None]),
-            other => return Ok([self.control_step(chain, other)?, None]),
-        };
-        Ok([None, None])
-    }
-
-    fn made(&self, slot: Slot) -> Result<Made, MachineError> {
-        let made = self.made.get(slot.0).copied().flatten();
-        made.ok_or_else(|| MachineError::Chain(format!("result {} is used before it is made", slot.0)))
-    }
-
-    fn file(&mut self, file: FileRef) -> Result<File, MachineError> {
-        match file {
-            FileRef::Standard(stream) => Ok(File::Open(self.machine.stream(stream)?)),
-            FileRef::Result(slot) => match self.made(slot)? {
-                Made::Open(reg) => Ok(File::Of(reg)),
-                _ => Err(unfit(slot, "something open")),
-            },
-        }
-    }
-
-    fn directory(&mut self, directory: Option<FileRef>) -> Result<Directory, MachineError> {
-        directory.map_or(Ok(Directory::Working), |file| Ok(Directory::At(self.file(file)?)))
-    }
-
-    fn result(&self, slot: Slot) -> Result<Count, MachineError> {
-        match self.made(slot)? {
-            Made::Bytes(reg) => Ok(Count::Bytes(reg)),
-            Made::Number(reg) => Ok(Count::Number(reg)),
-            Made::Variable(variable) => Ok(variable.into()),
-            Made::Open(_) | Made::Status | Made::Room(_) => Err(unfit(slot, "a number")),
-        }
-    }
-
-    fn count(&self, number: Known) -> Result<Count, MachineError> {
-        match number {
-            Known::Literal(number) => Ok(Count::Known(number)),
-            Known::Result(slot) => self.result(slot),
-        }
-    }
-
-    fn count_or(&self, number: Option<Known>, default: u64) -> Result<Count, MachineError> {
-        number.map_or(Ok(Count::Known(default)), |number| self.count(number))
-    }
-
-    fn offset(&self, offset: Option<Known>) -> Result<Offset, MachineError> {
-        offset.map_or(Ok(Offset::CURRENT), |offset| Ok(Offset::at(self.count(offset)?)))
-    }
-
-    fn distance(&self, offset: Known, backwards: bool) -> Result<Distance, MachineError> {
-        match (offset, backwards) {
-            (Known::Literal(offset), _) => {
-                let offset = i64::try_from(offset)
-                    .map_err(|_| MachineError::Chain(format!("{offset} is too far to seek")))?;
-                Ok(Distance::from(if backwards { -offset } else { offset }))
-            }
-            (Known::Result(slot), false) => match self.made(slot)? {
-                Made::Bytes(reg) => Ok(reg.into()),
-                Made::Number(reg) => Ok(reg.into()),
-                Made::Variable(variable) => Ok(variable.into()),
-                Made::Open(_) | Made::Status | Made::Room(_) => Err(unfit(slot, "a number")),
-            },
-            (Known::Result(slot), true) => Err(unfit(slot, "a constant, which alone can be negated")),
-        }
-    }
-
-    fn data(&self, data: Data<Bound>) -> Result<ouzel::Data, MachineError> {
-        match data {
-            Data::Text(bytes) => Ok(ouzel::Data::Own(Buffer::from(bytes))),
-            Data::Result(slot) => match self.made(slot)? {
-                Made::Bytes(reg) => Ok(ouzel::Data::Of(reg)),
-                Made::Room(room) => Ok(room.into()),
-                _ => Err(unfit(slot, "bytes that were read")),
-            },
-            Data::First(slot, length) => Ok(self.room(slot)?.first(self.count(length)?).into()),
-        }
-    }
-
-    fn buffer(&mut self, size: Known) -> Result<Buffer, MachineError> {
-        match size {
-            Known::Literal(size) => {
-                self.built.buffered += size;
-                Ok(self.machine.buffer(size))
-            }
-            Known::Result(slot) => {
-                Err(unfit(slot, "the size of a buffer, which is needed before the chain starts"))
-            }
-        }
-    }
-}
-
-/// Connections that wait to be accepted, if the program does not say.
-const BACKLOG: u64 = 128;
-
-fn unfit(slot: Slot, wanted: &str) -> MachineError {
-    MachineError::Chain(format!("result {} is not {wanted}", slot.0))
-}
-
-fn as_path(bytes: &[u8]) -> &Path {
-    Path::new(OsStr::from_bytes(bytes))
-}
-
-fn socket_address(address: &Address) -> Result<SocketAddress, MachineError> {
-    let made = match address {
-        Address::Inet(address) => Ok(SocketAddress::from(*address)),
-        Address::Unix(path) => SocketAddress::unix(as_path(path)),
-        Address::Abstract(name) => SocketAddress::unix_abstract(name),
-    };
-    made.map_err(|errno| MachineError::Chain(format!("the address of the socket: {errno}")))
 }

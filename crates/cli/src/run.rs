@@ -246,10 +246,11 @@ impl Runner<'_> {
         }
         for ending in failures {
             let step = &program.steps[ending.step];
+            let (line, verb) = ending.within.unwrap_or((step.line, step.operation.verb()));
             self.failure(Failure {
                 input: input.map(str::to_owned),
-                line: Some(step.line),
-                verb: Some(step.operation.verb()),
+                line: Some(line),
+                verb: Some(verb),
                 errno: Some(ending.error.raw()),
                 error: Some(ending.error.name()),
                 message: ending.error.message().to_owned(),

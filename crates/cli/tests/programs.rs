@@ -535,6 +535,10 @@ mod random {
                 let _ = program.bind(&values);
                 let _ = program.bind(&Values::new());
                 assert_eq!(program.example().len(), program.steps.len());
+                for stored in &program.stored {
+                    assert!(stored.body.bind(&Values::new()).is_ok() || !stored.parameters.is_empty());
+                    assert_eq!(stored.body.example().len(), stored.body.steps.len());
+                }
             }
             Err(error) => {
                 assert!(error.problems().iter().any(|problem| problem.fatal));
@@ -613,6 +617,13 @@ mod random {
             "break",
             "next",
             "stop",
+            "program",
+            "give",
+            "call",
+            "path",
+            "number",
+            "data",
+            "file",
             "\n",
             "\n",
             "\n",

@@ -65,7 +65,15 @@ impl Machine for Fake {
             broken |= !error.is_ok() && !step.tolerated && !step.hard;
             if !(step.silent && error.is_ok()) {
                 let (place, reason) = ("call", "cheaper");
-                ended.endings.push(Ending { step: index, error, result: 10, skipped: false, place, reason });
+                ended.endings.push(Ending {
+                    step: index,
+                    within: None,
+                    error,
+                    result: 10,
+                    skipped: false,
+                    place,
+                    reason,
+                });
             }
         }
         for slot in &program.prints {

@@ -340,8 +340,11 @@ impl<B: Backend> Engine<B> {
     /// How many reports the backend should gather before it wakes the engine.
     fn reports_wanted(&self, completions: u32) -> u32 {
         // Only reports that end chains may be gathered: behind any other waits a member, or a chain for which there
-        // was no room, on which the rest of those started may depend.
-        let wanted = if self.eager > 0 || !self.stalled.is_empty() { 1 } else { completions };
+        // was no room, on which the rest of those started may depend. A chain by itself has one run started, and what
+        // waits there waits for all of it.
+        let alone = self.chains.live() == 1;
+        let one = (self.eager > 0 && !alone) || !self.stalled.is_empty();
+        let wanted = if one { 1 } else { completions };
         wanted.min(self.started).max(1)
     }
 

@@ -14,16 +14,17 @@ use std::time::Duration;
 use ouzel_engine::{Counters, EnterError, Gauges, Limits, Target};
 use ouzel_ring::{Completion, Descriptor, Errno, PushError};
 
-use crate::Bell;
 use crate::backend::sim::SimProcess;
 use crate::builder::RingBuilder;
 use crate::chain::{Body, Chain, Layouts};
+use crate::compounds::BLOCKS;
 use crate::done::Done;
 use crate::error::{BuildError, Error};
 use crate::explain::Explanation;
 use crate::program::{Description, Program, ProgramId, Stored};
 use crate::raw::{Pinned, RawRing, Teardown};
 use crate::select::Choice;
+use crate::{Bell, Buffer};
 
 /// Names a chain that was submitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -98,6 +99,10 @@ pub struct Ring<M = Pinned> {
     programs: Vec<(u32, Arc<Description>)>,
     /// A chain whose memory the next synchronous call uses.
     pub(crate) spare: Option<Chain>,
+    /// Where the next compound lists what it has open.
+    pub(crate) spare_files: Vec<Descriptor>,
+    /// What the next copy through memory reads into.
+    pub(crate) spare_blocks: [Option<Buffer>; BLOCKS],
 }
 
 impl Ring<Pinned> {
@@ -131,6 +136,8 @@ impl<M> Ring<M> {
             in_flight: 0,
             tracing: false,
             spare: None,
+            spare_files: Vec::new(),
+            spare_blocks: Default::default(),
         }
     }
 

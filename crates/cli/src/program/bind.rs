@@ -11,6 +11,7 @@ use thiserror::Error;
 use super::check::{Checked, FileRef, Program, Slot};
 use super::map::{FileRole, Mapper, NumberRole, TextRole, ValueRole};
 use super::quantity::{Dimension, Quantity, QuantityError};
+use super::stored::{Argument, Called, Callee};
 use super::syntax::{Amount, Phase, Piece, Step, Template, Wait};
 use super::{Address, AddressError, MAX_BUFFERS, MAX_DATA, MAX_PATH};
 
@@ -28,6 +29,7 @@ impl Phase for Bound {
     type Text = Vec<u8>;
     type Duration = u64;
     type Address = Address;
+    type Callee = Callee;
 }
 
 /// A number of a bound program.
@@ -170,6 +172,15 @@ impl Mapper<Checked, Bound> for Example {
         let written = address.literal().and_then(|bytes| Address::parse(&bytes).ok());
         Ok(written.unwrap_or(Address::Unix(b"x".to_vec())))
     }
+
+    fn call(
+        &mut self,
+        program: &Callee,
+        arguments: &[Argument<Checked>],
+    ) -> Result<Called<Bound>, Self::Error> {
+        let arguments: Result<_, _> = arguments.iter().map(|argument| argument.map(self)).collect();
+        Ok((*program, arguments?))
+    }
 }
 
 struct Binder<'a> {
@@ -252,6 +263,15 @@ impl Mapper<Checked, Bound> for Binder<'_> {
 
     fn address(&mut self, address: &Template) -> Result<Address, ValueError> {
         Ok(Address::parse(&self.bytes(address)?)?)
+    }
+
+    fn call(
+        &mut self,
+        program: &Callee,
+        arguments: &[Argument<Checked>],
+    ) -> Result<Called<Bound>, ValueError> {
+        let arguments: Result<_, _> = arguments.iter().map(|argument| argument.map(self)).collect();
+        Ok((*program, arguments?))
     }
 }
 

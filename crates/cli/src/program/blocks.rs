@@ -173,7 +173,7 @@ impl Checker<'_, '_> {
     }
 
     /// Reports what is wrong with the structure, unless a statement that could not be read may be the cause.
-    fn report_structure(&mut self, problem: Problem) -> Reported {
+    pub(super) fn report_structure(&mut self, problem: Problem) -> Reported {
         if self.has_broken { Reported } else { self.report(problem) }
     }
 }

@@ -6,17 +6,15 @@
 
 use std::collections::HashMap;
 
-use ouzel_ring::modifiers::OpenFlags;
-
-use super::bind::{self, ValueError};
+use super::bind::ValueError;
 use super::blocks::Block;
-use super::map::{FileRole, Mapper, NumberRole, TextRole, ValueRole};
+use super::kinds::{Kind, produced};
+use super::map::FileRole;
 use super::parser::nearest;
 use super::problem::{Problem, Problems};
-use super::syntax::{
-    Action, Amount, Located, Name, Operation, Phase, Statement, Step, Template, Wait, Written,
-};
-use super::{Address, MAX_NAME, Span};
+use super::stored::{self, Callee, Header, Passed, StoredProgram};
+use super::syntax::{Action, Amount, Name, Operation, Phase, Statement, Step, Template, Wait, Written};
+use super::{MAX_NAME, Span};
 
 /// The phase in which names are the earlier results they stand for.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +27,7 @@ impl Phase for Checked {
     type Text = Template;
     type Duration = Wait;
     type Address = Template;
+    type Callee = Callee;
 }
 
 /// A result of an earlier step: an index into [`Program::results`].
@@ -59,71 +58,8 @@ impl Stream {
     const ALL: [(&'static str, Stream); 3] =
         [("stdin", Stream::Input), ("stdout", Stream::Output), ("stderr", Stream::Error)];
 
-    fn of(name: &str) -> Option<Stream> {
+    pub(super) fn of(name: &str) -> Option<Stream> {
         Stream::ALL.iter().find(|(known, _)| *known == name).map(|(_, stream)| *stream)
-    }
-}
-
-/// What a result is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A file or directory, opened with these flags.
-    File(OpenFlags),
-    /// The end of a pipe that is read.
-    ReadEnd,
-    /// The end of a pipe that is written.
-    WriteEnd,
-    /// A socket.
-    Socket,
-    /// A count of bytes that were read or received, and those bytes.
-    Data,
-    /// The records of a directory, as many bytes as the result says.
-    Entries,
-    /// A count of bytes that were written, sent or copied.
-    Count,
-    /// A position in a file.
-    Position,
-    /// Events that poll found.
-    Events,
-    /// The record that stat filled.
-    Status,
-    /// The address of a socket.
-    Address,
-    /// The record that statfs filled.
-    FileSystem,
-    /// The names of extended attributes, as many bytes as the result says.
-    Names,
-    /// A number that get took out of a register, or that was worked out.
-    Value,
-    /// A buffer that several statements use.
-    Buffer,
-}
-
-impl Kind {
-    /// Whether it is an open object.
-    pub fn is_open(self) -> bool {
-        matches!(self, Kind::File(_) | Kind::ReadEnd | Kind::WriteEnd | Kind::Socket)
-    }
-
-    fn describe(self) -> &'static str {
-        match self {
-            Kind::File(flags) if flags.contains(OpenFlags::DIRECTORY) => "a directory",
-            Kind::File(_) => "a file",
-            Kind::ReadEnd => "the read end of a pipe",
-            Kind::WriteEnd => "the write end of a pipe",
-            Kind::Socket => "a socket",
-            Kind::Data => "a count of bytes read",
-            Kind::Entries => "a directory's records",
-            Kind::Count => "a count of bytes",
-            Kind::Position => "a position",
-            Kind::Events => "a set of events",
-            Kind::Status => "a file's description",
-            Kind::FileSystem => "a file system's description",
-            Kind::Names => "names of attributes",
-            Kind::Address => "a socket's address",
-            Kind::Value => "a number",
-            Kind::Buffer => "a buffer",
-        }
     }
 }
 
@@ -166,6 +102,8 @@ pub struct Program {
     pub parameters: Vec<Parameter>,
     /// What is suspicious but no error.
     pub warnings: Vec<Problem>,
+    /// The stored programs, which its steps call.
+    pub stored: Vec<StoredProgram>,
 }
 
 impl Program {
@@ -190,25 +128,27 @@ pub(super) struct Definition {
     /// `None` if its statement is broken: uses are not reported then.
     slot: Option<Slot>,
     kind: Kind,
-    span: Span,
-    closed: Option<Closed>,
+    pub(super) span: Span,
+    pub(super) closed: Option<Closed>,
     silent: bool,
     /// Whether a number may be assigned to it.
     number: bool,
+    /// Whether it is what a stored program results in.
+    pub(super) called: bool,
     /// How many names were defined before it.
-    index: usize,
+    pub(super) index: usize,
     /// Where the part begins that defines it and may have been skipped.
     pub(super) part: Option<Span>,
 }
 
 #[derive(Clone, Copy)]
-struct Closed {
-    span: Span,
-    finally: bool,
+pub(super) struct Closed {
+    pub(super) span: Span,
+    pub(super) finally: bool,
 }
 
 pub(super) struct Checker<'p, 'a> {
-    problems: &'p mut Problems<'a>,
+    pub(super) problems: &'p mut Problems<'a>,
     pub(super) names: HashMap<String, Definition>,
     pub(super) order: Vec<String>,
     /// The parts and loops that have begun.
@@ -218,42 +158,100 @@ pub(super) struct Checker<'p, 'a> {
     /// What the statement assigns to.
     assigned: Option<Slot>,
     parameters: Vec<Parameter>,
-    results: Vec<ResultInfo>,
-    buffers: u64,
+    pub(super) results: Vec<ResultInfo>,
+    pub(super) buffers: u64,
     line: usize,
-    finally: bool,
+    pub(super) finally: bool,
+    /// The stored programs that can be called.
+    pub(super) stored: &'p [StoredProgram],
+    /// The stored program that is checked.
+    pub(super) within: Option<&'p Header>,
+    /// What that results in.
+    pub(super) gives: Option<(Slot, Span)>,
+    /// Whether the statement takes a path that is passed.
+    pub(super) takes_path: bool,
 }
 
 /// A problem has been reported already, or its cause has.
 pub(super) struct Reported;
 
 /// Checks statements. `None` if there are problems that forbid to run the program.
-pub(super) fn check(statements: &[Statement], problems: &mut Problems<'_>, name: &str) -> Option<Program> {
+pub(super) fn check(statements: Vec<Statement>, problems: &mut Problems<'_>, name: &str) -> Option<Program> {
+    let has_broken = statements.iter().any(|statement| statement.action == Action::Broken);
+    let (declared, statements) = stored::split(statements, has_broken, problems);
+    let mut stored: Vec<StoredProgram> = Vec::new();
+    for one in &declared {
+        let header = &one.header;
+        if stored.iter().any(|other| other.name == header.name.text) {
+            let message = format!("there are two programs `{}`", header.name.text);
+            problems.push(Problem::new(header.name.span, message, "again"));
+        }
+        let (body, gives) = chain(&one.body, one.span, problems, &[], Some(header), has_broken);
+        let passed =
+            header.parameters.iter().map(|(kind, name)| Passed { name: name.text.clone(), kind: *kind });
+        stored.push(StoredProgram {
+            name: header.name.text.clone(),
+            line: header.line,
+            parameters: passed.collect(),
+            gives,
+            body,
+        });
+    }
+    let (program, _) = chain(&statements, Span::default(), problems, &stored, None, has_broken);
+    if problems.has_errors() {
+        return None;
+    }
+    Some(Program { stored, warnings: problems.warnings(name), ..program })
+}
+
+/// Checks the statements of a chain, or of the stored program `within`, and says what that results in.
+fn chain(
+    statements: &[Statement],
+    span: Span,
+    problems: &mut Problems<'_>,
+    stored: &[StoredProgram],
+    within: Option<&Header>,
+    has_broken: bool,
+) -> (Program, Option<Slot>) {
     let mut checker = Checker {
         problems,
         names: HashMap::new(),
         order: Vec::new(),
         blocks: Vec::new(),
-        has_broken: statements.iter().any(|statement| statement.action == Action::Broken),
+        has_broken,
         assigned: None,
         parameters: Vec::new(),
         results: Vec::new(),
         buffers: 0,
         line: 0,
         finally: false,
+        stored,
+        within,
+        gives: None,
+        takes_path: false,
     };
     let mut steps = Vec::new();
     let mut assigns = Vec::new();
     let mut prints = Vec::new();
+    checker.define_parameters();
     checker.order_of_steps(statements);
     for statement in statements {
         match &statement.action {
             Action::Broken => checker.define_broken(statement),
             Action::Print(name) => prints.extend(checker.print(name)),
+            Action::Give(name) => checker.give(statement, name),
+            Action::Program(_) => {
+                let message = "a stored program stands in another one";
+                checker.report(Problem::new(statement.span, message, "begins within a program"));
+            }
             Action::Step(step) => {
                 checker.line = step.line;
                 checker.finally = step.finally;
                 checker.assigned = None;
+                checker.takes_path = matches!(
+                    step.operation,
+                    Operation::Open { .. } | Operation::Mkdir { .. } | Operation::Remove { .. }
+                );
                 let entered = checker.enter(statement, step, &mut steps);
                 let mapped = step.map(&mut checker);
                 let defined = checker.define(statement, step, steps.len());
@@ -265,20 +263,25 @@ pub(super) fn check(statements: &[Statement], problems: &mut Problems<'_>, name:
             }
         }
     }
-    if statements.iter().all(|statement| matches!(statement.action, Action::Print(_))) {
-        checker.problems.push(Problem::new(
-            Span::default(),
-            "the program has no operation",
-            "nothing to run",
-        ));
+    let is_step = |statement: &Statement| match &statement.action {
+        Action::Step(step) => !matches!(step.operation, Operation::Buffer { .. }),
+        action => *action == Action::Broken,
+    };
+    let unexplained = stored.is_empty() || !checker.problems.has_errors();
+    if !statements.iter().any(is_step) && unexplained {
+        let message = match within {
+            None => "the program has no operation".to_owned(),
+            Some(header) => format!("the stored program `{}` has no operation", header.name.text),
+        };
+        checker.problems.push(Problem::new(span, message, "nothing to run"));
     }
     checker.finish_blocks();
+    checker.check_given();
     checker.warn_of_leaks();
-    let Checker { parameters, results, .. } = checker;
-    if problems.has_errors() {
-        return None;
-    }
-    Some(Program { steps, assigns, results, prints, parameters, warnings: problems.warnings(name) })
+    let Checker { parameters, results, gives, .. } = checker;
+    let program =
+        Program { steps, assigns, results, prints, parameters, warnings: Vec::new(), stored: Vec::new() };
+    (program, gives.map(|(slot, _)| slot))
 }
 
 impl Checker<'_, '_> {
@@ -326,6 +329,15 @@ impl Checker<'_, '_> {
                     self.report(Problem::new(statement.span, message, "only `deadline DURATION`"));
                 }
             }
+            if step.silent && self.within.is_some() {
+                let message =
+                    "the steps of a stored program post no completions: `silent` means nothing here";
+                self.report(Problem::new(statement.span, message, "leave `silent` out"));
+            }
+            if step.finally && matches!(step.operation, Operation::Call { .. }) {
+                let message = "`call` cannot stand behind `finally`";
+                self.report(Problem::new(statement.span, message, "a program may take its time"));
+            }
             if step.silent && matches!(step.operation, Operation::Get { .. }) {
                 let message = "`get` reports a value and so cannot be `silent`";
                 self.report(Problem::new(statement.span, message, "would report nothing"));
@@ -334,7 +346,7 @@ impl Checker<'_, '_> {
     }
 
     /// The definition of a name; `Err` if it has none or a broken one.
-    fn find(&mut self, name: &Name) -> Result<(Slot, Kind), Reported> {
+    pub(super) fn find(&mut self, name: &Name) -> Result<(Slot, Kind), Reported> {
         if let Some(found) = self.names.get(&name.text) {
             let (slot, kind, closed, part) = (found.slot, found.kind, found.closed, found.part);
             let Some(slot) = slot else { return Err(Reported) };
@@ -363,7 +375,7 @@ impl Checker<'_, '_> {
         Err(self.report(Problem::new(name.span, message, "no earlier statement defines it").help(help)))
     }
 
-    fn wrong_kind(&mut self, name: &Name, kind: &str, wanted: &str) -> Reported {
+    pub(super) fn wrong_kind(&mut self, name: &Name, kind: &str, wanted: &str) -> Reported {
         let message = format!("`{}` is {kind}, but {wanted} is needed here", name.text);
         let defined = self.names.get(&name.text).map(|definition| definition.span);
         let problem = Problem::new(name.span, message, format!("not {wanted}"));
@@ -373,7 +385,17 @@ impl Checker<'_, '_> {
         })
     }
 
-    fn stream(&mut self, name: &Name, stream: Stream, role: FileRole) -> Result<FileRef, Reported> {
+    pub(super) fn stream(
+        &mut self,
+        name: &Name,
+        stream: Stream,
+        role: FileRole,
+    ) -> Result<FileRef, Reported> {
+        if self.within.is_some() {
+            let message = format!("a stored program does not know `{}`", name.text);
+            let problem = Problem::new(name.span, message, "a stream of the command");
+            return Err(self.report(problem.help("let it be passed: declare a parameter `file NAME`")));
+        }
         let (fits, wanted) = match role {
             FileRole::Any | FileRole::Regular => (true, ""),
             FileRole::Source => (stream == Stream::Input, "something to read from"),
@@ -388,13 +410,13 @@ impl Checker<'_, '_> {
         Err(self.wrong_kind(name, "a stream of the command", wanted))
     }
 
-    fn parameter(&mut self, name: &str) {
+    pub(super) fn parameter(&mut self, name: &str) {
         if !self.parameters.iter().any(|known| known.name == name) {
             self.parameters.push(Parameter { name: name.to_owned(), line: self.line });
         }
     }
 
-    fn value_problem(&mut self, span: Span, error: ValueError) -> Reported {
+    pub(super) fn value_problem(&mut self, span: Span, error: ValueError) -> Reported {
         self.report(Problem::new(span, error.to_string(), "out of bounds"))
     }
 
@@ -407,6 +429,7 @@ impl Checker<'_, '_> {
                 closed: None,
                 silent: false,
                 number: false,
+                called: false,
                 index: self.order.len(),
                 part: None,
             };
@@ -414,8 +437,40 @@ impl Checker<'_, '_> {
         }
     }
 
+    /// The name of a result and where it is closed, if it is.
+    pub(super) fn closing(&self, slot: Slot) -> Option<(&str, Span)> {
+        let (name, found) = self.names.iter().find(|(_, found)| found.slot == Some(slot))?;
+        Some((name, found.closed?.span))
+    }
+
+    /// A file that the stored program is passed.
+    pub(super) fn define_file(&mut self, name: &Name, slot: Slot) {
+        let definition = Definition {
+            slot: Some(slot),
+            kind: Kind::Object,
+            span: name.span,
+            closed: None,
+            silent: false,
+            number: false,
+            called: false,
+            index: self.order.len(),
+            part: None,
+        };
+        self.order.push(name.text.clone());
+        self.names.insert(name.text.clone(), definition);
+    }
+
     fn define(&mut self, statement: &Statement, step: &Step<Written>, index: usize) -> Result<(), Reported> {
-        let kinds = produced(&step.operation);
+        let kinds = match &step.operation {
+            Operation::Call { program, .. } => match self.callee(&program.text) {
+                Some(callee) => self.given_by(callee),
+                None => {
+                    self.define_broken(statement);
+                    return Err(Reported);
+                }
+            },
+            operation => produced(operation),
+        };
         let must_be_named = kinds.iter().any(|kind| kind.is_open() || *kind == Kind::Buffer);
         let wrong_count =
             statement.targets.len() > kinds.len() || (must_be_named && statement.targets.len() < kinds.len());
@@ -464,6 +519,7 @@ impl Checker<'_, '_> {
                 closed: None,
                 silent: step.silent,
                 number: step.operation.is_number(),
+                called: matches!(step.operation, Operation::Call { .. }),
                 index: self.order.len(),
                 part: None,
             };
@@ -471,6 +527,13 @@ impl Checker<'_, '_> {
             self.names.insert(target.text.clone(), definition);
         }
         outcome
+    }
+
+    /// What calls of a stored program result in.
+    fn given_by(&self, callee: Callee) -> Vec<Kind> {
+        let stored = self.stored.get(callee.0);
+        let given = stored.and_then(|stored| stored.body.result(stored.gives?));
+        given.map(|given| given.kind).into_iter().collect()
     }
 
     /// The earlier number that `step` assigns to, if its name is one and it may.
@@ -483,6 +546,12 @@ impl Checker<'_, '_> {
     }
 
     fn print(&mut self, name: &Name) -> Option<Slot> {
+        if self.within.is_some() {
+            let message = "a stored program prints nothing";
+            let problem = Problem::new(name.span, message, "no chain of the command");
+            self.report(problem.help("`give` what it results in, and print the result of `call`"));
+            return None;
+        }
         if Stream::of(&name.text).is_some() {
             self.wrong_kind(name, "a stream of the command", "a number or data");
             return None;
@@ -509,7 +578,8 @@ impl Checker<'_, '_> {
     fn warn_of_leaks(&mut self) {
         for name in &self.order {
             let Some(found) = self.names.get(name) else { continue };
-            if !found.kind.is_open() || found.slot.is_none() {
+            let given = self.gives.is_some_and(|(slot, _)| found.slot == Some(slot));
+            if !found.kind.is_open() || found.slot.is_none() || given || found.kind == Kind::Object {
                 continue;
             }
             let message = match found.closed {
@@ -522,190 +592,5 @@ impl Checker<'_, '_> {
                 .warning();
             self.problems.push(problem);
         }
-    }
-}
-
-/// What the results of an operation are.
-fn produced(operation: &Operation<Written>) -> Vec<Kind> {
-    match operation {
-        Operation::Read { .. } | Operation::Recv { .. } => vec![Kind::Data],
-        Operation::Write { .. }
-        | Operation::Send { .. }
-        | Operation::Copy { .. }
-        | Operation::Splice { .. } => vec![Kind::Count],
-        Operation::Sockname { .. } | Operation::Peername { .. } => vec![Kind::Address],
-        Operation::Poll { .. } => vec![Kind::Events],
-        Operation::Open { flags, .. } => vec![Kind::File(*flags)],
-        Operation::Seek { .. } => vec![Kind::Position],
-        Operation::StatPath { .. } | Operation::StatFile { .. } => vec![Kind::Status],
-        Operation::Readdir { .. } => vec![Kind::Entries],
-        Operation::Pipe => vec![Kind::ReadEnd, Kind::WriteEnd],
-        Operation::Socket { .. } | Operation::Accept { .. } => vec![Kind::Socket],
-        Operation::Get { .. } => vec![Kind::Value],
-        Operation::Set { .. } | Operation::Compute { .. } | Operation::Load { .. } => vec![Kind::Value],
-        Operation::ReadInto { .. } | Operation::RecvInto { .. } => vec![Kind::Data],
-        Operation::Buffer { .. } => vec![Kind::Buffer],
-        Operation::Metadata(metadata) => metadata.produced().into_iter().collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// What `role` wants, if `kind` certainly is not that.
-fn misfit(kind: Kind, role: FileRole) -> Option<&'static str> {
-    if !kind.is_open() {
-        return Some("something open");
-    }
-    let opened = |flag: OpenFlags| matches!(kind, Kind::File(flags) if flags.contains(flag));
-    let is_file = matches!(kind, Kind::File(_));
-    let (fits, wanted) = match role {
-        FileRole::Any | FileRole::Closed => (true, ""),
-        FileRole::Source => (
-            matches!(kind, Kind::ReadEnd | Kind::Socket)
-                || (opened(OpenFlags::READ) && !opened(OpenFlags::DIRECTORY)),
-            "something opened to `read`",
-        ),
-        FileRole::Target => (
-            matches!(kind, Kind::WriteEnd | Kind::Socket) || opened(OpenFlags::WRITE),
-            "something opened to `write`",
-        ),
-        FileRole::Regular => (is_file && !opened(OpenFlags::PATH), "an open file"),
-        FileRole::Directory => (is_file && !opened(OpenFlags::WRITE), "a directory"),
-        FileRole::Socket => (kind == Kind::Socket, "a socket"),
-    };
-    (!fits).then_some(wanted)
-}
-
-impl Mapper<Written, Checked> for Checker<'_, '_> {
-    type Error = Reported;
-
-    fn file(&mut self, name: &Name, role: FileRole) -> Result<FileRef, Reported> {
-        if let Some(stream) = Stream::of(&name.text) {
-            return self.stream(name, stream, role);
-        }
-        let (slot, kind) = self.find(name)?;
-        if let Some(wanted) = misfit(kind, role) {
-            return Err(self.wrong_kind(name, kind.describe(), wanted));
-        }
-        if role == FileRole::Closed
-            && let Some(found) = self.names.get_mut(&name.text)
-        {
-            found.closed = Some(Closed { span: name.span, finally: self.finally });
-            let (index, defined) = (found.index, found.span);
-            let outer = self.blocks.iter().rev().find(|block| block.is_loop() && block.names > index);
-            if let Some(span) = outer.map(Block::span) {
-                let message = format!("`{}` is closed in a loop, but opened in front of it", name.text);
-                let problem = Problem::new(name.span, message, "closed again in the next turn")
-                    .related(if defined == name.span { span } else { defined }, "opened here")
-                    .help("close it behind the loop, or in a `finally` statement")
-                    .warning();
-                self.problems.push(problem);
-            }
-        }
-        Ok(FileRef::Result(slot))
-    }
-
-    fn value(&mut self, name: &Name, role: ValueRole) -> Result<Slot, Reported> {
-        let wanted = match role {
-            ValueRole::Data => "the result of a read or recv",
-            ValueRole::Number => "a number",
-            ValueRole::Buffer => "a buffer",
-        };
-        if Stream::of(&name.text).is_some() {
-            return Err(self.wrong_kind(name, "a stream of the command", wanted));
-        }
-        let (slot, kind) = self.find(name)?;
-        let fits = match role {
-            ValueRole::Data => matches!(kind, Kind::Data | Kind::Entries | Kind::Names | Kind::Buffer),
-            ValueRole::Number => {
-                !kind.is_open()
-                    && !matches!(kind, Kind::Status | Kind::FileSystem | Kind::Address | Kind::Buffer)
-            }
-            ValueRole::Buffer if !kind.is_open() && kind != Kind::Buffer => {
-                let message = format!(
-                    "the size of a buffer is a number or a parameter, not the result `{}`: it is needed before the \
-                     chain starts",
-                    name.text
-                );
-                let problem = Problem::new(name.span, message, "known too late").help(format!(
-                    "`b = buffer SIZE` makes a buffer; `b first {}` is as much of it",
-                    name.text
-                ));
-                return Err(self.report(problem));
-            }
-            ValueRole::Buffer => kind == Kind::Buffer,
-        };
-        if fits { Ok(slot) } else { Err(self.wrong_kind(name, kind.describe(), wanted)) }
-    }
-
-    fn number(&mut self, number: &Located<Amount<Name>>, role: NumberRole) -> Result<Amount<Slot>, Reported> {
-        Ok(match &number.item {
-            Amount::Literal(value) => {
-                let mut checked = bind::check_number(*value, role);
-                if checked.is_ok() && role == NumberRole::Buffer {
-                    checked = bind::add_buffer(&mut self.buffers, *value);
-                }
-                checked.map_err(|error| self.value_problem(number.span, error))?;
-                Amount::Literal(*value)
-            }
-            Amount::Parameter(name) => {
-                self.parameter(name);
-                Amount::Parameter(name.clone())
-            }
-            Amount::Result(name) if role == NumberRole::Buffer => {
-                let message = format!(
-                    "the size of a buffer is a number or a parameter, not the result `{}`: it is needed before the \
-                     chain starts",
-                    name.text
-                );
-                return Err(self.report(Problem::new(name.span, message, "known too late")));
-            }
-            Amount::Result(name) if role == NumberRole::Turns => {
-                let message = "how often a loop runs at the most is a number or a parameter";
-                let problem = Problem::new(name.span, message, "known too late").help(format!(
-                    "repeat up to a constant, and leave the loop with `if … break` after `{}` turns",
-                    name.text
-                ));
-                return Err(self.report(problem));
-            }
-            Amount::Result(name) if role == NumberRole::Small => {
-                let message = format!(
-                    "this is a number or a parameter, not the result `{}`: it is needed before the chain starts",
-                    name.text
-                );
-                return Err(self.report(Problem::new(name.span, message, "known too late")));
-            }
-            Amount::Result(name) => Amount::Result(self.value(name, ValueRole::Number)?),
-        })
-    }
-
-    fn text(&mut self, text: &Located<Template>, role: TextRole) -> Result<Template, Reported> {
-        for name in text.item.parameters() {
-            self.parameter(name);
-        }
-        if let Some(bytes) = text.item.literal() {
-            bind::check_text(&bytes, role).map_err(|error| self.value_problem(text.span, error))?;
-        }
-        Ok(text.item.clone())
-    }
-
-    fn duration(&mut self, duration: &Located<Wait>) -> Result<Wait, Reported> {
-        match &duration.item {
-            Wait::Literal(value) => {
-                bind::check_duration(*value).map_err(|error| self.value_problem(duration.span, error))?;
-            }
-            Wait::Parameter(name) => self.parameter(name),
-        }
-        Ok(duration.item.clone())
-    }
-
-    fn address(&mut self, address: &Located<Template>) -> Result<Template, Reported> {
-        for name in address.item.parameters() {
-            self.parameter(name);
-        }
-        if let Some(bytes) = address.item.literal() {
-            let parsed = Address::parse(&bytes);
-            parsed.map_err(|error| self.value_problem(address.span, error.into()))?;
-        }
-        Ok(address.item.clone())
     }
 }

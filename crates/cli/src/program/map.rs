@@ -1,5 +1,6 @@
 //! From one phase to the next: the one place that names the role of every operand.
 
+use super::stored::{Argument, Called};
 use super::syntax::{Arithmetic, Asked, Data, Operation, Phase, Step};
 
 /// What an operation wants of an open object.
@@ -75,6 +76,8 @@ pub(super) trait Mapper<P: Phase, Q: Phase> {
     fn text(&mut self, text: &P::Text, role: TextRole) -> Result<Q::Text, Self::Error>;
     fn duration(&mut self, duration: &P::Duration) -> Result<Q::Duration, Self::Error>;
     fn address(&mut self, address: &P::Address) -> Result<Q::Address, Self::Error>;
+    /// The stored program that is called, and what it is passed.
+    fn call(&mut self, program: &P::Callee, arguments: &[Argument<P>]) -> Result<Called<Q>, Self::Error>;
 
     fn directory(&mut self, directory: &Option<P::File>) -> Result<Option<Q::File>, Self::Error> {
         directory.as_ref().map(|file| self.file(file, FileRole::Directory)).transpose()
@@ -282,6 +285,10 @@ impl<P: Phase> Operation<P> {
             Operation::End => Operation::End,
             Operation::Leave(leave) => Operation::Leave(*leave),
             Operation::Metadata(metadata) => Operation::Metadata(metadata.map(m)?),
+            Operation::Call { program, arguments } => {
+                let (program, arguments) = m.call(program, arguments)?;
+                Operation::Call { program, arguments }
+            }
         })
     }
 }

@@ -3,7 +3,7 @@
 
 use ouzel_ring::modifiers::{AccessFlags, AccessOptions, AtFlags, NodeKind, XattrFlags};
 
-use super::check::Kind;
+use super::kinds::Kind;
 use super::map::{FileRole, Mapper, NumberRole, TextRole};
 use super::parser::{Cursor, Parsed};
 use super::problem::Problem;

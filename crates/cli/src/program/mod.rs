@@ -11,22 +11,27 @@ mod bind;
 mod blocks;
 mod check;
 mod control;
+mod kinds;
 mod lexer;
 mod map;
 mod metadata;
+mod operands;
 mod parser;
 mod problem;
 mod quantity;
+mod stored;
 mod syntax;
 mod verbs;
 mod width;
 
 pub use address::{Address, AddressError};
 pub use bind::{BindError, Bound, Known, Values};
-pub use check::{Checked, FileRef, Kind, Parameter, Program, ResultInfo, Slot, Stream};
+pub use check::{Checked, FileRef, Parameter, Program, ResultInfo, Slot, Stream};
+pub use kinds::Kind;
 pub use metadata::{Metadata, Stamp, Subject};
 pub use problem::{Problem, ProgramError, Span};
 pub use quantity::{Dimension, Quantity, QuantityError};
+pub use stored::{Argument, Callee, ParameterKind, Passed, StoredProgram, only_parameter};
 pub use syntax::{
     Amount, Arithmetic, Asked, Data, Leave, Operation, Phase, Piece, SocketKind, Step, Template, Wait,
 };
@@ -66,7 +71,7 @@ pub fn parse(source: &[u8], name: &str) -> Result<Program, ProgramError> {
     };
     let mut problems = problem::Problems::new(text);
     let statements = parser::parse(text, &mut problems);
-    let program = check::check(&statements, &mut problems, name);
+    let program = check::check(statements, &mut problems, name);
     match (program, problems.into_error(name)) {
         (Some(program), None) => Ok(program),
         (_, Some(error)) => Err(error),

@@ -7,6 +7,7 @@ use super::control;
 use super::lexer::{self, Kind, Token};
 use super::problem::{Problem, Problems};
 use super::quantity::Dimension;
+use super::stored;
 use super::syntax::{Action, Amount, Data, Located, Name, Piece, Statement, Step, Template, Wait, Written};
 use super::verbs::{self, VERBS};
 use super::{MAX_STATEMENTS, Span};
@@ -91,16 +92,24 @@ fn statement(cursor: &mut Cursor<'_>, line: usize) -> Parsed<Statement> {
     };
     cursor.form = form;
     cursor.at += 1;
-    if *verb == "print" {
-        let name = cursor.name("a name to print")?;
+    let action = match *verb {
+        "print" => Some(Action::Print(cursor.name("a name to print")?)),
+        "give" => Some(Action::Give(cursor.name("the result to give")?)),
+        "program" => Some(Action::Program(stored::header(cursor, line)?)),
+        _ => None,
+    };
+    if let Some(action) = action {
         cursor.finish()?;
         if finally || tolerated || !targets.is_empty() {
-            let message = "`print` is done by the command when the chain is over; it takes no `finally`, no `try` \
-                           and gives no result";
-            return Err(Box::new(Problem::new(start.to(verb_span), message, "not before `print`")));
+            let why = match action {
+                Action::Print(_) => "is done by the command when the chain is over",
+                _ => "is no statement of the chain",
+            };
+            let message =
+                format!("`{verb}` {why}; it takes no `finally`, no `try` and gives no result a name");
+            return Err(Box::new(Problem::new(start.to(verb_span), message, format!("not before `{verb}`"))));
         }
-        let span = start.to(name.span);
-        return Ok(Statement { targets, action: Action::Print(name), span, verb_span });
+        return Ok(Statement { targets, action, span: start.to(cursor.last()), verb_span });
     }
     let operation = verbs::operation(verb, cursor)?;
     let mut step = Step { operation, hard: false, finally, tolerated, silent: false, timeout: None, line };
@@ -199,6 +208,26 @@ impl<'a> Cursor<'a> {
     /// Passes over `word` or says that it is missing.
     pub(super) fn require(&mut self, word: &str) -> Parsed<()> {
         if self.accept(word) { Ok(()) } else { Err(self.expected(&format!("`{word}`"))) }
+    }
+
+    /// Passes over a `,` if it is next.
+    pub(super) fn accept_comma(&mut self) -> bool {
+        let found = matches!(self.peek(), Some(Token { kind: Kind::Comma, .. }));
+        self.at += usize::from(found);
+        found
+    }
+
+    pub(super) fn next_is_number(&self) -> bool {
+        matches!(self.peek(), Some(Token { kind: Kind::Number(_), .. }))
+    }
+
+    /// The next token as a parameter: its name without the `$`.
+    pub(super) fn parameter(&mut self, what: &str) -> Parsed<Name> {
+        let Some(Token { kind: Kind::Parameter(name), span }) = self.peek() else {
+            return Err(self.expected(what));
+        };
+        self.at += 1;
+        Ok(Name { text: name.clone(), span: *span })
     }
 
     /// Passes over a `-` if it is next.

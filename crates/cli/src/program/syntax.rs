@@ -13,6 +13,7 @@ use ouzel_ring::modifiers::{
 
 use super::Span;
 use super::metadata::Metadata;
+use super::stored::{Argument, Header};
 pub use super::width::Width;
 
 /// What the operands of an operation are.
@@ -29,6 +30,8 @@ pub trait Phase: Clone + Debug + PartialEq {
     type Duration: Clone + Debug + PartialEq;
     /// A socket address.
     type Address: Clone + Debug + PartialEq;
+    /// A stored program.
+    type Callee: Clone + Debug + PartialEq;
 }
 
 /// The phase of what was written.
@@ -42,6 +45,7 @@ impl Phase for Written {
     type Text = Located<Template>;
     type Duration = Located<Wait>;
     type Address = Located<Template>;
+    type Callee = Name;
 }
 
 /// A name and where it stands.
@@ -364,6 +368,8 @@ pub enum Operation<P: Phase> {
     Leave(Leave),
     /// `readlink` to `removexattr`
     Metadata(Metadata<P>),
+    /// `call PROGRAM [ARGUMENT, …]`
+    Call { program: P::Callee, arguments: Vec<Argument<P>> },
 }
 
 impl<P: Phase> Operation<P> {
@@ -437,6 +443,7 @@ impl<P: Phase> Operation<P> {
             Operation::Repeat { .. } => "repeat",
             Operation::End => "end",
             Operation::Leave(leave) => leave.word(),
+            Operation::Call { .. } => "call",
             Operation::Metadata(metadata) => metadata.verb(),
         }
     }
@@ -488,6 +495,10 @@ pub enum Action {
     Step(Box<Step<Written>>),
     /// Output of the command itself when the chain is over.
     Print(Name),
+    /// The begin of a stored program, which ends with `end`.
+    Program(Header),
+    /// What a stored program results in.
+    Give(Name),
     /// The statement could not be read; its targets exist, so that their uses are not reported as well.
     Broken,
 }

@@ -10,6 +10,7 @@ use super::lexer::Kind;
 use super::metadata;
 use super::parser::{Cursor, Parsed};
 use super::problem::Problem;
+use super::stored;
 use super::syntax::{Amount, Located, Name, Operation, SocketKind, Template, Written};
 
 /// Every verb and its form, in the order of `docs/program.md`.
@@ -81,6 +82,9 @@ pub(super) const VERBS: &[(&str, &str)] = &[
     ("stop", "stop"),
     ("break", "break"),
     ("next", "next"),
+    ("program", "program NAME [path $NAME | data $NAME | number $NAME | file NAME, …]"),
+    ("give", "give NAME"),
+    ("call", "[NAME =] call PROGRAM [ARGUMENT, …]"),
 ];
 
 type Number = Located<Amount<Name>>;
@@ -90,6 +94,7 @@ type Place = (Located<Template>, Option<Name>);
 pub(super) fn operation(verb: &str, c: &mut Cursor<'_>) -> Parsed<Operation<Written>> {
     Ok(match verb {
         "nop" => Operation::Nop,
+        "call" => stored::call(c)?,
         "read" => {
             let file = c.name("a file")?;
             match control::room(c)? {

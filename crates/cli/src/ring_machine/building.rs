@@ -10,7 +10,8 @@ use ouzel::abi::Errno;
 use ouzel::abi::modifiers::Overflow;
 use ouzel::{Bytes, Chain, Compute, Condition, Count, Done, Explanation, Room};
 
-use super::{Builder, Built, Made, unfit};
+use super::steps::{Builder, unfit};
+use super::{Built, Made};
 use crate::machine::MachineError;
 use crate::program::{
     Arithmetic, Asked, Bound, Data, Known, Leave, Operation, Phase, Program, Slot, Step, Width,
@@ -138,6 +139,7 @@ impl Builder<'_> {
         debug_assert!(step.finally == (index >= self.ordinary));
         let assigned = self.program.assigns.get(index).copied().flatten();
         if step.finally {
+            self.give(chain)?;
             chain.finally();
         }
         let before = chain.len();
@@ -182,7 +184,10 @@ impl Builder<'_> {
         operation: Operation<Bound>,
     ) -> Result<Option<Made>, MachineError> {
         Ok(Some(match operation {
-            Operation::Buffer { size } => Made::Room(chain.room(self.buffer(size)?)),
+            Operation::Buffer { size } => Made::Room(match &mut self.passing {
+                Some(passing) => passing.room().ok_or_else(|| unfit(Slot(0), "a buffer"))?,
+                None => chain.room(self.own_buffer(size)?),
+            }),
             Operation::ReadInto { file, buffer, first, offset } => {
                 let (file, offset) = (self.file(file)?, self.offset(offset)?);
                 let room = self.room(buffer)?;
@@ -210,7 +215,7 @@ impl Builder<'_> {
     }
 
     /// The step of the program that is being added.
-    fn built_step(&self) -> usize {
+    pub(super) fn built_step(&self) -> usize {
         self.program.steps.len() - self.steps.len() - 1
     }
 

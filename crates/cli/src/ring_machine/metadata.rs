@@ -7,7 +7,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use ouzel::abi::modifiers::MAX_XATTR_VALUE;
 use ouzel::{Buffer, Chain, SetTime, Times};
 
-use super::{Builder, Made, as_path};
+use super::Made;
+use super::steps::{Builder, as_path};
 use crate::machine::MachineError;
 use crate::program::{Bound, Known, Metadata, Stamp, Subject};
 
@@ -19,7 +20,7 @@ impl Builder<'_> {
     ) -> Result<Option<Made>, MachineError> {
         match operation {
             Metadata::Readlink { subject, size } => {
-                let buffer = self.buffer(size)?;
+                let buffer = self.own_buffer(size)?;
                 return Ok(Some(Made::Bytes(match subject {
                     Subject::File(file) => chain.readlink_file(self.file(file)?, buffer),
                     Subject::Path(path, place) => {
@@ -35,7 +36,7 @@ impl Builder<'_> {
                 return Ok(Some(Made::Status));
             }
             Metadata::Getxattr { subject, name, size, flags } => {
-                let (name, buffer) = (OsStr::from_bytes(&name), self.buffer(size)?);
+                let (name, buffer) = (OsStr::from_bytes(&name), self.own_buffer(size)?);
                 return Ok(Some(Made::Bytes(match subject {
                     Subject::File(file) => chain.getxattr_file(self.file(file)?, name, buffer),
                     Subject::Path(path, place) => {
@@ -44,7 +45,7 @@ impl Builder<'_> {
                 })));
             }
             Metadata::Listxattr { subject, size, flags } => {
-                let buffer = self.buffer(size)?;
+                let buffer = self.own_buffer(size)?;
                 return Ok(Some(Made::Bytes(match subject {
                     Subject::File(file) => chain.listxattr_file(self.file(file)?, buffer),
                     Subject::Path(path, place) => {

@@ -140,6 +140,10 @@ pub(crate) struct Body {
     pub(crate) steps: Vec<Step>,
     pub(crate) text: Text,
     pub(crate) buffers: Vec<Option<Buffer>>,
+    /// It has a STAT step.
+    recorded: bool,
+    /// Records for the STAT steps to come.
+    records: Vec<Buffer>,
     /// The words that steps wait on or wake.
     pub(crate) words: Vec<Arc<FutexWord>>,
     /// What happened to its steps, if the ring was tracing: the number of the step and the event.
@@ -154,6 +158,9 @@ pub(crate) struct Body {
     next_is_finally: bool,
     control: control::Control,
 }
+
+/// How many records of STAT steps a chain that is used again keeps.
+const SPARE_RECORDS: usize = 4;
 
 /// Numbers come in blocks, so that a chain that is used again rarely has to ask for one that no other thread has.
 const NUMBER_BLOCK: u64 = 1 << 12;
@@ -172,6 +179,8 @@ impl Chain {
             steps: Vec::new(),
             text: Text::default(),
             buffers: Vec::new(),
+            recorded: false,
+            records: Vec::new(),
             words: Vec::new(),
             events: Vec::new(),
             error: None,
@@ -324,6 +333,9 @@ impl Body {
         }
         self.steps.clear();
         self.text.clear();
+        if self.recorded {
+            self.keep_records();
+        }
         self.buffers.clear();
         self.words.clear();
         self.events.clear();
@@ -333,6 +345,18 @@ impl Body {
         self.calls.clear();
         self.next_is_finally = false;
         self.control.clear();
+    }
+
+    /// Keeps some of the records of its STAT steps.
+    fn keep_records(&mut self) {
+        self.recorded = false;
+        let is_record = |buffer: &Buffer| buffer.capacity() == STAT_RECORD as usize;
+        for mut buffer in self.buffers.drain(..).flatten().filter(is_record) {
+            if self.records.len() < SPARE_RECORDS {
+                buffer.clear();
+                self.records.push(buffer);
+            }
+        }
     }
 
     /// Makes a step report its success, whatever was asked.

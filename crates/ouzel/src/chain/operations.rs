@@ -244,7 +244,9 @@ impl Chain {
     }
 
     fn attach_record(&mut self) {
-        self.attach(Buffer::with_capacity(STAT_RECORD as usize));
+        self.body.recorded = true;
+        let record = self.body.records.pop();
+        self.attach(record.unwrap_or_else(|| Buffer::with_capacity(STAT_RECORD as usize)));
     }
 
     /// Lets argument 3 of the last step point to this buffer.

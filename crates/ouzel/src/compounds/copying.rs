@@ -11,7 +11,8 @@ use ouzel_ring::{Descriptor, Errno, Verb};
 use super::held::Held;
 use super::{about, unfit, value};
 use crate::Buffer;
-use crate::chain::{Chain, Offset, OpenOptions};
+use crate::chain::{Chain, Offset, OpenOptions, Reg, Unit};
+use crate::done::Done;
 use crate::error::Error;
 use crate::ring::Ring;
 
@@ -19,14 +20,15 @@ use crate::ring::Ring;
 const BLOCK: usize = 128 << 10;
 
 /// Blocks in one chain.
-const BLOCKS: usize = 3;
+pub(crate) const BLOCKS: usize = 3;
 
 /// Copies the file `from` over `to`, which is made if it does not exist, with its permission bits, as [`std::fs::copy`] does,
 /// and returns how many bytes that were.
 ///
-/// **Guarantee:** `to` has the bytes of `from` and its permission bits. Holes become holes or zeros, as COPY does it here. It
-/// is not made durable. A file that is to be copied onto itself, also by another name, is refused and stays whole.
-/// **Crossings:** 4; where COPY is not to be had one more for each 384 KiB; 1 more for other permissions.
+/// **Guarantee:** `to` has the bytes of `from` and its permission bits. Holes become holes or zeros, as COPY does it here. What
+/// is added to `from` meanwhile may be left out. It is not made durable. A file that is to be copied onto itself, also by
+/// another name, is refused and stays whole.
+/// **Crossings:** 3; 1 more if `to` does not exist; where COPY is not to be had one more for each 384 KiB.
 /// **On failure:** nothing is open. What was copied of `to` stays, as with [`std::fs::copy`].
 ///
 /// Errors: those of OPEN, STAT, CHMOD, TRUNCATE, COPY, READ, WRITE and CLOSE; EINVAL if `from` is not a regular file, or is the same
@@ -35,10 +37,10 @@ pub fn copy_file<M>(ring: &mut Ring<M>, from: impl AsRef<Path>, to: impl AsRef<P
     copy(ring, from.as_ref(), to.as_ref(), true)
 }
 
-/// As [`copy_file`], but without COPY: every byte passes through this process, 384 KiB at a time. For files whose file system
-/// does not do COPY right, and to compare with.
+/// As [`copy_file`], but without COPY: every byte passes through this process, 384 KiB at a time, and the ring keeps the memory
+/// for the next copy. For files whose file system does not do COPY right, and to compare with.
 ///
-/// **Crossings:** 5, and one more for each 384 KiB; 1 more for other permissions. Everything else is as for [`copy_file`].
+/// **Crossings:** 2, and one more for each 384 KiB; 1 more if `to` does not exist. Everything else is as for [`copy_file`].
 pub fn copy_file_through_memory<M>(
     ring: &mut Ring<M>,
     from: impl AsRef<Path>,
@@ -49,46 +51,63 @@ pub fn copy_file_through_memory<M>(
 
 fn copy<M>(ring: &mut Ring<M>, from: &Path, to: &Path, by_kernel: bool) -> Result<u64, Error> {
     let mut held = Held::new(ring);
-    let mut chain = Chain::new();
+    let mut chain = held.chain();
     let source = chain.open(from, OpenOptions::read());
-    let stat = chain.stat_file(source);
+    let source_stat = chain.stat_file(source);
+    // As long as it need not be made this waits for nothing. It is not emptied before it is known to be another file.
+    let target = chain.open(to, OpenOptions::write());
+    let target_stat = chain.stat_file(target);
     let done = held.ring.run(chain)?;
     let source = held.keep(&done, source)?;
-    let source_stat = done.get(stat).map_err(|error| about(error, from))?;
+    let opened = done.get(target).map(|target| held.hold(target));
+    let source_stat = done.get(source_stat).map_err(|error| about(error, from))?;
     if !source_stat.is_file() {
         return Err(unfit(Verb::Copy, Errno::EINVAL, from));
     }
     let permissions = source_stat.permissions();
-
-    let mut chain = Chain::new();
-    let target = chain.open(to, OpenOptions::write().create().mode(permissions));
-    let stat = chain.stat_file(target);
-    let done = held.ring.run(chain)?;
-    let target = held.keep(&done, target)?;
-    let stat = done.get(stat).map_err(|error| about(error, to))?;
-    if (stat.device, stat.inode) == (source_stat.device, source_stat.inode) {
+    let (target, target_stat) = match opened {
+        Ok(target) => {
+            let stat = done.get(target_stat).map_err(|error| about(error, to))?;
+            held.ring.spare = Some(done.into_chain());
+            (target, stat)
+        }
+        Err(error) if error.errno() == Some(Errno::ENOENT) => {
+            let mut chain = done.into_chain();
+            let target = chain.open(to, OpenOptions::write().create().mode(permissions));
+            let stat = chain.stat_file(target);
+            let done = held.ring.run(chain)?;
+            let target = held.keep(&done, target)?;
+            let stat = done.get(stat).map_err(|error| about(error, to))?;
+            held.ring.spare = Some(done.into_chain());
+            (target, stat)
+        }
+        Err(error) => return Err(error),
+    };
+    if (target_stat.device, target_stat.inode) == (source_stat.device, source_stat.inode) {
         return Err(unfit(Verb::Copy, Errno::EINVAL, to));
     }
-    if stat.is_file() && stat.permissions() != permissions {
-        held.ring.chmod_file(target, permissions).map_err(|error| about(error, to))?;
-    }
 
-    let mut copy =
-        Copying { source, target, from, to, regular: stat.is_file(), size: source_stat.size, at: 0 };
-    let ended = if by_kernel {
-        copy.by_copy(&mut held)?
-    } else {
-        if copy.regular {
-            held.ring.truncate(copy.target, 0u64).map_err(|error| about(error, to))?;
-        }
-        false
+    let regular = target_stat.is_file();
+    let mut copy = Copying {
+        source,
+        target,
+        from,
+        to,
+        regular,
+        mode: (regular && target_stat.permissions() != permissions).then_some(permissions),
+        full: regular && target_stat.size > 0,
+        size: source_stat.size,
+        at: 0,
     };
+    let ended = by_kernel && copy.by_copy(&mut held)?;
     // Some files say they are empty and are not.
     if !ended || copy.at == 0 {
         copy.by_blocks(&mut held)?;
     }
-    let done = held.run_and_close(Chain::new())?;
+    let chain = held.chain();
+    let done = held.run_and_close(chain)?;
     done.check().map_err(|error| about(error.into(), to))?;
+    held.ring.spare = Some(done.into_chain());
     Ok(copy.at)
 }
 
@@ -100,47 +119,59 @@ struct Copying<'p> {
     to: &'p Path,
     /// The target is a regular file.
     regular: bool,
+    /// The permissions that the target is still to get.
+    mode: Option<u32>,
+    /// The target is still to be emptied.
+    full: bool,
     /// How long the source was.
     size: u64,
     /// Everything before this is copied.
     at: u64,
 }
 
+/// The steps that make the target ready.
+struct Readied {
+    mode: Option<Reg<Unit>>,
+    emptied: Option<Reg<Unit>>,
+}
+
 impl Copying<'_> {
-    /// Empties the target and copies as far as COPY goes. Whether that is to the end.
+    /// Lets the next steps of a chain see to what is still to be done to the target before it is written.
+    fn make_ready(&self, chain: &mut Chain) -> Readied {
+        let mode = self.mode.map(|mode| chain.chmod_file(self.target, mode));
+        let emptied = self.full.then(|| chain.truncate(self.target, 0u64));
+        Readied { mode, emptied }
+    }
+
+    /// Whether that was done.
+    fn made_ready(&mut self, done: &Done, readied: &Readied) -> Result<(), Error> {
+        for reg in [readied.mode, readied.emptied].into_iter().flatten() {
+            done.get(reg).map_err(|error| about(error, self.to))?;
+        }
+        (self.mode, self.full) = (None, false);
+        Ok(())
+    }
+
+    /// Copies as far as COPY goes. Whether that is to the end.
     fn by_copy<M>(&mut self, held: &mut Held<'_, M>) -> Result<bool, Error> {
-        let mut chain = Chain::new();
-        let emptied = self.regular.then(|| chain.truncate(self.target, 0u64));
-        let first = chain.copy(self.source, Offset::START, self.target, Offset::START, MAX_TRANSFER);
-        // What was all of it then is all of it, as for `std::fs::copy`; asking whether there is more would cost as much again.
-        let all = self.size;
-        if all > 0 {
-            chain.when(first).equals(all).stop();
-        }
-        let from_there = Offset::at(first);
-        let mut next = chain.copy(self.source, from_there, self.target, from_there, MAX_TRANSFER);
-        let mut done = held.ring.run(chain)?;
-        if let Some(emptied) = emptied {
-            done.get(emptied).map_err(|error| about(error, self.to))?;
-        }
-        match self.took(done.get(first))? {
-            Some(0) => return Ok(true),
-            Some(count) => self.at += count,
-            None => return Ok(false),
-        }
-        if self.at == all {
-            return Ok(true);
-        }
         loop {
-            match self.took(done.get(next))? {
+            let mut chain = held.chain();
+            let readied = self.make_ready(&mut chain);
+            let here = Offset::at(self.at);
+            // What was all of it when it was opened is all of it: to ask whether there is more would cost as much again.
+            let left = if self.size > self.at { self.size - self.at } else { MAX_TRANSFER };
+            let copied = chain.copy(self.source, here, self.target, here, left);
+            let done = held.ring.run(chain)?;
+            self.made_ready(&done, &readied)?;
+            match self.took(done.get(copied))? {
                 Some(0) => return Ok(true),
                 Some(count) => self.at += count,
                 None => return Ok(false),
             }
-            let mut chain = Chain::new();
-            let here = Offset::at(self.at);
-            next = chain.copy(self.source, here, self.target, here, MAX_TRANSFER);
-            done = held.ring.run(chain)?;
+            held.ring.spare = Some(done.into_chain());
+            if self.at == self.size {
+                return Ok(true);
+            }
         }
     }
 
@@ -155,40 +186,63 @@ impl Copying<'_> {
         }
     }
 
+    /// How many blocks the next chain copies, and how long they are.
+    fn blocks(&self) -> (usize, usize) {
+        match self.size.saturating_sub(self.at) {
+            // Nobody knows how much there is.
+            0 => (1, BLOCK),
+            left if left < BLOCK as u64 => (1, left as usize),
+            left => (left.div_ceil(BLOCK as u64).min(BLOCKS as u64) as usize, BLOCK),
+        }
+    }
+
     /// Copies the rest block by block.
     fn by_blocks<M>(&mut self, held: &mut Held<'_, M>) -> Result<(), Error> {
-        let mut buffers: Vec<Buffer> = Vec::new();
-        buffers.resize_with(BLOCKS, || Buffer::with_capacity(BLOCK));
+        let mut buffers: [Option<Buffer>; BLOCKS] = std::mem::take(&mut held.ring.spare_blocks);
         let mut written_to = self.at;
         loop {
-            let mut chain = Chain::new();
-            let mut blocks = Vec::with_capacity(BLOCKS);
-            for (number, buffer) in buffers.drain(..).enumerate() {
+            let (count, length) = self.blocks();
+            let mut chain = held.chain();
+            let mut blocks = [None; BLOCKS];
+            let mut readied = None;
+            for (number, (block, buffer)) in blocks.iter_mut().zip(&mut buffers).take(count).enumerate() {
                 let start = self.at + (number * BLOCK) as u64;
+                let enough = buffer.take().filter(|buffer| buffer.capacity() >= length);
+                let buffer = enough.unwrap_or_else(|| Buffer::with_capacity(length));
                 let read = chain.read(self.source, buffer, Offset::at(start));
+                // Behind the first read: so it goes along with the first write.
+                if number == 0 {
+                    readied = Some(self.make_ready(&mut chain));
+                }
                 let write = chain.write(self.target, read, Offset::at(start));
-                blocks.push((start, read, write));
+                *block = Some((start, read, write));
             }
             let mut done = held.ring.run(chain)?;
-            let mut ended = None;
-            for (start, read, write) in blocks {
+            let mut over = None;
+            for (place, block) in blocks.into_iter().enumerate() {
+                let Some((start, read, write)) = block else { break };
                 let got = value(&done, read).map_err(|error| about(error, self.from))?;
+                if let Some(readied) = readied.take() {
+                    self.made_ready(&done, &readied)?;
+                }
                 let wrote = value(&done, write).map_err(|error| about(error, self.to))? as u64;
                 written_to = written_to.max(start + wrote);
-                if ended.is_none() {
+                if over.is_none() {
                     if got > 0 && wrote == 0 {
                         return Err(unfit(Verb::Write, Errno::EIO, self.to));
                     }
                     self.at += wrote;
                     // The rest of this block, and what is behind it, is for the next chain.
-                    ended = (got == 0).then_some(true).or((wrote < BLOCK as u64).then_some(false));
+                    over = (got == 0).then_some(true).or((wrote < length as u64).then_some(false));
                 }
-                buffers.push(done.take(read).unwrap_or_default());
+                buffers[place] = done.take(read);
             }
-            if ended == Some(true) {
+            held.ring.spare = Some(done.into_chain());
+            if over == Some(true) || self.at == self.size {
                 break;
             }
         }
+        held.ring.spare_blocks = buffers;
         if written_to > self.at && self.regular {
             // The source became shorter meanwhile.
             let cut = held.ring.truncate(self.target, self.at);

@@ -23,14 +23,25 @@ pub(super) struct Held<'r, M> {
 
 impl<'r, M> Held<'r, M> {
     pub(super) fn new(ring: &'r mut Ring<M>) -> Held<'r, M> {
-        Held { ring, files: Vec::new(), temporary: None }
+        let mut files = std::mem::take(&mut ring.spare_files);
+        files.clear();
+        Held { ring, files, temporary: None }
     }
 
     /// Holds what the step of `reg` has opened.
     pub(super) fn keep(&mut self, done: &Done, reg: Reg<Fd>) -> Result<Descriptor, Error> {
-        let file = done.get(reg)?;
+        Ok(self.hold(done.get(reg)?))
+    }
+
+    /// Holds what is open.
+    pub(super) fn hold(&mut self, file: Descriptor) -> Descriptor {
         self.files.push(file);
-        Ok(file)
+        file
+    }
+
+    /// A chain without steps, with memory that is used again if somebody has given it back to the ring.
+    pub(super) fn chain(&mut self) -> Chain {
+        self.ring.spare.take().unwrap_or_default()
     }
 
     /// From here on `file` is the caller's.
@@ -61,13 +72,14 @@ impl<'r, M> Held<'r, M> {
 
 impl<M> Drop for Held<'_, M> {
     fn drop(&mut self) {
-        let mut chain = Chain::new();
-        if let Some(path) = self.temporary.take() {
-            chain.finally().remove(Directory::Working, path, RemoveFlags::empty());
-        } else if self.files.is_empty() {
-            return;
+        if !self.files.is_empty() || self.temporary.is_some() {
+            let mut chain = Chain::new();
+            if let Some(path) = self.temporary.take() {
+                chain.finally().remove(Directory::Working, path, RemoveFlags::empty());
+            }
+            // An error that led here is what the caller is told of; one of these would only hide it.
+            let _ = self.run_and_close(chain);
         }
-        // An error that led here is what the caller is told of; one of these would only hide it.
-        let _ = self.run_and_close(chain);
+        self.ring.spare_files = std::mem::take(&mut self.files);
     }
 }

@@ -18,8 +18,8 @@ use rustix::pipe::SpliceFlags;
 use super::calls::{errno, retry};
 use super::memory;
 
-/// The most bytes of one piece between files.
-const FILE_PIECE: u64 = 1 << 20;
+/// The most bytes of one piece between files, so that a cancel is heeded now and then.
+const FILE_PIECE: u64 = 16 << 20;
 /// The most bytes of one piece that passes through our own memory.
 const BOUNCE: usize = 1 << 16;
 /// The most bytes from a pipe to a socket at once: what a socket that is ready to send has room for.
@@ -81,6 +81,29 @@ impl From<io::Errno> for End {
 /// Copies; returns how many bytes, or the error if there were none.
 pub(super) fn copy(order: &Order, stop: &Stop, calls: &mut u64) -> Result<u64, Errno> {
     let (source, target) = (memory::borrow(order.source), memory::borrow(order.target));
+    let mut offsets = (order.from, order.to);
+    let mut copied = 0;
+    // What the kernel copies are regular files, open as they must be. Nothing else need be asked.
+    while copied < order.length {
+        if stop.wanted.load(Ordering::Relaxed) {
+            return if copied > 0 { Ok(copied) } else { Err(Errno::ECANCELED) };
+        }
+        *calls += 1;
+        match by_kernel(source, target, &mut offsets, order.length - copied) {
+            Ok(moved) if moved > 0 => copied += moved,
+            Err(io::Errno::INTR) => {}
+            // The end; or another way is to be found, or the error, which is there for the next to meet.
+            Ok(_) | Err(_) if copied > 0 => return Ok(copied),
+            Ok(_) | Err(_) => break,
+        }
+    }
+    if copied > 0 { Ok(copied) } else { copy_otherwise(order, stop, calls) }
+}
+
+/// Copies what the kernel by itself did not begin to copy.
+fn copy_otherwise(order: &Order, stop: &Stop, calls: &mut u64) -> Result<u64, Errno> {
+    let (source, target) = (memory::borrow(order.source), memory::borrow(order.target));
+    *calls += 2;
     let sides = Side::of(source).and_then(|from| Ok((from, Side::of(target)?)));
     let (from, to) = sides.map_err(errno)?;
     let streams = |side: Side| side != Side::File;
@@ -110,6 +133,18 @@ pub(super) fn copy(order: &Order, stop: &Stop, calls: &mut u64) -> Result<u64, E
         }
     }
     Ok(copied)
+}
+
+/// Lets the kernel copy a piece from one regular file to another.
+fn by_kernel(
+    source: BorrowedFd<'_>,
+    target: BorrowedFd<'_>,
+    offsets: &mut (Position, Position),
+    left: u64,
+) -> io::Result<u64> {
+    let length = left.min(FILE_PIECE) as usize;
+    let (from, to) = (offsets.0.as_mut(), offsets.1.as_mut());
+    rustix::fs::copy_file_range(source, from, target, to, length).map(|moved| moved as u64)
 }
 
 /// Whether a descriptor with these flags is open for `access`, which is RDONLY or WRONLY.
@@ -185,10 +220,8 @@ impl Copy<'_> {
     }
 
     fn between_files(&mut self, left: u64, offsets: &mut (Position, Position)) -> io::Result<u64> {
-        let length = left.min(FILE_PIECE) as usize;
-        let (from, to) = (offsets.0.as_mut(), offsets.1.as_mut());
-        match rustix::fs::copy_file_range(self.source, from, self.target, to, length) {
-            Ok(moved) if moved > 0 => Ok(moved as u64),
+        match by_kernel(self.source, self.target, offsets, left) {
+            Ok(moved) if moved > 0 => Ok(moved),
             Err(io::Errno::INVAL) if self.same_file() => Err(io::Errno::INVAL),
             // Files of pseudo file systems look empty to this call, and some pairs it refuses.
             Ok(_) | Err(io::Errno::XDEV | io::Errno::INVAL | io::Errno::OPNOTSUPP | io::Errno::NOSYS) => {

@@ -1,8 +1,8 @@
 //! The helper pool: a few threads for what the kernel's ring cannot do.
 //!
-//! Jobs go in, outcomes come out and an eventfd tells the ring, which watches it only while jobs are under way. A
-//! job names ordinary descriptors that the table keeps open until the job is reported. Threads are made when first
-//! needed, at most [`THREADS`]; they never touch the ring.
+//! Jobs go in, outcomes come out and an eventfd tells the ring. A job names ordinary descriptors that the table keeps
+//! open until the job is reported. Jobs may hang together: then one thread does them one behind the other, and tells of
+//! all at once. Threads are made when first needed, at most [`THREADS`]; they never touch the ring.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-use ouzel_engine::{Operation, Token};
+use ouzel_engine::{Edge, Operation, Token};
 use ouzel_ring::Errno;
 use rustix::event::{EventfdFlags, eventfd};
 
@@ -28,14 +28,20 @@ pub(super) struct Job {
     pub(super) operation: Operation,
     pub(super) numbers: [RawFd; 2],
     pub(super) may_wait: bool,
+    /// How it hangs on the job before it; `None` if it does not.
+    pub(super) behind: Option<Edge>,
 }
+
+/// What came of a job. `None`: it was left, since one before it failed or was given up.
+type Ended = (Token, Option<Turn>);
 
 #[derive(Debug)]
 struct State {
+    /// Jobs that hang together lie together.
     queue: VecDeque<Job>,
-    done: VecDeque<(Token, Turn)>,
+    done: VecDeque<Ended>,
     /// What each thread is at.
-    running: [Option<Token>; THREADS],
+    running: [Vec<Token>; THREADS],
     idle: usize,
     closing: bool,
 }
@@ -89,7 +95,7 @@ impl Helpers {
             state: Mutex::new(State {
                 queue: VecDeque::with_capacity(64),
                 done: VecDeque::with_capacity(64),
-                running: [None; THREADS],
+                running: [const { Vec::new() }; THREADS],
                 idle: 0,
                 closing: false,
             }),
@@ -119,8 +125,9 @@ impl Helpers {
         self.handed
     }
 
-    /// Takes a job. ENOMEM if there is no thread and none can be made.
-    pub(super) fn start(&mut self, job: Job) -> Result<(), Errno> {
+    /// Takes jobs that hang together. ENOMEM if there is no thread and none can be made.
+    pub(super) fn start(&mut self, jobs: impl ExactSizeIterator<Item = Job>) -> Result<(), Errno> {
+        let count = jobs.len();
         let mut state = self.shared.lock();
         if state.idle <= state.queue.len() && self.threads.len() < THREADS {
             let (shared, number) = (Arc::clone(&self.shared), self.threads.len());
@@ -130,33 +137,42 @@ impl Helpers {
                 Err(_) => {}
             }
         }
-        state.queue.push_back(job);
+        state.queue.extend(jobs);
         drop(state);
         self.shared.work.notify_one();
-        self.under_way += 1;
+        self.under_way += count as u32;
         self.handed += 1;
         Ok(())
     }
 
-    /// Asks for a job to be given up: one that waits for a thread is, and so is a COPY that runs. Others are over
-    /// soon.
+    /// Asks for a job to be given up, with those that hang together with it: they are if they wait for a thread, and so is
+    /// a COPY that runs or is still to run. Others are over soon.
     pub(super) fn cancel(&self, token: Token) {
         let mut state = self.shared.lock();
+        let state = &mut *state;
         if let Some(place) = state.queue.iter().position(|job| job.token == token) {
-            state.queue.remove(place);
-            state.done.push_back((token, Err(Stop::Error(Errno::ECANCELED))));
-            drop(state);
+            let first = |place: &usize| state.queue[*place].behind.is_none();
+            let start = (0..=place).rev().find(first).unwrap_or(place);
+            let behind = state.queue.iter().skip(start + 1).take_while(|job| job.behind.is_some()).count();
+            for (number, job) in state.queue.drain(start..=start + behind).enumerate() {
+                let turn = (number == 0).then_some(Err(Stop::Error(Errno::ECANCELED)));
+                state.done.push_back((job.token, turn));
+            }
             self.shared.ring_bell();
-        } else if let Some(number) = state.running.iter().position(|running| *running == Some(token)) {
+        } else if let Some(number) = state.running.iter().position(|running| running.contains(&token)) {
             let stop = &self.shared.stops[number];
             stop.wanted.store(true, Ordering::Relaxed);
             ring(stop.event.as_fd());
         }
     }
 
-    /// Hands the outcomes that are there to `take`.
-    pub(super) fn collect(&mut self, mut take: impl FnMut(Token, Turn)) {
+    /// Makes the bell unreadable until it is rung again.
+    pub(super) fn silence(&self) {
         silence(self.bell());
+    }
+
+    /// Hands what came of jobs to `take`, in their order.
+    pub(super) fn collect(&mut self, mut take: impl FnMut(Token, Option<Turn>)) {
         let mut state = self.shared.lock();
         while let Some((token, outcome)) = state.done.pop_front() {
             self.under_way -= 1;
@@ -171,12 +187,12 @@ impl Drop for Helpers {
         state.closing = true;
         state.queue.clear();
         for (stop, running) in self.shared.stops.iter().zip(&state.running) {
-            if running.is_some() {
+            if !running.is_empty() {
                 stop.wanted.store(true, Ordering::Relaxed);
                 ring(stop.event.as_fd());
             }
         }
-        let running = state.running.iter().any(Option::is_some);
+        let running = state.running.iter().any(|running| !running.is_empty());
         drop(state);
         self.shared.work.notify_all();
         if !running {
@@ -191,9 +207,10 @@ impl Drop for Helpers {
 /// What a helper thread does.
 fn work(shared: &Shared, number: usize) {
     let stop = &shared.stops[number];
+    let (mut jobs, mut ended): (Vec<Job>, Vec<Ended>) = (Vec::new(), Vec::new());
     let mut state = shared.lock();
     loop {
-        let Some(job) = state.queue.pop_front() else {
+        let Some(first) = state.queue.pop_front() else {
             if state.closing {
                 return;
             }
@@ -202,25 +219,59 @@ fn work(shared: &Shared, number: usize) {
             state.idle -= 1;
             continue;
         };
-        state.running[number] = Some(job.token);
+        jobs.push(first);
+        while let Some(next) = state.queue.pop_front_if(|job| job.behind.is_some()) {
+            jobs.push(next);
+        }
+        state.running[number].extend(jobs.iter().map(|job| job.token));
         if stop.wanted.swap(false, Ordering::Relaxed) {
             silence(stop.event.as_fd());
         }
         drop(state);
-        let mut made = 1;
-        let outcome = match job.operation {
-            Operation::Copy { from, to, length, .. } => {
-                made = 0;
-                let [source, target] = job.numbers;
-                let order = Order { source, from, target, to, length, may_wait: job.may_wait };
-                turn(copy(&order, stop, &mut made))
-            }
-            ref operation => help(operation, job.numbers),
-        };
+        let mut made = 0;
+        do_all(&jobs, stop, &mut made, &mut ended);
+        jobs.clear();
         shared.calls.fetch_add(made, Ordering::Relaxed);
         state = shared.lock();
-        state.running[number] = None;
-        state.done.push_back((job.token, outcome));
+        state.running[number].clear();
+        state.done.extend(ended.drain(..));
+        drop(state);
+        // Who hears it wants the lock.
         shared.ring_bell();
+        state = shared.lock();
+    }
+}
+
+/// Does jobs that hang together.
+fn do_all(jobs: &[Job], stop: &Halt, made: &mut u64, ended: &mut Vec<Ended>) {
+    let mut last = Some(true);
+    for job in jobs {
+        last = match (job.behind, last) {
+            (None, _) | (Some(Edge::Always), Some(_)) | (Some(Edge::Success), Some(true)) => {
+                let turn = do_one(job, stop, made);
+                let success = turn.is_ok();
+                ended.push((job.token, Some(turn)));
+                Some(success)
+            }
+            // Behind what did not run nothing runs.
+            _ => {
+                ended.push((job.token, None));
+                None
+            }
+        };
+    }
+}
+
+fn do_one(job: &Job, stop: &Halt, made: &mut u64) -> Turn {
+    match job.operation {
+        Operation::Copy { from, to, length, .. } => {
+            let [source, target] = job.numbers;
+            let order = Order { source, from, target, to, length, may_wait: job.may_wait };
+            turn(copy(&order, stop, made))
+        }
+        ref operation => {
+            *made += 1;
+            help(operation, job.numbers)
+        }
     }
 }

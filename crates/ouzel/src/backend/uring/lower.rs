@@ -15,6 +15,7 @@ use ouzel_uring::abi::{AT_FDCWD, CURRENT_POSITION, FsyncFlags, FutexFlags, Opcod
 use ouzel_uring::{Slot, Sqe, Target};
 use rustix::fs::OFlags;
 
+use super::handing;
 use super::hows::Hows;
 use super::lengths::Lengths;
 use super::metadata::{self, Attributed};
@@ -176,15 +177,16 @@ pub(super) fn wants_descriptors(operation: &Operation, route: Route) -> [u32; 2]
     operation.names().map(|index| index.unwrap_or(NONE))
 }
 
-/// Whether an OPEN with these flags changes nothing, and what it makes can only be read or named.
+/// Whether an OPEN with these flags changes nothing by itself.
 #[inline]
-pub(super) fn only_reads(flags: OpenFlags) -> bool {
-    let harmless = OpenFlags::READ
+pub(super) fn changes_nothing(flags: OpenFlags) -> bool {
+    OpenFlags::READ
+        .union(OpenFlags::WRITE)
         .union(OpenFlags::NOFOLLOW)
         .union(OpenFlags::DIRECTORY)
         .union(OpenFlags::PATH)
-        .union(OpenFlags::BENEATH);
-    harmless.contains(flags) && flags.intersects(OpenFlags::READ.union(OpenFlags::PATH))
+        .union(OpenFlags::BENEATH)
+        .contains(flags)
 }
 
 /// What sort of thing an OPEN with these flags makes, as far as they tell.
@@ -213,7 +215,7 @@ pub(super) fn follows(
     if edge == Edge::Always && !previous.opens().is_empty() {
         return false;
     }
-    fits(table, features, previous) && fits(table, features, next)
+    (fits(table, features, previous) && fits(table, features, next)) || handing::follows(previous, next)
 }
 
 /// Whether an operation can be a member of a run: everything it names is known before the run starts.
@@ -241,7 +243,9 @@ fn fits(table: &Table, features: &Features, operation: &Operation) -> bool {
             let is_slot = |record: &Record| record.is_empty() || record.slot != NONE;
             table.get(file).is_some_and(|record| is_known(record) && is_slot(record))
         }
-        Operation::Sync { file, .. } => known(file) && route(operation, features) == Route::Ring,
+        Operation::Sync { file, .. } | Operation::Truncate { file, .. } => {
+            known(file) && route(operation, features) == Route::Ring
+        }
         Operation::Bind { socket, .. }
         | Operation::Listen { socket, .. }
         | Operation::Shutdown { socket, .. } => known(socket) && route(operation, features) == Route::Ring,
@@ -346,7 +350,12 @@ impl Lowering<'_> {
                 let number = self.directory(directory, 0)?;
                 let bits = open_bits(flags);
                 if self.described || opens_descriptor(flags, self.features) {
-                    let habit = if self.described && only_reads(flags) { Habit::New } else { Habit::Ring };
+                    let habit =
+                        if self.described && changes_nothing(flags) && !flags.contains(OpenFlags::WRITE) {
+                            Habit::New
+                        } else {
+                            Habit::Ring
+                        };
                     self.lowered.effect = Effect::Opens(into, kind_by(flags), habit);
                     let bits = bits | OFlags::CLOEXEC.bits();
                     *self.entry = self.open(number, path, flags, bits, mode);

@@ -12,6 +12,7 @@
 mod at_once;
 mod calls;
 mod copy;
+mod handing;
 mod helpers;
 mod hows;
 mod lengths;
@@ -85,6 +86,8 @@ pub struct Uring {
     helpers: Option<Helpers>,
     /// The helpers' bell is being polled.
     listening: bool,
+    /// This kernel's polls end with the first event.
+    hears_once: bool,
     /// Completions taken from the ring ahead of their turn.
     held: VecDeque<Cqe>,
     /// Reports that need no completion.
@@ -137,6 +140,7 @@ impl Uring {
             hows: Hows::default(),
             helpers: None,
             listening: false,
+            hears_once: false,
             held: VecDeque::with_capacity(64),
             ready: VecDeque::with_capacity(64),
             cancels: VecDeque::with_capacity(64),
@@ -213,7 +217,12 @@ impl Uring {
 
     /// Makes the descriptors that a step needs, and starts it unless it is one for the ring.
     #[inline(never)]
-    fn start_otherwise(&mut self, first: &Step) -> Option<Started> {
+    fn start_otherwise(&mut self, steps: &[Step]) -> Option<Started> {
+        let count = handing::together(steps);
+        if count > 0 {
+            return Some(self.hand_over_together(&steps[..count]));
+        }
+        let first = &steps[0];
         let route = match first.operation {
             Operation::Splice { source, target, .. } => match self.splice_route(source, target) {
                 Ok(route) => route,
@@ -222,16 +231,10 @@ impl Uring {
             ref operation => lower::route(operation, &self.features),
         };
         let indices = lower::wants_descriptors(&first.operation, route);
-        let mut numbers = [calls::NOBODY; 2];
-        for (index, number) in indices.into_iter().zip(&mut numbers) {
-            if index == NONE {
-                continue;
-            }
-            match self.ensure_descriptor(index).and_then(|()| self.number(index)) {
-                Ok(found) => *number = found,
-                Err(error) => return Some(self.finish_now(Err(error), ON_THE_SPOT)),
-            }
-        }
+        let numbers = match self.numbers_of(indices) {
+            Ok(numbers) => numbers,
+            Err(error) => return Some(self.finish_now(Err(error), ON_THE_SPOT)),
+        };
         match route {
             Route::Ring => None,
             Route::Call(reason) => Some(self.call(first, numbers, reason)),
@@ -328,7 +331,7 @@ impl Backend for Uring {
             return self.finish_now(Err(Errno::ENOBUFS), ON_THE_SPOT);
         }
         if !lower::goes_straight(&first.operation)
-            && let Some(started) = self.start_otherwise(first)
+            && let Some(started) = self.start_otherwise(steps)
         {
             return started;
         }
@@ -364,7 +367,11 @@ impl Backend for Uring {
         for _ in 0..TRIES {
             self.push_waiting();
             let have = (self.ready.len() + self.held.len()).min(u32::MAX as usize) as u32;
-            let want = want.saturating_sub(have).min(self.ring.cq_entries());
+            let mut want = want.saturating_sub(have).min(self.ring.cq_entries());
+            if !self.trials.is_empty() || self.helpers.as_ref().is_some_and(Helpers::is_busy) {
+                // What comes is not one completion for each report: it has to be looked at.
+                want = want.min(1);
+            }
             // The kernel's word that work is deferred can be left over from work that is done.
             let deferred = self.in_flight > 0 && self.ring.cq_needs_enter();
             if self.ring.sq_pending() == 0 && !deferred && (want == 0 || self.ring.cq_ready() >= want) {

@@ -16,7 +16,7 @@ use ouzel_ring::modifiers::{OpenFlags, StatFlags};
 use rustix::fs::{AtFlags, OFlags, StatxFlags};
 use rustix::io::{self, ReadWriteFlags};
 
-use super::lower::{kind_by, only_reads, open_bits};
+use super::lower::{changes_nothing, kind_by, open_bits};
 use super::packets::Effect;
 use super::planner::{Plan, reason};
 use super::starting::describes;
@@ -137,7 +137,7 @@ impl Uring {
         };
         match *operation {
             Operation::Open { directory, flags, .. } => {
-                only_reads(flags)
+                changes_nothing(flags)
                     && directory.is_none_or(|index| {
                         self.table.get(index).is_some_and(|record| record.descriptor.is_some())
                     })
@@ -147,7 +147,9 @@ impl Uring {
                 let simple = matches!(buffers, Buffers::One(_)) || position.is_some();
                 simple && quick(file) && !is_empty(buffers)
             }
-            Operation::Close { file } => quick(file),
+            Operation::Close { file } => {
+                quick(file) && self.table.get(file).is_some_and(|record| !record.written)
+            }
             Operation::Stat { directory: Some(file), path: None, .. } => {
                 self.table.get(file).is_some_and(|record| record.is_empty() || record.descriptor.is_some())
             }
@@ -195,7 +197,13 @@ impl Uring {
         let Some(opened) = self.open_cached(directory, &path, bits, beneath) else { return Tried::Refused };
         match opened {
             Ok((descriptor, mount)) => {
-                self.table.put_read(into, descriptor, kind_by(flags), mount);
+                self.table.put_called(
+                    into,
+                    descriptor,
+                    kind_by(flags),
+                    mount,
+                    flags.contains(OpenFlags::WRITE),
+                );
                 Tried::success(0)
             }
             Err(io::Errno::NOSYS | io::Errno::INVAL) => {
@@ -348,7 +356,7 @@ impl Uring {
     #[inline]
     pub(super) fn quick_close(&mut self, file: u32) -> Tried {
         let Some((_, mut habit)) = self.quick_file(file) else { return Tried::Refused };
-        if self.table.is_held_open(file) {
+        if self.table.is_held_open(file) || self.table.get(file).is_some_and(|record| record.written) {
             return Tried::Refused;
         }
         if habit == Habit::New {

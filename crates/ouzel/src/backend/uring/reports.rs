@@ -77,7 +77,7 @@ impl Uring {
                 self.table.put_opened(index, NONE, Some(memory::own(result)), kind);
             }
             Effect::Opens(index, kind, habit) => {
-                self.table.put_read(index, memory::own(result), kind, habit);
+                self.table.put_called(index, memory::own(result), kind, habit, false);
             }
             Effect::Makes(index) => self.table.put(index, NONE, Some(memory::own(result)), Kind::Stream),
             Effect::Accepts { index, addressed } => {
@@ -97,7 +97,16 @@ impl Uring {
     #[cold]
     fn read_own(&mut self, completion: &Cqe) {
         match completion.user_data & KIND {
-            BELL => self.listening = false,
+            BELL => {
+                // One poll hears every ringing, if the kernel knows of such polls: then the bell may stay readable.
+                self.listening = completion.has_more();
+                self.hears_once |= completion.res < 0;
+                if self.hears_once
+                    && let Some(helpers) = &self.helpers
+                {
+                    helpers.silence();
+                }
+            }
             CANCEL if completion.res == -Errno::ENOENT.raw() => {
                 // Between two waits the kernel does not find an operation, though it may begin to wait again.
                 let word = completion.user_data & !KIND;
@@ -112,7 +121,10 @@ impl Uring {
         }
         let Some(mut helpers) = self.helpers.take() else { return };
         helpers.collect(|token, turn| {
-            let report = self.helper_tried(token, turn);
+            let report = match turn {
+                Some(turn) => self.helper_tried(token, turn),
+                None => self.helper_left(token),
+            };
             self.ready.extend(report);
         });
         self.helpers = Some(helpers);

@@ -9,11 +9,10 @@ use ouzel_ring::Errno;
 use ouzel_uring::Sqe;
 use ouzel_uring::abi::{PollFlags, SqeFlags};
 
-use super::helpers::{Helpers, Job};
+use super::helpers::Helpers;
 use super::lower::Lowering;
 use super::packets::{BELL, END, Effect, Lowered, POLL, Standing};
 use super::table::{Kind, NONE};
-use super::trials::is_tried;
 use super::{ON_THE_SPOT, Uring, calls, memory};
 
 /// `POLLIN`.
@@ -202,40 +201,6 @@ impl Uring {
         self.finish_now(outcome, Way { place: Place::Call, reason })
     }
 
-    /// Gives an operation to a helper.
-    pub(super) fn hand_over(
-        &mut self,
-        step: &Step,
-        indices: [u32; 2],
-        numbers: [RawFd; 2],
-        reason: &'static str,
-    ) -> Started {
-        let way = Way { place: Place::Helper, reason };
-        let helpers = match &mut self.helpers {
-            Some(helpers) => helpers,
-            none => match Helpers::new() {
-                Ok(helpers) => none.insert(helpers),
-                Err(error) => {
-                    let errno = error.raw_os_error().map_or(Errno::ENOMEM, Errno::from_raw);
-                    return self.finish_now(Err(errno), way);
-                }
-            },
-        };
-        let Step { token, operation, may_wait, .. } = *step;
-        if let Err(error) = helpers.start(Job { token, operation, numbers, may_wait }) {
-            return self.finish_now(Err(error), way);
-        }
-        let packet = self.packets.place(token.slot, None);
-        packet.lowered = Lowered { effect: Effect::Nothing, pins: indices };
-        packet.begin(token, NONE, Standing::HELPER);
-        if is_tried(&operation) {
-            self.begin_helped_trial(step, numbers);
-        }
-        self.table.pin_all(indices);
-        self.in_flight += 1;
-        Started::Taken { count: 1, way }
-    }
-
     /// Pushes what was put off: second tries, cancels, the poll of the helpers' bell.
     pub(super) fn push_waiting(&mut self) {
         while let Some(slot) = self.again.pop_front() {
@@ -255,7 +220,8 @@ impl Uring {
         if !self.listening
             && let Some(number) = self.helpers.as_ref().filter(|helpers| helpers.is_busy()).map(Helpers::bell)
         {
-            let entry = Sqe::poll_add(number.as_raw_fd(), POLL_IN, PollFlags::empty()).user_data(BELL);
+            let many = if self.hears_once { PollFlags::empty() } else { PollFlags::ADD_MULTI };
+            let entry = Sqe::poll_add(number.as_raw_fd(), POLL_IN, many).user_data(BELL);
             if self.make_room(1) {
                 self.push(&entry);
                 self.listening = true;

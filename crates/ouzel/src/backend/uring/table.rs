@@ -29,7 +29,7 @@ pub(super) enum Kind {
 pub(super) enum Habit {
     /// None: it goes through the ring.
     Ring,
-    /// Opened by a plain call for reading; nothing is known yet.
+    /// Opened by a plain call; nothing is known yet.
     New,
     /// Reads that refuse to wait do that, and a close asks nobody.
     Prompt,
@@ -56,6 +56,8 @@ pub(super) struct Record {
     pub(super) size: u64,
     /// Opened by us with O_NONBLOCK, which must be taken off before anybody else gets it.
     pub(super) opened: bool,
+    /// Opened for writing by a plain call: a close may have something to write.
+    pub(super) written: bool,
     /// A CLOSE has started.
     pub(super) closing: bool,
     /// The object is gone; only the descriptor waits for its pins.
@@ -74,6 +76,7 @@ const EMPTY: Record = Record {
     by_calls: false,
     size: 0,
     opened: false,
+    written: false,
     closing: false,
     dying: false,
     pins: 0,
@@ -132,12 +135,20 @@ impl Table {
         }
     }
 
-    /// Puts an object in that an OPEN for reading made without a slot, on a mount of which this is known.
+    /// Puts an object in that an OPEN made without a slot, on a mount of which this is known; `written` if it was opened for
+    /// writing.
     #[inline]
-    pub(super) fn put_read(&mut self, index: u32, descriptor: OwnedFd, kind: Kind, mount: Habit) {
+    pub(super) fn put_called(
+        &mut self,
+        index: u32,
+        descriptor: OwnedFd,
+        kind: Kind,
+        mount: Habit,
+        written: bool,
+    ) {
         if let Some(record) = self.get_mut(index) {
             let descriptor = Some(descriptor);
-            *record = Record { descriptor, kind, habit: mount, mount, opened: true, ..EMPTY };
+            *record = Record { descriptor, kind, habit: mount, mount, opened: true, written, ..EMPTY };
         }
     }
 

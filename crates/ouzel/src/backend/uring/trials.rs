@@ -208,7 +208,9 @@ impl Uring {
             let Some(helpers) = &mut self.helpers else {
                 return Some(self.end_trial(token, Err(Errno::EIO)));
             };
-            if let Err(error) = helpers.start(Job { token, operation, numbers, may_wait: true }) {
+            if let Err(error) =
+                helpers.start([Job { token, operation, numbers, may_wait: true, behind: None }].into_iter())
+            {
                 return Some(self.end_trial(token, Err(error)));
             }
             self.packets.of(token)?.standing.insert(Standing::HELPER);
