@@ -300,7 +300,7 @@ pub(crate) fn system_calls_are_no_more_than_documented(scene: &mut Scene) {
             assert_eq!(compounds::copy_file(ring, &path, &copy).unwrap(), 4);
         });
     }
-    step(&mut ring, "copy, over, through memory", [10, 15], &mut |ring| {
+    step(&mut ring, "copy, over, through memory", [11, 15], &mut |ring| {
         assert_eq!(compounds::copy_file_through_memory(ring, &path, &copy).unwrap(), 4);
     });
 }

@@ -32,7 +32,7 @@
 //! | `write_file_durably`, mode given / kept | 12 / 16 | 15 / 16 |
 //! | `AppendLog::append_durably` | 1 | 2 |
 //! | `copy_file`, a new file / over another | 13 / 11 | 14 |
-//! | `copy_file_through_memory`, over another | 10 | 15 |
+//! | `copy_file_through_memory`, over another | 11 | 15 |
 
 mod copying;
 mod exchanging;
