@@ -468,6 +468,11 @@ unsafe impl HostBackend for Uring {
         self.table.clear(index);
         Ok(descriptor)
     }
+
+    fn readiness(&mut self) -> Result<Option<OwnedFd>, Errno> {
+        // The work of a ring that stays on its thread is put off until that enters, and not always told of before.
+        if self.thread.is_some() { Ok(None) } else { objects::readiness(&mut self.ring).map(Some) }
+    }
 }
 
 impl Drop for Uring {
