@@ -496,6 +496,17 @@ impl<B: Backend> Engine<B> {
         self.backend.now()
     }
 
+    /// When the next timer of an entry or chain fires, if one is set: who waits elsewhere than in
+    /// [`enter`](Engine::enter) has to enter by then.
+    pub fn next_timer(&self) -> Option<u64> {
+        self.timers.next()
+    }
+
+    /// Whether chains wait for room in the backend. They are tried again with each enter.
+    pub fn has_stalled(&self) -> bool {
+        !self.stalled.is_empty()
+    }
+
     /// What the backend has cost so far.
     pub fn counters(&self) -> Counters {
         self.backend.counters()

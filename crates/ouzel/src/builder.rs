@@ -33,6 +33,7 @@ pub struct RingBuilder {
     pub(crate) policy: Policy,
     pub(crate) costs: Option<Costs>,
     bound: Duration,
+    watched: bool,
 }
 
 impl Default for RingBuilder {
@@ -55,6 +56,7 @@ impl RingBuilder {
             policy: Policy::Auto,
             costs: None,
             bound: TEARDOWN_BOUND,
+            watched: false,
         }
     }
 
@@ -123,6 +125,13 @@ impl RingBuilder {
         self
     }
 
+    /// The ring is to be watched by an event loop of another kind, see [`Executor::descriptor`](crate::task::Executor::descriptor):
+    /// the kernel then does not put work off until the ring is entered, which costs some.
+    pub fn watched(mut self) -> RingBuilder {
+        self.watched = true;
+        self
+    }
+
     /// Makes the ring. It stays on this thread.
     ///
     /// Errors: [`Error::Geometry`], [`Error::Backend`].
@@ -150,7 +159,7 @@ impl RingBuilder {
     /// Errors: as for [`build`](RingBuilder::build).
     pub fn build_raw(&self) -> Result<RawRing<Pinned>, Error> {
         let geometry = self.geometry()?;
-        let (backend, choice) = open(self, false)?;
+        let (backend, choice) = open(self, self.watched)?;
         RawRing::on(backend, choice, geometry, self.limits(), self.bound)
     }
 

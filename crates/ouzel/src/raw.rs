@@ -365,6 +365,23 @@ impl<M> RawRing<M> {
         Teardown { leaked }
     }
 
+    /// What tells that there is something to enter for; see [`HostBackend::readiness`].
+    pub(crate) fn readiness(&mut self) -> Result<Option<OwnedFd>, Error> {
+        self.at_home()?;
+        let made = self.inner.engine.backend_mut().readiness();
+        made.map_err(|errno| Error::Refused { call: "readiness", errno })
+    }
+
+    /// When the ring has to be entered again at the latest, by its clock.
+    pub(crate) fn next_timer(&self) -> Option<u64> {
+        self.inner.engine.next_timer()
+    }
+
+    /// Whether chains wait for room in the backend.
+    pub(crate) fn has_stalled(&self) -> bool {
+        self.inner.engine.has_stalled()
+    }
+
     /// Slots of the completion queue.
     pub(crate) fn completions(&self) -> u32 {
         self.inner.submitter.geometry().completions()

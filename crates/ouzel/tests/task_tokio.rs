@@ -179,3 +179,118 @@ fn reads_of_many_tasks_share_enters() {
         assert!(cost.enters <= 800, "an enter serves many of them: {cost:?}");
     });
 }
+
+fn watched(kind: BackendKind) -> Executor {
+    Executor::builder().ring(builder(kind).watched()).build().unwrap()
+}
+
+#[test]
+fn an_executor_runs_inside_the_runtime() {
+    let kind = BackendKind::Uring;
+    if !backends().contains(&kind) {
+        return;
+    }
+    bounded("uring", move || {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut executor = watched(kind);
+            let handle = executor.handle();
+            let remote = executor.remote();
+            // One of the runtime's other tasks asks for something, again and again, while the executor mostly sleeps.
+            let other = tokio::spawn(async move {
+                for round in 0..100u64 {
+                    let mut chain = Chain::new();
+                    let value = chain.get(round);
+                    chain.sleep(Duration::from_micros(100));
+                    assert_eq!(remote.run(chain).await.unwrap().get(value).unwrap(), round);
+                    tokio::time::sleep(Duration::from_micros(round * 20)).await;
+                }
+            });
+            let ran = executor.run_in_tokio(async {
+                // Timers of both, what waits in the kernel, and tasks.
+                handle.sleep(Duration::from_millis(5)).await;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                let (read, write) = handle.pipe().await?;
+                let own = handle.clone();
+                let writer = handle.spawn(async move {
+                    for round in 0..200u8 {
+                        if round % 10 == 0 {
+                            own.sleep(Duration::from_micros(300)).await;
+                        }
+                        own.write(write, [round; 16].to_vec(), Offset::CURRENT).await?;
+                    }
+                    own.close(write).await
+                });
+                let mut bytes = 0;
+                loop {
+                    let text = handle.read(read, Buffer::with_capacity(16), Offset::CURRENT).await?;
+                    if text.is_empty() {
+                        break;
+                    }
+                    bytes += text.len();
+                }
+                assert_eq!(bytes, 3200);
+                writer.await.unwrap()?;
+                handle.close(read).await?;
+                // A timeout inside the ring fires, too.
+                let mut chain = Chain::new();
+                chain.sleep(Duration::from_secs(3600)).step();
+                chain.timeout(Duration::from_millis(3));
+                assert!(handle.run(chain).await?.check().is_err());
+                other.await.unwrap();
+                Ok::<_, Error>(())
+            });
+            ran.await.unwrap().unwrap();
+            assert!(executor.handle().metrics().rung > 0, "it was woken from other threads");
+            // Afterwards it runs by itself.
+            executor.block_on(handle.sleep(Duration::from_millis(1))).unwrap();
+        });
+    });
+}
+
+#[test]
+fn a_foreign_loop_takes_turns() {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let kind = BackendKind::Uring;
+    if !backends().contains(&kind) {
+        return;
+    }
+    bounded("uring", move || {
+        let mut executor = watched(kind);
+        assert!(task_support::executor(BackendKind::Threads).descriptor().unwrap().is_none());
+        assert!(task_support::executor(kind).descriptor().unwrap().is_none(), "it was not built for that");
+        let descriptor = executor.descriptor().unwrap().unwrap();
+        let handle = executor.handle();
+        let remote = executor.remote();
+        let own = handle.clone();
+        let task = executor.spawn(async move {
+            let (read, write) = own.pipe().await?;
+            let sender = remote.spawn(|_| async {});
+            drop(sender);
+            let reading = own.spawn({
+                let own = own.clone();
+                async move { own.read(read, Buffer::with_capacity(4), Offset::CURRENT).await }
+            });
+            own.sleep(Duration::from_millis(3)).await;
+            own.write(write, "text", Offset::CURRENT).await?;
+            Ok::<_, Error>(reading.await.unwrap()?)
+        });
+        let mut waits = 0;
+        while !task.is_finished() {
+            let time = match executor.turn(8).unwrap() {
+                ouzel::task::Waiting::Not => continue,
+                ouzel::task::Waiting::AtMost(time) => Some(Timespec::try_from(time).unwrap()),
+                ouzel::task::Waiting::ForEvent => None,
+            };
+            if task.is_finished() {
+                break;
+            }
+            waits += 1;
+            let mut polled = [PollFd::new(&descriptor, PollFlags::IN)];
+            poll(&mut polled, time.as_ref()).unwrap();
+        }
+        assert!(waits < 50, "it waits when it says so: {waits}");
+        assert_eq!(&*executor.block_on(task).unwrap().unwrap().unwrap(), b"text");
+    });
+}

@@ -49,6 +49,14 @@ pub unsafe trait HostBackend: Backend + Send {
         self.adopt(index, bell.duplicate()?)
     }
 
+    /// An event counter (`eventfd(2)`) that is added to, from now on, whenever there is something for which
+    /// [`wait`](Backend::wait) would return, for those who wait elsewhere. `None` if there is no such thing.
+    ///
+    /// Errors: EMFILE, ENFILE or ENOMEM of the system.
+    fn readiness(&mut self) -> Result<Option<OwnedFd>, Errno> {
+        Ok(None)
+    }
+
     /// Puts the process with this number into the table at `index`, which the engine has reserved.
     ///
     /// Errors: ECHILD if there is none.
@@ -81,6 +89,10 @@ unsafe impl<B: HostBackend + ?Sized> HostBackend for Box<B> {
 
     fn adopt_bell(&mut self, index: u32, bell: &Bell) -> Result<(), Errno> {
         (**self).adopt_bell(index, bell)
+    }
+
+    fn readiness(&mut self) -> Result<Option<OwnedFd>, Errno> {
+        (**self).readiness()
     }
 
     fn adopt_process(&mut self, index: u32, number: i32) -> Result<(), Errno> {

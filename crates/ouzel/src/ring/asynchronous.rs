@@ -4,6 +4,7 @@
 //! for; a wait has a time, and comes back when nothing can happen. None of them gives memory of a running chain away.
 
 use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use ouzel_engine::Target;
@@ -80,6 +81,21 @@ impl<M> Ring<M> {
         self.raw.cancel_waiting(steps)?;
         self.raw.cancel(steps)?;
         Ok(())
+    }
+
+    /// What tells that there is something to enter for, if the backend has such a thing.
+    pub(crate) fn readiness(&mut self) -> Result<Option<OwnedFd>, Error> {
+        self.raw.readiness()
+    }
+
+    /// When the ring has to be entered again at the latest, by its clock.
+    pub(crate) fn next_timer(&self) -> Option<u64> {
+        self.raw.next_timer()
+    }
+
+    /// Whether chains wait for room in the backend: they have to be tried again, although nothing may tell when.
+    pub(crate) fn has_stalled(&self) -> bool {
+        self.raw.has_stalled()
     }
 
     /// Whether `descriptor` is open.

@@ -1,21 +1,21 @@
-//! The core of an executor: its ring, its tasks, what they wait for, and the turn of its loop.
+//! The core of an executor: its ring, its tasks, and what they wait for. The turn of its loop, and its end, lie beside it.
 //!
-//! A turn sends what tasks have asked for on its way, waits for completions if no task can run, all in one enter, and hands
-//! out what came. Each part is borrowed for as long as it takes to change it and never while something of the user's runs:
-//! futures, their drops, wakers and hooks may call anything here, whenever they like.
+//! Each part is borrowed for as long as it takes to change it and never while something of the user's runs: futures, their
+//! drops, wakers and hooks may call anything here, whenever they like.
+
+mod end;
+mod turn;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, RawWakerVTable, Waker};
-use std::time::{Duration, Instant};
 
 use ouzel_engine::EnterError;
-use ouzel_ring::modifiers::PollEvents;
-use ouzel_ring::{Completion, Descriptor, Errno};
+use ouzel_ring::{Completion, Descriptor};
 
-use super::handle::Handle;
 use super::join::{JoinError, Task};
 use super::metrics::{Meter, Metrics};
 use super::operations::{Ending, Operations, Owner, State};
@@ -30,9 +30,6 @@ use crate::select::BackendKind;
 
 /// Chains kept to be built into again.
 const SPARES: usize = 1024;
-
-/// How long the executor sleeps at a time while there is no room to listen to its bell.
-const DEAF: Duration = Duration::from_millis(1);
 
 /// Takes a result that came too late, or gives it back to be dropped as usual.
 pub(super) type OnLate = Box<dyn FnMut(Done) -> Option<Done>>;
@@ -64,10 +61,14 @@ pub(crate) struct Core {
     bell: Descriptor,
     /// The bell has to be listened to (again).
     deaf: Cell<bool>,
+    /// The ring has to be entered although no future waits for it.
+    must_enter: Cell<bool>,
     /// Chains in flight that no future waits for: those given up, and those that close something.
     unowned: Cell<usize>,
     /// The executor is being dropped.
     closed: Cell<bool>,
+    /// What tells those who wait elsewhere that there is something to do, once somebody has asked for it.
+    counter: RefCell<Option<OwnedFd>>,
     /// Time passes only when the ring is entered.
     simulated: bool,
     pub(super) meter: Meter,
@@ -94,6 +95,8 @@ impl Core {
             polled: Cell::new(None),
             bell: adopted,
             deaf: Cell::new(true),
+            must_enter: Cell::new(true),
+            counter: RefCell::default(),
             unowned: Cell::new(0),
             closed: Cell::new(false),
             meter: Meter::default(),
@@ -365,348 +368,9 @@ impl Core {
             self.wake(wakee);
         }
     }
-
-    // The loop.
-
-    /// One turn: starts what was asked for, waits if it may and nothing can run, and wakes whom that concerns.
-    pub(super) fn turn(self: &Rc<Core>, may_wait: bool) -> Result<(), Error> {
-        self.receive();
-        self.see_to_late();
-        self.send_cancels()?;
-        self.send_backlog()?;
-        self.fire_timers();
-        let wait = may_wait && !self.is_runnable();
-        if wait || self.simulated || self.has_chains() {
-            self.enter(wait)?;
-        }
-        self.fire_timers();
-        self.receive();
-        Ok(())
-    }
-
-    /// Whether a turn is due although nothing runs: something was dropped.
-    pub(super) fn has_leavings(&self) -> bool {
-        !self.operations.borrow().dropped.is_empty() || !self.late.borrow().is_empty()
-    }
-
-    /// Whether chains other than the bell's are in the ring.
-    fn has_chains(&self) -> bool {
-        let bells = u32::from(!self.deaf.get());
-        self.ring.borrow().as_ref().is_some_and(|ring| ring.in_flight() > bells)
-    }
-
-    /// Enters the ring, once, and hands out what has completed.
-    fn enter(&self, wait: bool) -> Result<(), Error> {
-        self.listen()?;
-        let mut timeout = match self.timers.borrow().next() {
-            Some(at) if wait => Some(Duration::from_nanos(at.saturating_sub(self.now().unwrap_or(at)))),
-            _ => None,
-        };
-        if self.deaf.get() {
-            timeout = Some(timeout.unwrap_or(DEAF).min(DEAF));
-        }
-        let wait = wait && self.shared.fall_asleep();
-        self.meter.turns.add(1);
-        let turned = self.with_ring(|ring| ring.turn(u32::from(wait), timeout));
-        if wait {
-            self.shared.wake_up();
-        }
-        turned?;
-        self.hand_out()
-    }
-
-    /// Has the ring hear the bell.
-    fn listen(&self) -> Result<(), Error> {
-        if !self.deaf.replace(false) {
-            return Ok(());
-        }
-        let mut chain = self.chain();
-        chain.poll_many(self.bell, PollEvents::IN);
-        let mut operations = self.operations.borrow_mut();
-        let offered = self.with_ring(|ring| Ok(ring.offer(chain)))?;
-        match offered {
-            Offered::Taken(ticket) => {
-                let number = operations.claim(Owner::Bell);
-                operations.runs(number, ticket);
-            }
-            // There is another try with the next turn.
-            Offered::Full(_) => self.deaf.set(true),
-            Offered::Rejected(rejected) => return Err(rejected.error),
-        }
-        Ok(())
-    }
-
-    /// Hands out what has completed.
-    fn hand_out(&self) -> Result<(), Error> {
-        while let Some(wakee) = self.next_news() {
-            self.wake(wakee);
-        }
-        loop {
-            let ended = self.ring.borrow_mut().as_mut().and_then(Ring::next_ended);
-            let Some((ticket, done)) = ended else { return Ok(()) };
-            let mut operations = self.operations.borrow_mut();
-            let Some(number) = operations.at(ticket.index()) else { continue };
-            let slot = operations.slot(number);
-            if slot.owner == Owner::Future {
-                slot.state = State::Over(Ok(done));
-                let wakee = std::mem::take(&mut slot.wakee);
-                drop(operations);
-                self.wake(wakee);
-                continue;
-            }
-            let owner = slot.owner;
-            operations.release(number);
-            drop(operations);
-            if owner != Owner::Bell {
-                self.unowned.update(|count| count.saturating_sub(1));
-            }
-            match owner {
-                Owner::Dropped => self.keep_late(done),
-                Owner::Bell => self.hear_no_more(done)?,
-                _ => self.recycle(done),
-            }
-        }
-    }
-
-    /// Who waits for the next multishot that has resulted in something.
-    fn next_news(&self) -> Option<Wakee> {
-        let mut ring = self.ring.borrow_mut();
-        let ring = ring.as_mut()?;
-        let operations = &mut *self.operations.borrow_mut();
-        loop {
-            let index = ring.next_news()?;
-            let Some(number) = operations.at(index as usize) else { continue };
-            let slot = operations.slot(number);
-            match (slot.owner, &slot.state) {
-                (Owner::Future, _) => return Some(std::mem::take(&mut slot.wakee)),
-                (Owner::Bell, State::Running(ticket)) => {
-                    let ticket = *ticket;
-                    while ring.next_completion(ticket).is_some() {}
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// The bell is not listened to any more: it is again with the next enter, if that makes sense.
-    fn hear_no_more(&self, done: Done) -> Result<(), Error> {
-        self.deaf.set(true);
-        let end = done.completion_of(0).map_or(Errno::OK, |completion| completion.errno());
-        let error = done.check();
-        self.recycle(done);
-        match error {
-            Err(error) if end != Errno::ENOBUFS && end != Errno::ECANCELED => Err(error.into()),
-            _ => Ok(()),
-        }
-    }
-
-    /// Cancels the chains whose futures were dropped, neighbours in one go.
-    fn send_cancels(&self) -> Result<(), Error> {
-        let mut tickets = self.cancels.take();
-        std::mem::swap(&mut tickets, &mut self.operations.borrow_mut().dropped);
-        if tickets.is_empty() {
-            self.cancels.replace(tickets);
-            return Ok(());
-        }
-        let cancelled = self.with_ring(|ring| {
-            tickets.retain(|ticket| ring.is_running(*ticket));
-            tickets.sort_unstable_by_key(|ticket| ticket.index());
-            tickets.chunk_by(|one, next| one.index() + 1 == next.index()).try_for_each(|run| {
-                let (first, last) = (run[0].index() as u32, run[run.len() - 1].index() as u32);
-                ring.cancel_indices(first, last)
-            })
-        });
-        tickets.clear();
-        self.cancels.replace(tickets);
-        cancelled
-    }
-
-    /// Puts as much of the backlog into the ring as there is room for.
-    fn send_backlog(&self) -> Result<(), Error> {
-        let mut entered = false;
-        loop {
-            match self.send_one_of_backlog()? {
-                Sent::All => return Ok(()),
-                Sent::One(wakee) => {
-                    entered = false;
-                    self.wake(wakee);
-                }
-                Sent::Full if entered => return Ok(()),
-                Sent::Full => {
-                    // What is queued makes room for more by being started.
-                    entered = true;
-                    self.enter(false)?;
-                }
-            }
-        }
-    }
-
-    fn send_one_of_backlog(&self) -> Result<Sent, Error> {
-        self.with_ring(|ring| {
-            let operations = &mut *self.operations.borrow_mut();
-            let Some(number) = operations.backlog.front().copied() else { return Ok(Sent::All) };
-            let slot = operations.slot(number);
-            match std::mem::replace(&mut slot.state, State::Free) {
-                State::Backlogged(chain) => match ring.offer(chain) {
-                    Offered::Taken(ticket) => operations.runs(number, ticket),
-                    Offered::Full(chain) => {
-                        slot.state = State::Backlogged(chain);
-                        return Ok(Sent::Full);
-                    }
-                    Offered::Rejected(rejected) if slot.owner == Owner::Future => {
-                        slot.state = State::Over(Err(rejected));
-                        let wakee = std::mem::take(&mut slot.wakee);
-                        operations.backlog.pop_front();
-                        return Ok(Sent::One(wakee));
-                    }
-                    // It was to close something: the ring will.
-                    Offered::Rejected(_) => {
-                        self.unowned.update(|count| count.saturating_sub(1));
-                        drop(operations.release(number));
-                    }
-                },
-                _ => drop(operations.release(number)),
-            }
-            operations.backlog.pop_front();
-            Ok(Sent::One(Wakee::Nobody))
-        })
-    }
-
-    /// Takes what other threads have sent.
-    fn receive(self: &Rc<Core>) {
-        let mut received = self.received.take();
-        if self.shared.receive(&mut received) {
-            let mut tasks = self.tasks.borrow_mut();
-            received.woken.drain(..).for_each(|place| tasks.wake_received(place));
-            drop(tasks);
-            for job in received.jobs.drain(..) {
-                job(&Handle::new(Rc::clone(self)));
-            }
-        }
-        self.received.replace(received);
-    }
-
-    /// Gives late results to whoever is there for them, and sees to what they have left open.
-    fn see_to_late(&self) {
-        loop {
-            let late = self.late.borrow_mut().pop_front();
-            let Some(done) = late else { return };
-            self.meter.late.add(1);
-            let hook = self.on_late.borrow_mut().take();
-            let done = match hook {
-                None => Some(done),
-                Some(mut hook) => {
-                    let done = hook(done);
-                    self.on_late.borrow_mut().get_or_insert(hook);
-                    done
-                }
-            };
-            if let Some(done) = done {
-                self.drop_late(done);
-            }
-        }
-    }
-
-    /// Drops a late result: descriptors that are open are closed, bytes are counted.
-    fn drop_late(&self, done: Done) {
-        self.meter.late_bytes.add(done.bytes_read());
-        for descriptor in done.descriptors() {
-            if !self.with_ring(|ring| Ok(ring.is_open(descriptor))).unwrap_or(false) {
-                continue;
-            }
-            self.meter.late_closed.add(1);
-            let mut chain = self.chain();
-            chain.close(descriptor);
-            self.submit_detached(chain);
-        }
-        self.recycle(done);
-    }
-
-    // The end.
-
-    /// Ends everything: drops the tasks, cancels what they had in flight, and lets go of the ring when that is over, within
-    /// its bound.
-    pub(super) fn close(self: &Rc<Core>) {
-        self.closed.set(true);
-        let jobs = self.shared.close();
-        drop(jobs);
-        let tasks = self.tasks.borrow_mut().clear();
-        for task in tasks {
-            task.end(JoinError::Closed);
-        }
-        let left = self.wind_down();
-        let ring = self.ring.borrow_mut().take();
-        if let Some(ring) = ring {
-            ring.teardown(left);
-        }
-        let fired = self.timers.borrow_mut().fire_all();
-        fired.into_iter().for_each(|wakee| self.wake(wakee));
-        self.end_operations();
-        // Late results have nowhere to go any more: what they left open the ring has closed.
-        let late = self.late.take();
-        drop(late);
-        let hook = self.on_late.take();
-        drop(hook);
-    }
-
-    /// Waits until what was cancelled is over, and returns what is left of the bound.
-    fn wind_down(self: &Rc<Core>) -> Duration {
-        let Ok((bound, ours)) = self.with_ring(|ring| Ok((ring.bound(), ring.is_ours()))) else {
-            return Duration::ZERO;
-        };
-        let begun = Instant::now();
-        let Some(until) = self.now().map(|now| now.saturating_add(nanoseconds(bound))) else { return bound };
-        let alarm = self.set_timer(until);
-        while ours && begun.elapsed() < bound && !self.timers.borrow().has_fired(alarm) {
-            self.see_to_late();
-            // Nothing can run any more.
-            while self.next_task().is_some() {}
-            if self.unowned.get() == 0 {
-                break;
-            }
-            if self.turn(true).is_err() {
-                break;
-            }
-        }
-        self.remove_timer(alarm);
-        bound.saturating_sub(begun.elapsed())
-    }
-
-    /// The futures that are left, somewhere, have an end.
-    fn end_operations(&self) {
-        let numbers = self.operations.borrow().numbers();
-        for number in numbers {
-            let mut operations = self.operations.borrow_mut();
-            let slot = operations.slot(number);
-            if slot.owner != Owner::Future || matches!(slot.state, State::Over(_) | State::Free) {
-                continue;
-            }
-            let chain = match std::mem::replace(&mut slot.state, State::Free) {
-                State::Backlogged(chain) => chain,
-                _ => Chain::new(),
-            };
-            slot.state = State::Over(Err(closed(chain)));
-            let wakee = std::mem::take(&mut slot.wakee);
-            drop(operations);
-            self.wake(wakee);
-        }
-    }
-}
-
-enum Sent {
-    /// There is no backlog.
-    All,
-    /// The first of it is gone, and somebody may be told.
-    One(Wakee),
-    /// There is no room for it.
-    Full,
 }
 
 /// What comes of a chain that was never run because the executor is gone.
 fn closed(chain: Chain) -> Box<Rejected> {
     Box::new(Rejected { error: EnterError::Closed.into(), chain })
-}
-
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::future::Future;
+use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use super::core::{Core, OnLate};
 use super::handle::Handle;
@@ -140,6 +142,70 @@ impl Executor {
             core.turn(true)?;
         }
     }
+
+    /// Runs the tasks that can run, and enters the ring, without waiting: for those who wait elsewhere, such as in an event loop
+    /// of another kind. It comes back when no task can run any more, or after `turns` turns.
+    ///
+    /// What it returns says how long to wait before it is called again, unless the [descriptor](Executor::descriptor) becomes
+    /// readable before. Wakes from other threads make it so, too.
+    ///
+    /// Errors: as for [`block_on`](Executor::block_on).
+    pub fn turn(&mut self, turns: u32) -> Result<Waiting, Error> {
+        let core = &self.core;
+        core.wake_up();
+        core.look_into_ring();
+        let _running = Running::new(core);
+        for _ in 0..turns.max(1) {
+            for _ in 0..core.runnable() {
+                match core.next_task() {
+                    None => break,
+                    // Its future is not being run.
+                    Some(ROOT) => {}
+                    Some(place) => core.poll_task(place),
+                }
+            }
+            core.turn(false)?;
+            if core.runnable() == 0 && !core.has_leavings() && core.fall_asleep() {
+                return Ok(core.patience().map_or(Waiting::ForEvent, Waiting::AtMost));
+            }
+        }
+        Ok(Waiting::Not)
+    }
+
+    /// Polls a future of another executor's task, which is this one's while it is polled.
+    #[cfg(feature = "tokio")]
+    pub(super) fn poll_within<F: Future>(
+        &self,
+        future: std::pin::Pin<&mut F>,
+        context: &mut std::task::Context<'_>,
+    ) -> Poll<F::Output> {
+        let _running = Running::new(&self.core);
+        future.poll(context)
+    }
+
+    /// A descriptor that is readable when [`turn`](Executor::turn) has something to do: for `epoll(7)` and all that is built on
+    /// it, mio's `SourceFd` and tokio's `AsyncFd` among them. After it has become readable call `turn`, and wait again only
+    /// then: it may stay readable until that. `None` on backends that have none, which all but io_uring are, and if the ring was
+    /// not built to be [watched](RingBuilder::watched).
+    ///
+    /// It is an event counter (`eventfd(2)`) and the caller's own; `turn` empties it. From the first call on it costs something
+    /// with each completion.
+    ///
+    /// Errors: [`Error::Refused`] with EMFILE.
+    pub fn descriptor(&self) -> Result<Option<OwnedFd>, Error> {
+        self.core.readiness()
+    }
+}
+
+/// How long to wait before the next [`turn`](Executor::turn).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// Not at all: there are tasks that can run.
+    Not,
+    /// Until the descriptor is readable, or this time is up.
+    AtMost(Duration),
+    /// Until the descriptor is readable.
+    ForEvent,
 }
 
 impl Drop for Executor {

@@ -77,7 +77,7 @@ mod tokio;
 mod waker;
 
 pub use calls::{Filling, Sending, Value};
-pub use executor::{Executor, ExecutorBuilder};
+pub use executor::{Executor, ExecutorBuilder, Waiting};
 pub use handle::Handle;
 pub use join::{JoinError, JoinHandle};
 pub use metrics::Metrics;

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd as _, OwnedFd, RawFd};
 use ouzel_ring::Errno;
 use ouzel_uring::abi::FixedFdFlags;
 use ouzel_uring::{EnterError, Slot, SlotUpdate, Sqe};
+use rustix::event::{EventfdFlags, eventfd};
 
 use super::packets::INSTALL;
 use super::table::{self, Kind, NONE};
@@ -106,4 +107,14 @@ impl Uring {
         }
         Ok(())
     }
+}
+
+/// An event counter that the kernel adds to when the ring has completions.
+pub(super) fn readiness(ring: &mut ouzel_uring::Ring) -> Result<OwnedFd, Errno> {
+    let made = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
+    let counter = made.map_err(|error| Errno::from_raw(error.raw_os_error()))?;
+    // There can be one; the one before is of no use to anybody who has not kept it.
+    let _ = ring.unregister_eventfd();
+    ring.register_eventfd(counter.as_fd()).map_err(|error| Errno::from_raw(error.errno()))?;
+    Ok(counter)
 }

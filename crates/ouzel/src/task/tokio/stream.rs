@@ -15,13 +15,13 @@ use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ouzel_ring::Descriptor;
 use ouzel_ring::modifiers::{MessageFlags, ShutdownHow};
 
-use super::handle::Handle;
-use super::join::JoinError;
-use super::remote::{Remote, RemoteHandle, RemoteRun};
 use crate::Buffer;
 use crate::address::SocketAddress;
 use crate::chain::{Chain, Fd, Reg};
 use crate::error::Error;
+use crate::task::handle::Handle;
+use crate::task::join::JoinError;
+use crate::task::remote::{Remote, RemoteHandle, RemoteRun};
 
 /// How much is received at a time, and how much is taken to be sent at the most.
 const CHUNK: usize = 64 * 1024;

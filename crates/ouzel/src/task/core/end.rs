@@ -1,0 +1,120 @@
+//! What comes too late, and the end of the executor.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::{Core, closed};
+use crate::chain::Chain;
+use crate::done::Done;
+use crate::task::join::JoinError;
+use crate::task::operations::{Owner, State};
+
+impl Core {
+    /// Gives late results to whoever is there for them, and sees to what they have left open.
+    pub(super) fn see_to_late(&self) {
+        loop {
+            let late = self.late.borrow_mut().pop_front();
+            let Some(done) = late else { return };
+            self.meter.late.add(1);
+            let hook = self.on_late.borrow_mut().take();
+            let done = match hook {
+                None => Some(done),
+                Some(mut hook) => {
+                    let done = hook(done);
+                    self.on_late.borrow_mut().get_or_insert(hook);
+                    done
+                }
+            };
+            if let Some(done) = done {
+                self.drop_late(done);
+            }
+        }
+    }
+
+    /// Drops a late result: descriptors that are open are closed, bytes are counted.
+    fn drop_late(&self, done: Done) {
+        self.meter.late_bytes.add(done.bytes_read());
+        for descriptor in done.descriptors() {
+            if !self.with_ring(|ring| Ok(ring.is_open(descriptor))).unwrap_or(false) {
+                continue;
+            }
+            self.meter.late_closed.add(1);
+            let mut chain = self.chain();
+            chain.close(descriptor);
+            self.submit_detached(chain);
+        }
+        self.recycle(done);
+    }
+
+    /// Ends everything: drops the tasks, cancels what they had in flight, and lets go of the ring when that is over, within
+    /// its bound.
+    pub(in crate::task) fn close(self: &Rc<Core>) {
+        self.closed.set(true);
+        let jobs = self.shared.close();
+        drop(jobs);
+        let tasks = self.tasks.borrow_mut().clear();
+        for task in tasks {
+            task.end(JoinError::Closed);
+        }
+        let left = self.wind_down();
+        let ring = self.ring.borrow_mut().take();
+        if let Some(ring) = ring {
+            ring.teardown(left);
+        }
+        let fired = self.timers.borrow_mut().fire_all();
+        fired.into_iter().for_each(|wakee| self.wake(wakee));
+        self.end_operations();
+        // Late results have nowhere to go any more: what they left open the ring has closed.
+        let late = self.late.take();
+        drop(late);
+        let hook = self.on_late.take();
+        drop(hook);
+    }
+
+    /// Waits until what was cancelled is over, and returns what is left of the bound.
+    fn wind_down(self: &Rc<Core>) -> Duration {
+        let Ok((bound, ours)) = self.with_ring(|ring| Ok((ring.bound(), ring.is_ours()))) else {
+            return Duration::ZERO;
+        };
+        let begun = Instant::now();
+        let Some(until) = self.now().map(|now| now.saturating_add(nanoseconds(bound))) else { return bound };
+        let alarm = self.set_timer(until);
+        while ours && begun.elapsed() < bound && !self.timers.borrow().has_fired(alarm) {
+            self.see_to_late();
+            // Nothing can run any more.
+            while self.next_task().is_some() {}
+            if self.unowned.get() == 0 {
+                break;
+            }
+            if self.turn(true).is_err() {
+                break;
+            }
+        }
+        self.remove_timer(alarm);
+        bound.saturating_sub(begun.elapsed())
+    }
+
+    /// The futures that are left, somewhere, have an end.
+    fn end_operations(&self) {
+        let numbers = self.operations.borrow().numbers();
+        for number in numbers {
+            let mut operations = self.operations.borrow_mut();
+            let slot = operations.slot(number);
+            if slot.owner != Owner::Future || matches!(slot.state, State::Over(_) | State::Free) {
+                continue;
+            }
+            let chain = match std::mem::replace(&mut slot.state, State::Free) {
+                State::Backlogged(chain) => chain,
+                _ => Chain::new(),
+            };
+            slot.state = State::Over(Err(closed(chain)));
+            let wakee = std::mem::take(&mut slot.wakee);
+            drop(operations);
+            self.wake(wakee);
+        }
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,292 @@
+//! The turn of the loop: what was asked for is sent, the ring is entered once, and what has completed is handed out.
+
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ouzel_ring::Errno;
+use ouzel_ring::modifiers::PollEvents;
+
+use super::Core;
+use crate::done::Done;
+use crate::error::Error;
+use crate::ring::{Offered, Ring};
+use crate::task::handle::Handle;
+use crate::task::operations::{Owner, State};
+use crate::task::waker::Wakee;
+
+/// How long the executor sleeps at a time while there is no room to listen to its bell, or in the backend.
+const PAUSE: Duration = Duration::from_millis(1);
+
+enum Sent {
+    /// There is no backlog.
+    All,
+    /// The first of it is gone, and somebody may be told.
+    One(Wakee),
+    /// There is no room for it.
+    Full,
+}
+
+impl Core {
+    /// One turn: starts what was asked for, waits if it may and nothing can run, and wakes whom that concerns.
+    pub(in crate::task) fn turn(self: &Rc<Core>, may_wait: bool) -> Result<(), Error> {
+        self.receive();
+        self.see_to_late();
+        self.send_cancels()?;
+        self.send_backlog()?;
+        self.fire_timers();
+        let wait = may_wait && !self.is_runnable();
+        if wait || self.simulated || self.must_enter.get() || self.has_chains() {
+            self.enter(wait)?;
+        }
+        self.fire_timers();
+        self.receive();
+        Ok(())
+    }
+
+    /// Whether a turn is due although nothing runs: something was dropped.
+    pub(in crate::task) fn has_leavings(&self) -> bool {
+        !self.operations.borrow().dropped.is_empty() || !self.late.borrow().is_empty()
+    }
+
+    /// Whether chains other than the bell's are in the ring.
+    fn has_chains(&self) -> bool {
+        let bells = u32::from(!self.deaf.get());
+        self.ring.borrow().as_ref().is_some_and(|ring| ring.in_flight() > bells)
+    }
+
+    /// Enters the ring, once, and hands out what has completed.
+    fn enter(&self, wait: bool) -> Result<(), Error> {
+        self.listen()?;
+        let timeout = if wait { self.longest_sleep(self.timers.borrow().next()) } else { None };
+        let wait = wait && self.shared.fall_asleep();
+        self.meter.turns.add(1);
+        let turned = self.with_ring(|ring| ring.turn(u32::from(wait), timeout));
+        if wait {
+            self.shared.wake_up();
+        }
+        turned?;
+        self.must_enter.set(self.deaf.get());
+        self.hand_out()
+    }
+
+    /// How long the executor may sleep if the next timer is this one.
+    fn longest_sleep(&self, timer: Option<u64>) -> Option<Duration> {
+        let until = timer.map(|at| Duration::from_nanos(at.saturating_sub(self.now().unwrap_or(at))));
+        let stalled = || self.with_ring(|ring| Ok(ring.has_stalled())).unwrap_or(false);
+        if self.deaf.get() || stalled() { Some(until.unwrap_or(PAUSE).min(PAUSE)) } else { until }
+    }
+
+    // For those who wait elsewhere.
+
+    /// A descriptor that is readable when there is something to do, if there is such a thing.
+    pub(in crate::task) fn readiness(&self) -> Result<Option<OwnedFd>, Error> {
+        let mut counter = self.counter.borrow_mut();
+        if counter.is_none() {
+            *counter = self.with_ring(|ring| ring.readiness())?;
+        }
+        let duplicate = |counter: &OwnedFd| rustix::io::fcntl_dupfd_cloexec(counter, 0);
+        counter.as_ref().map(duplicate).transpose().map_err(|error| {
+            let errno = Errno::from_raw(error.raw_os_error());
+            Error::Refused { call: "descriptor", errno }
+        })
+    }
+
+    /// One has waited elsewhere: there may be something in the ring for the bell alone.
+    pub(in crate::task) fn look_into_ring(&self) {
+        if let Some(counter) = &*self.counter.borrow() {
+            // What is counted until here is seen by the turn that follows. It is empty if nothing was.
+            let _ = rustix::io::read(counter, &mut [0; 8]);
+        }
+        self.must_enter.set(true);
+    }
+
+    /// How long one may wait elsewhere.
+    pub(in crate::task) fn patience(&self) -> Option<Duration> {
+        let own = self.timers.borrow().next();
+        let ring = self.with_ring(|ring| Ok(ring.next_timer())).unwrap_or(None);
+        self.longest_sleep(own.into_iter().chain(ring).min())
+    }
+
+    /// Says that one waits elsewhere from now on: whatever is sent rings the bell. False if something has come already.
+    pub(in crate::task) fn fall_asleep(&self) -> bool {
+        self.shared.fall_asleep()
+    }
+
+    /// Says that one does not wait any more.
+    pub(in crate::task) fn wake_up(&self) {
+        self.shared.wake_up();
+    }
+
+    /// Has the ring hear the bell.
+    pub(super) fn listen(&self) -> Result<(), Error> {
+        if !self.deaf.replace(false) {
+            return Ok(());
+        }
+        let mut chain = self.chain();
+        chain.poll_many(self.bell, PollEvents::IN);
+        let mut operations = self.operations.borrow_mut();
+        let offered = self.with_ring(|ring| Ok(ring.offer(chain)))?;
+        match offered {
+            Offered::Taken(ticket) => {
+                self.must_enter.set(true);
+                let number = operations.claim(Owner::Bell);
+                operations.runs(number, ticket);
+            }
+            // There is another try with the next turn.
+            Offered::Full(_) => self.deaf.set(true),
+            Offered::Rejected(rejected) => return Err(rejected.error),
+        }
+        Ok(())
+    }
+
+    /// Hands out what has completed.
+    fn hand_out(&self) -> Result<(), Error> {
+        while let Some(wakee) = self.next_news() {
+            self.wake(wakee);
+        }
+        loop {
+            let ended = self.ring.borrow_mut().as_mut().and_then(Ring::next_ended);
+            let Some((ticket, done)) = ended else { return Ok(()) };
+            let mut operations = self.operations.borrow_mut();
+            let Some(number) = operations.at(ticket.index()) else { continue };
+            let slot = operations.slot(number);
+            if slot.owner == Owner::Future {
+                slot.state = State::Over(Ok(done));
+                let wakee = std::mem::take(&mut slot.wakee);
+                drop(operations);
+                self.wake(wakee);
+                continue;
+            }
+            let owner = slot.owner;
+            operations.release(number);
+            drop(operations);
+            if owner != Owner::Bell {
+                self.unowned.update(|count| count.saturating_sub(1));
+            }
+            match owner {
+                Owner::Dropped => self.keep_late(done),
+                Owner::Bell => self.hear_no_more(done)?,
+                _ => self.recycle(done),
+            }
+        }
+    }
+
+    /// Who waits for the next multishot that has resulted in something.
+    fn next_news(&self) -> Option<Wakee> {
+        let mut ring = self.ring.borrow_mut();
+        let ring = ring.as_mut()?;
+        let operations = &mut *self.operations.borrow_mut();
+        loop {
+            let index = ring.next_news()?;
+            let Some(number) = operations.at(index as usize) else { continue };
+            let slot = operations.slot(number);
+            match (slot.owner, &slot.state) {
+                (Owner::Future, _) => return Some(std::mem::take(&mut slot.wakee)),
+                (Owner::Bell, State::Running(ticket)) => {
+                    let ticket = *ticket;
+                    while ring.next_completion(ticket).is_some() {}
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The bell is not listened to any more: it is again with the next enter, if that makes sense.
+    fn hear_no_more(&self, done: Done) -> Result<(), Error> {
+        self.deaf.set(true);
+        let end = done.completion_of(0).map_or(Errno::OK, |completion| completion.errno());
+        let error = done.check();
+        self.recycle(done);
+        match error {
+            Err(error) if end != Errno::ENOBUFS && end != Errno::ECANCELED => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Cancels the chains whose futures were dropped, neighbours in one go.
+    fn send_cancels(&self) -> Result<(), Error> {
+        let mut tickets = self.cancels.take();
+        std::mem::swap(&mut tickets, &mut self.operations.borrow_mut().dropped);
+        if tickets.is_empty() {
+            self.cancels.replace(tickets);
+            return Ok(());
+        }
+        let cancelled = self.with_ring(|ring| {
+            tickets.retain(|ticket| ring.is_running(*ticket));
+            tickets.sort_unstable_by_key(|ticket| ticket.index());
+            tickets.chunk_by(|one, next| one.index() + 1 == next.index()).try_for_each(|run| {
+                let (first, last) = (run[0].index() as u32, run[run.len() - 1].index() as u32);
+                ring.cancel_indices(first, last)
+            })
+        });
+        tickets.clear();
+        self.cancels.replace(tickets);
+        cancelled
+    }
+
+    /// Puts as much of the backlog into the ring as there is room for.
+    fn send_backlog(&self) -> Result<(), Error> {
+        let mut entered = false;
+        loop {
+            match self.send_one_of_backlog()? {
+                Sent::All => return Ok(()),
+                Sent::One(wakee) => {
+                    entered = false;
+                    self.wake(wakee);
+                }
+                Sent::Full if entered => return Ok(()),
+                Sent::Full => {
+                    // What is queued makes room for more by being started.
+                    entered = true;
+                    self.enter(false)?;
+                }
+            }
+        }
+    }
+
+    fn send_one_of_backlog(&self) -> Result<Sent, Error> {
+        self.with_ring(|ring| {
+            let operations = &mut *self.operations.borrow_mut();
+            let Some(number) = operations.backlog.front().copied() else { return Ok(Sent::All) };
+            let slot = operations.slot(number);
+            match std::mem::replace(&mut slot.state, State::Free) {
+                State::Backlogged(chain) => match ring.offer(chain) {
+                    Offered::Taken(ticket) => operations.runs(number, ticket),
+                    Offered::Full(chain) => {
+                        slot.state = State::Backlogged(chain);
+                        return Ok(Sent::Full);
+                    }
+                    Offered::Rejected(rejected) if slot.owner == Owner::Future => {
+                        slot.state = State::Over(Err(rejected));
+                        let wakee = std::mem::take(&mut slot.wakee);
+                        operations.backlog.pop_front();
+                        return Ok(Sent::One(wakee));
+                    }
+                    // It was to close something: the ring will.
+                    Offered::Rejected(_) => {
+                        self.unowned.update(|count| count.saturating_sub(1));
+                        drop(operations.release(number));
+                    }
+                },
+                _ => drop(operations.release(number)),
+            }
+            operations.backlog.pop_front();
+            Ok(Sent::One(Wakee::Nobody))
+        })
+    }
+
+    /// Takes what other threads have sent.
+    fn receive(self: &Rc<Core>) {
+        let mut received = self.received.take();
+        if self.shared.receive(&mut received) {
+            let mut tasks = self.tasks.borrow_mut();
+            received.woken.drain(..).for_each(|place| tasks.wake_received(place));
+            drop(tasks);
+            for job in received.jobs.drain(..) {
+                job(&Handle::new(Rc::clone(self)));
+            }
+        }
+        self.received.replace(received);
+    }
+}
