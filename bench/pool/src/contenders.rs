@@ -1,7 +1,6 @@
 //! The contenders. Each holds so many buffers at once, gets each anew in turn, and touches one byte of it.
 
 use std::alloc::Layout;
-use std::collections::VecDeque;
 use std::error::Error;
 use std::hint::black_box;
 use std::ptr::NonNull;
@@ -18,12 +17,35 @@ pub trait Contender {
 /// Sets a contender up for buffers of `length` bytes, of which `held` are in use all the time.
 pub type Open = fn(length: usize, held: usize) -> Result<Box<dyn Contender>, Box<dyn Error>>;
 
+/// What is held: so many places, taken in turn. Cheap, so that little of what is measured is its own.
+struct Held<T> {
+    places: Vec<Option<T>>,
+    next: usize,
+}
+
+impl<T> Held<T> {
+    fn new(
+        held: usize,
+        mut get: impl FnMut() -> Result<T, Box<dyn Error>>,
+    ) -> Result<Held<T>, Box<dyn Error>> {
+        let places = (0..held).map(|_| get().map(Some)).collect::<Result<_, _>>()?;
+        Ok(Held { places, next: 0 })
+    }
+
+    /// The place of the oldest.
+    fn place(&mut self) -> &mut Option<T> {
+        let at = self.next;
+        self.next = if at + 1 == self.places.len() { 0 } else { at + 1 };
+        &mut self.places[at]
+    }
+}
+
 /// All of them by name, in the order of a round.
 pub fn all() -> Vec<(&'static str, Open)> {
     vec![
         ("ouzel-pool", OuzelPool::open),
         ("malloc", Malloc::open),
-        ("calloc", |length, held| Ok(Box::new(Vectors(length, VecDeque::with_capacity(held + 1), held)))),
+        ("calloc", Vectors::open),
         ("array-queue", Queue::open),
     ]
 }
@@ -32,27 +54,25 @@ pub fn all() -> Vec<(&'static str, Open)> {
 struct OuzelPool {
     pool: Pool,
     length: usize,
-    held: VecDeque<Slice>,
+    held: Held<Slice>,
 }
 
 impl OuzelPool {
     fn open(length: usize, held: usize) -> Result<Box<dyn Contender>, Box<dyn Error>> {
         let pool = Pool::builder().build()?;
-        let mut slices = VecDeque::with_capacity(held + 1);
-        for _ in 0..held {
-            slices.push_back(pool.get(length)?);
-        }
-        Ok(Box::new(OuzelPool { pool, length, held: slices }))
+        let held = Held::new(held, || Ok(pool.get(length)?))?;
+        Ok(Box::new(OuzelPool { pool, length, held }))
     }
 }
 
 impl Contender for OuzelPool {
     fn run(&mut self, operations: u64) -> Result<(), Box<dyn Error>> {
         for number in 0..operations {
-            drop(self.held.pop_front());
+            let place = self.held.place();
+            *place = None;
             let mut slice = self.pool.get(black_box(self.length))?;
             slice[0] = number as u8;
-            self.held.push_back(slice);
+            *place = Some(slice);
         }
         Ok(())
     }
@@ -78,44 +98,45 @@ impl Drop for Raw {
 }
 
 /// malloc and free.
-struct Malloc(usize, VecDeque<Raw>);
+struct Malloc(usize, Held<Raw>);
 
 impl Malloc {
     fn open(length: usize, held: usize) -> Result<Box<dyn Contender>, Box<dyn Error>> {
-        let mut buffers = VecDeque::with_capacity(held + 1);
-        for _ in 0..held {
-            buffers.push_back(Raw::new(length)?);
-        }
-        Ok(Box::new(Malloc(length, buffers)))
+        Ok(Box::new(Malloc(length, Held::new(held, || Raw::new(length))?)))
     }
 }
 
 impl Contender for Malloc {
     fn run(&mut self, operations: u64) -> Result<(), Box<dyn Error>> {
         for number in 0..operations {
-            drop(self.1.pop_front());
+            let place = self.1.place();
+            *place = None;
             let buffer = Raw::new(black_box(self.0))?;
             // SAFETY: one byte at least.
             unsafe { buffer.0.as_ptr().write(number as u8) };
-            self.1.push_back(black_box(buffer));
+            *place = Some(buffer);
         }
         Ok(())
     }
 }
 
 /// `vec![0; length]` and its drop: initialised memory without unsafe code.
-struct Vectors(usize, VecDeque<Vec<u8>>, usize);
+struct Vectors(usize, Held<Vec<u8>>);
+
+impl Vectors {
+    fn open(length: usize, held: usize) -> Result<Box<dyn Contender>, Box<dyn Error>> {
+        Ok(Box::new(Vectors(length, Held::new(held, || Ok(vec![0; length]))?)))
+    }
+}
 
 impl Contender for Vectors {
     fn run(&mut self, operations: u64) -> Result<(), Box<dyn Error>> {
-        while self.1.len() < self.2 {
-            self.1.push_back(vec![0; self.0]);
-        }
         for number in 0..operations {
-            drop(self.1.pop_front());
+            let place = self.1.place();
+            *place = None;
             let mut buffer = vec![0; black_box(self.0)];
             buffer[0] = number as u8;
-            self.1.push_back(black_box(buffer));
+            *place = Some(buffer);
         }
         Ok(())
     }
@@ -124,28 +145,26 @@ impl Contender for Vectors {
 /// Boxes of one size in a queue that threads may share: the least that a pool for several threads does.
 struct Queue {
     free: ArrayQueue<Box<[u8]>>,
-    held: VecDeque<Box<[u8]>>,
+    held: Held<Box<[u8]>>,
 }
 
 impl Queue {
     fn open(length: usize, held: usize) -> Result<Box<dyn Contender>, Box<dyn Error>> {
-        let mut buffers = VecDeque::with_capacity(held + 1);
-        for _ in 0..held {
-            buffers.push_back(vec![0; length].into_boxed_slice());
-        }
-        Ok(Box::new(Queue { free: ArrayQueue::new(256), held: buffers }))
+        let held = Held::new(held, || Ok(vec![0; length].into_boxed_slice()))?;
+        Ok(Box::new(Queue { free: ArrayQueue::new(256), held }))
     }
 }
 
 impl Contender for Queue {
     fn run(&mut self, operations: u64) -> Result<(), Box<dyn Error>> {
         for number in 0..operations {
-            if let Some(buffer) = self.held.pop_front() {
+            let place = self.held.place();
+            if let Some(buffer) = place.take() {
                 self.free.push(buffer).map_err(|_| "the queue is full")?;
             }
             let mut buffer = self.free.pop().ok_or("the queue is empty")?;
             buffer[0] = number as u8;
-            self.held.push_back(buffer);
+            *place = Some(buffer);
         }
         Ok(())
     }

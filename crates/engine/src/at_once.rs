@@ -51,7 +51,7 @@ pub(crate) fn is_begun_at_once(first: &Entry) -> bool {
 /// Whether this is one of the verbs that backends may do at once.
 #[inline]
 const fn is_done_at_once(verb: Verb) -> bool {
-    matches!(verb, Verb::Read | Verb::Open | Verb::Close | Verb::Stat)
+    matches!(verb, Verb::Read | Verb::Open | Verb::Close | Verb::Stat | Verb::Send)
 }
 
 impl<B: Backend> Engine<B> {

@@ -141,8 +141,6 @@ fn what_cannot_be_done_at_once_is_not_offered() {
     let (mut rig, file) = rig([Some(ok(1)), Some(ok(1)), Some(ok(1))]);
     let write = Entry::new(Verb::Write).data(1).arguments([file, 0, 0, 0, 0]);
     rig.push(&[write]);
-    // It has to count from when it is started.
-    rig.push(&[Entry { timeout: 500, ..read(2, file) }]);
     // Its completions come at the end.
     rig.push(&[program(read(3, file))]);
     // One more than are tried at once.
@@ -150,15 +148,27 @@ fn what_cannot_be_done_at_once_is_not_offered() {
     rig.push(&many);
     rig.go();
     assert!(rig.backend().asked.is_empty());
-    assert_eq!(rig.backend().started.len(), 11);
-    for number in 0..11 {
+    assert_eq!(rig.backend().started.len(), 10);
+    for number in 0..10 {
         rig.tell(number, ok(0));
     }
     // The last of the long chain did not fit into its run.
     rig.go();
-    rig.tell(11, ok(0));
+    rig.tell(10, ok(0));
     rig.go();
-    assert_eq!(rig.pop_all().len(), 12);
+    assert_eq!(rig.pop_all().len(), 11);
+    rig.assert_empty();
+}
+
+#[test]
+fn a_time_limit_is_for_what_has_to_wait() {
+    let (mut rig, file) = rig([Some(ok(4)), None]);
+    rig.backend().yields = true;
+    rig.push(&[Entry { timeout: 500, ..linked(read(1, file)) }, Entry { timeout: 500, ..read(2, file) }]);
+    // The second is not over at once, and has its time from then on.
+    rig.enter(u32::MAX, 2);
+    assert_eq!(rig.seen(), [(1, OK, 4), (2, Errno::ETIMEDOUT, 0)]);
+    assert_eq!(rig.backend().now, 1_500);
     rig.assert_empty();
 }
 

@@ -3,64 +3,149 @@
 use std::fmt;
 use std::ops::Deref;
 
+use ouzel_pool::{Pool, Slice};
+
 /// Owned bytes: `capacity` of them, of which the first `len` are filled.
 ///
 /// A read fills it from the start, up to its capacity, and sets its length; a write takes what is filled. It
-/// dereferences to the filled part, and turns from and into a `Vec<u8>` without copying.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Buffer(Vec<u8>);
+/// dereferences to the filled part, and turns from and into a `Vec<u8>` without copying. Its memory can come from a
+/// [`Pool`] as well; then it goes back there when the buffer is dropped, which is after the operation has completed.
+#[derive(Clone, Default)]
+pub struct Buffer(Bytes);
+
+/// Where the bytes are.
+enum Bytes {
+    Heap(Vec<u8>),
+    /// All of it is initialised; so many are filled, at most its length.
+    Pool(Slice, usize),
+}
 
 impl Buffer {
     /// An empty buffer with room for `capacity` bytes.
     pub fn with_capacity(capacity: usize) -> Buffer {
-        Buffer(Vec::with_capacity(capacity))
+        Buffer(Bytes::Heap(Vec::with_capacity(capacity)))
+    }
+
+    /// An empty buffer with room for `capacity` bytes of a pool.
+    ///
+    /// ```
+    /// use ouzel::{Buffer, Chain, Offset, OpenOptions, Ring, pool::Pool};
+    ///
+    /// let pool = Pool::builder().build()?;
+    /// let mut chain = Chain::new();
+    /// let file = chain.open("Cargo.toml", OpenOptions::read());
+    /// let length = chain.read(file, Buffer::from_pool(&pool, 65536)?, Offset::START);
+    /// chain.finally().close(file);
+    /// let mut done = Ring::new()?.run(chain)?;
+    /// let text = done.take(length).expect("a buffer was given");
+    /// assert!(text.starts_with(b"[package]") && pool.statistics().in_use == 1);
+    /// drop(text);
+    /// assert_eq!(pool.statistics().in_use, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Pool::get`].
+    pub fn from_pool(pool: &Pool, capacity: usize) -> Result<Buffer, ouzel_pool::Error> {
+        Ok(Buffer(Bytes::Pool(pool.get(capacity)?, 0)))
     }
 
     /// The filled bytes.
     #[inline]
     pub fn as_slice(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Bytes::Heap(bytes) => bytes,
+            Bytes::Pool(slice, filled) => slice.get(..*filled).unwrap_or_default(),
+        }
     }
 
     /// How many bytes it has room for.
     #[inline]
     pub fn capacity(&self) -> usize {
-        self.0.capacity()
+        match &self.0 {
+            Bytes::Heap(bytes) => bytes.capacity(),
+            Bytes::Pool(slice, _) => slice.len(),
+        }
     }
 
-    /// The filled bytes, with the rest of the room behind them.
+    /// The filled bytes, with the rest of the room behind them. Those of a pool are copied.
     #[inline]
     pub fn into_vec(self) -> Vec<u8> {
-        self.0
+        match self.0 {
+            Bytes::Heap(bytes) => bytes,
+            Bytes::Pool(slice, filled) => copied(&slice, filled, slice.len()),
+        }
+    }
+
+    /// The memory of a pool that the buffer was made of, all of it, whatever is filled.
+    ///
+    /// # Errors
+    ///
+    /// The buffer itself, if it is not of a pool (any more: see [`extend_from_slice`](Buffer::extend_from_slice)).
+    pub fn into_slice(self) -> Result<Slice, Buffer> {
+        match self.0 {
+            Bytes::Heap(_) => Err(self),
+            Bytes::Pool(slice, _) => Ok(slice),
+        }
     }
 
     /// Empties it, keeping the room.
     #[inline]
     pub fn clear(&mut self) {
-        self.0.clear();
+        match &mut self.0 {
+            Bytes::Heap(bytes) => bytes.clear(),
+            Bytes::Pool(_, filled) => *filled = 0,
+        }
     }
 
-    /// Appends bytes, making room if need be.
+    /// Appends bytes, making room if need be: then what was of a pool is copied, and goes back there.
     pub fn extend_from_slice(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
+        match &mut self.0 {
+            Bytes::Heap(own) => own.extend_from_slice(bytes),
+            Bytes::Pool(slice, filled) => {
+                let end = filled.saturating_add(bytes.len());
+                if let Some(room) = slice.get_mut(*filled..end) {
+                    room.copy_from_slice(bytes);
+                    *filled = end;
+                } else {
+                    let mut own = copied(slice, *filled, end);
+                    own.extend_from_slice(bytes);
+                    self.0 = Bytes::Heap(own);
+                }
+            }
+        }
     }
 
     /// Fills the room behind the filled bytes with zeros; they do not count as filled.
     pub(crate) fn initialise(&mut self) {
-        let filled = self.0.len();
-        self.0.resize(self.0.capacity(), 0);
-        self.0.truncate(filled);
+        match &mut self.0 {
+            Bytes::Heap(bytes) => {
+                let filled = bytes.len();
+                bytes.resize(bytes.capacity(), 0);
+                bytes.truncate(filled);
+            }
+            // What others left there is not for who is sent the room.
+            Bytes::Pool(slice, filled) => slice.get_mut(*filled..).unwrap_or_default().fill(0),
+        }
     }
 
     #[inline]
     pub(crate) fn as_mut_ptr(&mut self) -> *mut u8 {
-        self.0.as_mut_ptr()
+        match &mut self.0 {
+            Bytes::Heap(bytes) => bytes.as_mut_ptr(),
+            Bytes::Pool(slice, _) => slice.as_mut_ptr(),
+        }
     }
 
     /// Overwrites words of the filled part, each at its place; what would lie outside is left alone.
     pub(crate) fn write_words(&mut self, words: &[(usize, u64)]) {
+        let filled = match &mut self.0 {
+            Bytes::Heap(bytes) => bytes.as_mut_slice(),
+            Bytes::Pool(slice, filled) => slice.get_mut(..*filled).unwrap_or_default(),
+        };
         for (at, word) in words {
-            if let Some(place) = self.0.get_mut(*at..).and_then(|rest| rest.first_chunk_mut()) {
+            if let Some(place) = filled.get_mut(*at..).and_then(|rest| rest.first_chunk_mut()) {
                 *place = word.to_ne_bytes();
             }
         }
@@ -73,62 +158,104 @@ impl Buffer {
     /// They must have been written.
     #[inline]
     pub(crate) unsafe fn set_filled(&mut self, length: usize) {
-        // SAFETY: written by the contract; bounded by the capacity here.
-        unsafe { self.0.set_len(length.min(self.0.capacity())) };
+        match &mut self.0 {
+            // SAFETY: written by the contract; bounded by the capacity here.
+            Bytes::Heap(bytes) => unsafe { bytes.set_len(length.min(bytes.capacity())) },
+            Bytes::Pool(slice, filled) => *filled = length.min(slice.len()),
+        }
     }
 }
+
+/// The first `filled` bytes of a slice, with room for `capacity`.
+fn copied(slice: &Slice, filled: usize, capacity: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(capacity);
+    bytes.extend_from_slice(slice.get(..filled).unwrap_or_default());
+    bytes
+}
+
+impl Default for Bytes {
+    fn default() -> Bytes {
+        Bytes::Heap(Vec::new())
+    }
+}
+
+impl Clone for Bytes {
+    /// A copy on the heap: a pool may have no room.
+    fn clone(&self) -> Bytes {
+        Bytes::Heap(match self {
+            Bytes::Heap(bytes) => bytes.clone(),
+            Bytes::Pool(slice, filled) => copied(slice, *filled, *filled),
+        })
+    }
+}
+
+impl PartialEq for Buffer {
+    fn eq(&self, other: &Buffer) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl Eq for Buffer {}
 
 impl Deref for Buffer {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
-        &self.0
+        self.as_slice()
     }
 }
 
 impl AsRef<[u8]> for Buffer {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        self.as_slice()
     }
 }
 
 impl From<Vec<u8>> for Buffer {
     fn from(bytes: Vec<u8>) -> Buffer {
-        Buffer(bytes)
+        Buffer(Bytes::Heap(bytes))
+    }
+}
+
+impl From<Slice> for Buffer {
+    /// All of it is filled.
+    fn from(slice: Slice) -> Buffer {
+        let filled = slice.len();
+        Buffer(Bytes::Pool(slice, filled))
     }
 }
 
 impl From<&[u8]> for Buffer {
     fn from(bytes: &[u8]) -> Buffer {
-        Buffer(bytes.to_vec())
+        Buffer(Bytes::Heap(bytes.to_vec()))
     }
 }
 
 impl<const N: usize> From<&[u8; N]> for Buffer {
     fn from(bytes: &[u8; N]) -> Buffer {
-        Buffer(bytes.to_vec())
+        Buffer(Bytes::Heap(bytes.to_vec()))
     }
 }
 
 impl From<&str> for Buffer {
     fn from(text: &str) -> Buffer {
-        Buffer(text.as_bytes().to_vec())
+        Buffer(Bytes::Heap(text.as_bytes().to_vec()))
     }
 }
 
 impl From<String> for Buffer {
     fn from(text: String) -> Buffer {
-        Buffer(text.into_bytes())
+        Buffer(Bytes::Heap(text.into_bytes()))
     }
 }
 
 impl From<Buffer> for Vec<u8> {
     fn from(buffer: Buffer) -> Vec<u8> {
-        buffer.0
+        buffer.into_vec()
     }
 }
 
 impl fmt::Debug for Buffer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Buffer({} of {} bytes)", self.0.len(), self.0.capacity())
+        write!(formatter, "Buffer({} of {} bytes)", self.len(), self.capacity())
     }
 }

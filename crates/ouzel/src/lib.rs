@@ -96,6 +96,7 @@ pub use exit::ExitStatus;
 pub use explain::{Explanation, StepExplanation, place_name};
 pub use futex::FutexWord;
 pub use ouzel_engine as engine;
+pub use ouzel_pool as pool;
 pub use ouzel_ring as abi;
 pub use program::{
     Call, Called, Input, PathInput, Program, ProgramBuilder, ProgramId, ProgramPath, StepDetail, Stored,

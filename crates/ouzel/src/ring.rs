@@ -17,7 +17,6 @@ use ouzel_ring::{Completion, Descriptor, Errno, PushError};
 use crate::backend::sim::SimProcess;
 use crate::builder::RingBuilder;
 use crate::chain::{Body, Chain, Layouts};
-use crate::compounds::BLOCKS;
 use crate::done::Done;
 use crate::error::{BuildError, Error};
 use crate::explain::Explanation;
@@ -102,7 +101,7 @@ pub struct Ring<M = Pinned> {
     /// Where the next compound lists what it has open.
     pub(crate) spare_files: Vec<Descriptor>,
     /// What the next copy through memory reads into.
-    pub(crate) spare_blocks: [Option<Buffer>; BLOCKS],
+    pub(crate) spare_block: Option<Buffer>,
 }
 
 impl Ring<Pinned> {
@@ -137,7 +136,7 @@ impl<M> Ring<M> {
             tracing: false,
             spare: None,
             spare_files: Vec::new(),
-            spare_blocks: Default::default(),
+            spare_block: None,
         }
     }
 

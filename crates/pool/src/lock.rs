@@ -35,7 +35,7 @@ impl<T> Lock<T> {
         if !self.try_take() {
             self.wait();
         }
-        Locked { lock: self, value: self.value.pointer() }
+        Locked { lock: self }
     }
 
     /// An exchange that fails writes nothing: who waits does not disturb the order of the others' stores.
@@ -63,7 +63,6 @@ impl<T> Lock<T> {
 /// The value, for as long as the lock is held.
 pub(crate) struct Locked<'a, T> {
     lock: &'a Lock<T>,
-    value: *mut T,
 }
 
 impl<T> Deref for Locked<'_, T> {
@@ -71,7 +70,7 @@ impl<T> Deref for Locked<'_, T> {
     #[inline]
     fn deref(&self) -> &T {
         // SAFETY: the lock is held, so nobody else reaches the value, which lives as long as the lock.
-        unsafe { &*self.value }
+        unsafe { &*self.lock.value.pointer() }
     }
 }
 
@@ -79,7 +78,7 @@ impl<T> DerefMut for Locked<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: as in `deref`; and this is the only way to it.
-        unsafe { &mut *self.value }
+        unsafe { &mut *self.lock.value.pointer() }
     }
 }
 

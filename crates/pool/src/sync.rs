@@ -53,7 +53,7 @@ mod model {
             Cell(loom::cell::UnsafeCell::new(value))
         }
 
-        /// Loom sees an access here, which is at the begin of the time the lock is held.
+        /// Loom sees an access here: whenever the lock's holder reaches for the content.
         pub(crate) fn pointer(&self) -> *mut T {
             self.0.with_mut(|pointer| pointer)
         }

@@ -40,7 +40,8 @@ pub struct Running {
 /// How a READ or WRITE was started.
 #[derive(Clone, Copy, Debug)]
 pub struct Begun {
-    pub may_wait: bool,
+    /// `None` if it was done at once, which never waits.
+    pub may_wait: Option<bool>,
     /// The index of its file.
     pub file: u32,
     /// Bytes.
@@ -119,7 +120,7 @@ impl Chaos {
         self.started.get(&data).copied()
     }
 
-    fn note(&mut self, step: &Step) {
+    fn note(&mut self, step: &Step, may_wait: Option<bool>) {
         if let (Operation::Read { file, buffers, .. } | Operation::Write { file, buffers, .. }, Some(data)) =
             (step.operation, data_of(&step.operation))
         {
@@ -127,7 +128,7 @@ impl Chaos {
                 Buffers::One(span) => span.length as u64,
                 Buffers::Many { .. } => panic!("nobody asked for pieces"),
             };
-            self.started.insert(data, Begun { may_wait: step.may_wait, file, length });
+            self.started.insert(data, Begun { may_wait, file, length });
         }
     }
 
@@ -139,10 +140,10 @@ impl Chaos {
     }
 
     /// A step is over as soon as it has started.
-    fn finish(&mut self, step: &Step) -> Outcome {
+    fn finish(&mut self, step: &Step, may_wait: Option<bool>) -> Outcome {
         self.open(step);
         let outcome = self.outcome(&step.operation, false);
-        self.note(step);
+        self.note(step, may_wait);
         self.ended(&step.operation, outcome);
         outcome
     }
@@ -257,20 +258,20 @@ impl Backend for Chaos {
         }
         let token = Token { slot: u32::MAX, generation: 0 };
         let step = Step { token, operation: *operation, edge: Edge::Success, may_wait: true };
-        Some(self.finish(&step))
+        Some(self.finish(&step, None))
     }
 
     fn start(&mut self, steps: &[Step]) -> Started {
         let way = Way { place: Place::Simulated, reason: "" };
         match self.random.below(8) {
             0 => Started::Busy,
-            1 => Started::Finished { outcome: self.finish(&steps[0]), way },
+            1 => Started::Finished { outcome: self.finish(&steps[0], Some(steps[0].may_wait)), way },
             _ => {
                 let count = 1 + self.random.below(steps.len() as u64) as usize;
                 self.runs += 1;
                 for step in &steps[..count] {
                     assert!(self.tokens.insert(step.token), "a token is used twice");
-                    self.note(step);
+                    self.note(step, Some(step.may_wait));
                     self.open(step);
                     self.running.push(Running {
                         token: step.token,

@@ -1,7 +1,7 @@
 //! Copying a file.
 //!
 //! COPY does it where it may; elsewhere blocks are read and written, each at its own place in both files, so that a short
-//! transfer leaves a gap that is filled and never moves what follows. It must never empty the file it copies from.
+//! transfer never moves what follows. It must never empty the file it copies from.
 
 use std::path::Path;
 
@@ -16,11 +16,9 @@ use crate::done::Done;
 use crate::error::Error;
 use crate::ring::Ring;
 
-/// Bytes of a block.
-const BLOCK: usize = 128 << 10;
-
-/// Blocks in one chain.
-pub(crate) const BLOCKS: usize = 3;
+/// The most bytes of a block. What is larger than 128 KiB glibc's allocator puts 16 bytes behind the start of a page, and
+/// there some processors copy to and from pages several times slower than anywhere else.
+const BLOCK: usize = 96 << 10;
 
 /// Copies the file `from` over `to`, which is made if it does not exist, with its permission bits, as [`std::fs::copy`] does,
 /// and returns how many bytes that were.
@@ -28,7 +26,7 @@ pub(crate) const BLOCKS: usize = 3;
 /// **Guarantee:** `to` has the bytes of `from` and its permission bits. Holes become holes or zeros, as COPY does it here. What
 /// is added to `from` meanwhile may be left out. It is not made durable. A file that is to be copied onto itself, also by
 /// another name, is refused and stays whole.
-/// **Crossings:** 3; 1 more if `to` does not exist; where COPY is not to be had one more for each 384 KiB.
+/// **Crossings:** 3; 1 more if `to` does not exist; where COPY is not to be had one more for each 96 KiB.
 /// **On failure:** nothing is open. What was copied of `to` stays, as with [`std::fs::copy`].
 ///
 /// Errors: those of OPEN, STAT, CHMOD, TRUNCATE, COPY, READ, WRITE and CLOSE; EINVAL if `from` is not a regular file, or is the same
@@ -37,10 +35,10 @@ pub fn copy_file<M>(ring: &mut Ring<M>, from: impl AsRef<Path>, to: impl AsRef<P
     copy(ring, from.as_ref(), to.as_ref(), true)
 }
 
-/// As [`copy_file`], but without COPY: every byte passes through this process, 384 KiB at a time, and the ring keeps the memory
+/// As [`copy_file`], but without COPY: every byte passes through this process, 96 KiB at a time, and the ring keeps the memory
 /// for the next copy. For files whose file system does not do COPY right, and to compare with.
 ///
-/// **Crossings:** 2, and one more for each 384 KiB; 1 more if `to` does not exist. Everything else is as for [`copy_file`].
+/// **Crossings:** 2, and one more for each 96 KiB; 1 more if `to` does not exist. Everything else is as for [`copy_file`].
 pub fn copy_file_through_memory<M>(
     ring: &mut Ring<M>,
     from: impl AsRef<Path>,
@@ -93,7 +91,6 @@ fn copy<M>(ring: &mut Ring<M>, from: &Path, to: &Path, by_kernel: bool) -> Resul
         target,
         from,
         to,
-        regular,
         mode: (regular && target_stat.permissions() != permissions).then_some(permissions),
         full: regular && target_stat.size > 0,
         size: source_stat.size,
@@ -117,8 +114,6 @@ struct Copying<'p> {
     target: Descriptor,
     from: &'p Path,
     to: &'p Path,
-    /// The target is a regular file.
-    regular: bool,
     /// The permissions that the target is still to get.
     mode: Option<u32>,
     /// The target is still to be emptied.
@@ -186,68 +181,40 @@ impl Copying<'_> {
         }
     }
 
-    /// How many blocks the next chain copies, and how long they are.
-    fn blocks(&self) -> (usize, usize) {
-        match self.size.saturating_sub(self.at) {
-            // Nobody knows how much there is.
-            0 => (1, BLOCK),
-            left if left < BLOCK as u64 => (1, left as usize),
-            left => (left.div_ceil(BLOCK as u64).min(BLOCKS as u64) as usize, BLOCK),
-        }
-    }
-
     /// Copies the rest block by block.
     fn by_blocks<M>(&mut self, held: &mut Held<'_, M>) -> Result<(), Error> {
-        let mut buffers: [Option<Buffer>; BLOCKS] = std::mem::take(&mut held.ring.spare_blocks);
-        let mut written_to = self.at;
         loop {
-            let (count, length) = self.blocks();
+            let length = match self.size.saturating_sub(self.at) {
+                // Nobody knows how much there is.
+                0 => BLOCK,
+                left => left.min(BLOCK as u64) as usize,
+            };
+            let enough = std::mem::take(&mut held.ring.spare_block);
+            let enough = enough.filter(|buffer| buffer.capacity() >= length);
+            let buffer = enough.unwrap_or_else(|| Buffer::with_capacity(length));
             let mut chain = held.chain();
-            let mut blocks = [None; BLOCKS];
-            let mut readied = None;
-            for (number, (block, buffer)) in blocks.iter_mut().zip(&mut buffers).take(count).enumerate() {
-                let start = self.at + (number * BLOCK) as u64;
-                let enough = buffer.take().filter(|buffer| buffer.capacity() >= length);
-                let buffer = enough.unwrap_or_else(|| Buffer::with_capacity(length));
-                let read = chain.read(self.source, buffer, Offset::at(start));
-                // Behind the first read: so it goes along with the first write.
-                if number == 0 {
-                    readied = Some(self.make_ready(&mut chain));
-                }
-                let write = chain.write(self.target, read, Offset::at(start));
-                *block = Some((start, read, write));
-            }
+            let here = Offset::at(self.at);
+            let read = chain.read(self.source, buffer, here);
+            // Behind the read, so that it goes along with the write.
+            let readied = self.make_ready(&mut chain);
+            let write = chain.write(self.target, read, here);
             let mut done = held.ring.run(chain)?;
-            let mut over = None;
-            for (place, block) in blocks.into_iter().enumerate() {
-                let Some((start, read, write)) = block else { break };
-                let got = value(&done, read).map_err(|error| about(error, self.from))?;
-                if let Some(readied) = readied.take() {
-                    self.made_ready(&done, &readied)?;
-                }
-                let wrote = value(&done, write).map_err(|error| about(error, self.to))? as u64;
-                written_to = written_to.max(start + wrote);
-                if over.is_none() {
-                    if got > 0 && wrote == 0 {
-                        return Err(unfit(Verb::Write, Errno::EIO, self.to));
-                    }
-                    self.at += wrote;
-                    // The rest of this block, and what is behind it, is for the next chain.
-                    over = (got == 0).then_some(true).or((wrote < length as u64).then_some(false));
-                }
-                buffers[place] = done.take(read);
-            }
+            let got = value(&done, read).map_err(|error| about(error, self.from))?;
+            self.made_ready(&done, &readied)?;
+            let wrote = value(&done, write).map_err(|error| about(error, self.to))?;
+            held.ring.spare_block = done.take(read);
             held.ring.spare = Some(done.into_chain());
-            if over == Some(true) || self.at == self.size {
-                break;
+            if got == 0 {
+                return Ok(());
+            }
+            if wrote == 0 {
+                return Err(unfit(Verb::Write, Errno::EIO, self.to));
+            }
+            // The rest of what was read, if there is any, is for the next chain.
+            self.at += wrote as u64;
+            if self.at == self.size {
+                return Ok(());
             }
         }
-        held.ring.spare_blocks = buffers;
-        if written_to > self.at && self.regular {
-            // The source became shorter meanwhile.
-            let cut = held.ring.truncate(self.target, self.at);
-            cut.map_err(|error| about(error, self.to))?;
-        }
-        Ok(())
     }
 }

@@ -53,7 +53,6 @@ use crate::chain::Reg;
 use crate::done::{Done, Kind};
 use crate::error::{Error, OperationError};
 
-pub(crate) use copying::BLOCKS;
 pub use copying::{copy_file, copy_file_through_memory};
 pub use exchanging::{Until, connect_exchange};
 pub use log::AppendLog;

@@ -220,6 +220,7 @@ impl Server<'_> {
     fn head(&mut self, at: u32, status: Status) -> Vec<u8> {
         let mut head = self.outs.pop().unwrap_or_default();
         head.clear();
+        self.look_at_clock();
         let connection = self.manner(at);
         if let Some(Some(Connection { phase: Phase::Answering(answer), .. })) =
             self.connections.get(at as usize)
@@ -249,24 +250,20 @@ impl Server<'_> {
         self.send(at, head)
     }
 
-    /// Sends bytes. With the last ones of an answer its file is closed, and the next request may come in.
+    /// Sends bytes. With the last ones of an answer its file is closed.
     fn send(&mut self, at: u32, bytes: Vec<u8>) -> Result<(), Error> {
-        let keeps = self.manner(at) != response::Connection::Close;
         let within = self.options.send_timeout;
         let mut chain = self.chain();
         let Some(Some(connection)) = self.connections.get_mut(at as usize) else { return Ok(()) };
         let Phase::Answering(answer) = &mut connection.phase else { return Ok(()) };
         let sent = chain.send(connection.socket, bytes, MessageFlags::empty());
         chain.timeout(within);
-        let last = answer.from >= answer.to;
-        if last && let Some(file) = answer.file.take() {
+        if answer.from >= answer.to
+            && let Some(file) = answer.file.take()
+        {
             chain.finally().close(file);
         }
-        let ahead = last && keeps && !connection.ended && connection.unread().is_empty();
         self.submit(chain, Purpose::Of(at, Work::Send(sent)))?;
-        if ahead {
-            self.receive(at, self.options.idle_timeout);
-        }
         Ok(())
     }
 
@@ -359,6 +356,7 @@ impl Server<'_> {
     /// Answers with words instead of a file.
     fn say(&mut self, at: u32, status: Status, more: &str) -> Result<(), Error> {
         let manner = self.manner(at);
+        self.look_at_clock();
         let mut out = self.outs.pop().unwrap_or_default();
         out.clear();
         let Some(Some(Connection { phase: Phase::Answering(answer), .. })) =
@@ -399,6 +397,13 @@ impl Server<'_> {
         match &mut self.connection(at)?.phase {
             Phase::Answering(answer) => Some(answer),
             _ => None,
+        }
+    }
+
+    /// Looks at the time, if nobody has in this turn.
+    fn look_at_clock(&mut self) {
+        if std::mem::take(&mut self.clock_due) {
+            self.clock.tick();
         }
     }
 

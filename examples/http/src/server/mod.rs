@@ -111,6 +111,8 @@ pub struct Server<'a> {
     root: Descriptor,
     signal: Descriptor,
     clock: Clock,
+    /// Nobody has looked at the clock in this turn.
+    clock_due: bool,
     connections: Vec<Option<Connection>>,
     /// Places in `connections` that are free.
     free: Vec<u32>,
@@ -140,7 +142,7 @@ impl<'a> Server<'a> {
         // All connections may be waiting to receive and work on an answer at the same time.
         let completions = (connections * ENTRIES_EACH + 64).next_power_of_two().clamp(256, 1 << 16);
         let mut builder =
-            Ring::builder().entries(512).completions(completions).descriptors(2 * options.connections + 16);
+            Ring::builder().entries(1024).completions(completions).descriptors(2 * options.connections + 16);
         if let Some(backend) = options.backend.kind() {
             builder = builder.backend(backend);
         }
@@ -155,6 +157,7 @@ impl<'a> Server<'a> {
             root,
             signal,
             clock: Clock::default(),
+            clock_due: true,
             connections: Vec::new(),
             free: Vec::new(),
             open: 0,
@@ -179,7 +182,7 @@ impl<'a> Server<'a> {
         self.accept()?;
         while !self.over {
             let Some((ticket, done)) = self.ring.wait_any()? else { break };
-            self.clock.tick();
+            self.clock_due = true;
             self.take(ticket, done)?;
             while let Some((ticket, done)) = self.ring.next_ended() {
                 self.take(ticket, done)?;

@@ -7,7 +7,7 @@ use ouzel_engine::{Operation, Outcome};
 use ouzel_ring::Verb;
 
 use super::Uring;
-use super::planner::{Plan, reason};
+use super::planner::Plan;
 use super::quick::Tried;
 use crate::backend::memory::is_empty;
 
@@ -28,9 +28,12 @@ impl Uring {
     /// Whether plain calls are wanted for a chain that begins so, however many there are.
     #[inline]
     pub(super) fn wants_calls_for(&mut self, first: Verb, second: Option<Verb>) -> bool {
-        let described = first == Verb::Stat || (first == Verb::Open && second == Some(Verb::Stat));
-        let insisted = || self.planner.insist(reason::STAT_FOLLOWS, self.in_flight > 0);
-        described && self.planner.may_call() && matches!(insisted(), Plan::Calls(_))
+        let wanted = match first {
+            Verb::Stat | Verb::Send => true,
+            Verb::Open => second == Some(Verb::Stat),
+            _ => false,
+        };
+        wanted && self.planner.may_call() && self.planner.may_go_on(self.in_flight > 0)
     }
 
     /// Does an operation by a plain call that refuses to wait.
@@ -48,6 +51,7 @@ impl Uring {
                 self.quick_read(file, buffers, position)
             }
             Operation::Close { file } => self.quick_close(file),
+            Operation::Send { socket, ref buffer, flags } => self.quick_send(socket, buffer, flags),
             _ => return None,
         };
         match tried {

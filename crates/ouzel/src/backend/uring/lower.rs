@@ -337,6 +337,10 @@ impl Lowering<'_> {
             }
             Operation::Write { file, buffers, position } => {
                 let (target, offset) = self.seekable(file, position)?;
+                if self.table.get(file).is_some_and(|record| record.kind == Kind::Stream) {
+                    // What is sent by a call must not overtake it.
+                    self.lowered.pins[0] = file;
+                }
                 match buffers {
                     Buffers::One(span) => {
                         *self.entry = Sqe::write(target, span.pointer, span.length as u32, offset);
@@ -371,6 +375,9 @@ impl Lowering<'_> {
             }
             Operation::Send { socket, buffer, flags } => {
                 let target = self.target(socket)?;
+                // A call must not overtake it.
+                self.lowered.pins[0] = socket;
+                self.table.count_send(socket);
                 let bits = flags.bits() as u32 | MSG_NOSIGNAL | self.at_once();
                 *self.entry = Sqe::send(target, buffer.pointer, buffer.length as u32, bits);
             }

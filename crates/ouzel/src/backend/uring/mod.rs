@@ -1,10 +1,11 @@
 //! The uring backend: operations become entries of the kernel's ring, runs become linked entries.
 //!
 //! [`Uring`] holds the ring, the table of objects and what is remembered of started operations. `lower` makes entries,
-//! `starting` pushes them, `reports` reads completions, `helpers` do what the ring cannot, `trials` are what is tried by
-//! plain calls, `memory` holds all that is unsafe. It enters the
-//! kernel in [`wait`](Backend::wait) and otherwise only when the submission queue is full or a descriptor must be made
-//! from a slot. It must never push part of a run: a run that straddles a submission is cut by the kernel.
+//! `starting` pushes them, `reports` reads completions, `helpers` do what the ring cannot, `quick`, `mounts` and
+//! `sockets` are plain calls that need not wait, `trials` are what is tried by such calls until it goes, `memory` holds all
+//! that is unsafe. It enters the kernel in [`wait`](Backend::wait) and otherwise only when the submission queue is full or
+//! a descriptor must be made from a slot. It must never push part of a run: a run that straddles a submission is cut by
+//! the kernel.
 //!
 //! Writing to a pipe or socket without a reader raises SIGPIPE where the process has not ignored it, as Rust's runtime
 //! does. SEND never raises it.
@@ -27,6 +28,7 @@ mod planner;
 mod quick;
 mod reports;
 mod setup;
+mod sockets;
 mod starting;
 mod table;
 mod trials;

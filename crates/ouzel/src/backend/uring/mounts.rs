@@ -6,14 +6,26 @@
 //! cache is opened here (RESOLVE_CACHED), as the ring does at its first try.
 
 use std::os::fd::{OwnedFd, RawFd};
+use std::sync::{Mutex, PoisonError};
 
 use ouzel_engine::{Directory, Path};
 use ouzel_uring::abi::AT_FDCWD;
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags};
 use rustix::io;
 
 use super::table::Habit;
 use super::{Uring, memory};
+
+/// How many mounts are remembered.
+const MOST_MOUNTS: usize = 64;
+
+/// Which mount something lies on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mount {
+    number: u64,
+    /// Major and minor number of the device, or of what stands for one.
+    device: (u32, u32),
+}
 
 /// What opening came to: the object, and what is known of its mount.
 pub(super) type Opened = io::Result<(OwnedFd, Habit)>;
@@ -81,23 +93,83 @@ impl Uring {
     }
 
     /// What the file system honours that the object with this number lies on.
+    ///
+    /// Which mount that is, the kernel says without asking the file system; of what sort it is, is read once for each mount.
+    /// `fstatfs` would not do: there a FUSE or network file system asks whoever serves it.
     pub(super) fn habit_of(&mut self, number: RawFd) -> Habit {
         self.count_call();
-        match rustix::fs::fstatfs(memory::borrow(number)) {
-            Ok(found) => match found.f_type as u32 {
-                TMPFS | RAMFS => Habit::Memory,
-                EXT4 | XFS | BTRFS | F2FS => Habit::Prompt,
-                _ => Habit::Ring,
-            },
-            Err(_) => Habit::Ring,
+        let how = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+        let Ok(found) = rustix::fs::statx(memory::borrow(number), c"", how, StatxFlags::MNT_ID) else {
+            return Habit::Ring;
+        };
+        if !StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID) {
+            return Habit::Ring;
         }
+        // The number of a mount is given out anew when it is gone; hardly to another one of the same device.
+        habit_on(Mount { number: found.stx_mnt_id, device: (found.stx_dev_major, found.stx_dev_minor) })
     }
 }
 
-// Numbers of linux/magic.h.
-const EXT4: u32 = 0xef53;
-const XFS: u32 = 0x5846_5342;
-const BTRFS: u32 = 0x9123_683e;
-const F2FS: u32 = 0xf2f5_2010;
-const TMPFS: u32 = 0x0102_1994;
-const RAMFS: u32 = 0x8584_58f6;
+/// The mounts that were met, for all rings: what is read once for each belongs to no ring's operations.
+static MET: Mutex<Vec<(Mount, Habit)>> = Mutex::new(Vec::new());
+
+fn habit_on(mount: Mount) -> Habit {
+    let met = MET.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = met.iter().find(|(known, _)| *known == mount).map(|(_, habit)| *habit);
+    drop(met);
+    known.unwrap_or_else(|| look_up(mount))
+}
+
+/// Reads of what sort a mount is.
+#[cold]
+fn look_up(mount: Mount) -> Habit {
+    let list = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let habit = habit_in(&String::from_utf8_lossy(&list), mount.number).unwrap_or(Habit::Ring);
+    let mut met = MET.lock().unwrap_or_else(PoisonError::into_inner);
+    if met.len() >= MOST_MOUNTS {
+        met.clear();
+    }
+    met.push((mount, habit));
+    habit
+}
+
+/// What a file system honours, by the list of mounts as `proc(5)` describes it and the number of one of them.
+fn habit_in(list: &str, number: u64) -> Option<Habit> {
+    let line = list
+        .lines()
+        .find(|line| line.split(' ').next().and_then(|first| first.parse().ok()) == Some(number))?;
+    // Behind a number of fields that varies comes a hyphen, and then the kind of the file system.
+    let kind = line.split(' ').skip_while(|field| *field != "-").nth(1)?;
+    Some(match kind {
+        "tmpfs" | "ramfs" => Habit::Memory,
+        "ext2" | "ext3" | "ext4" | "xfs" | "btrfs" | "f2fs" => Habit::Prompt,
+        _ => Habit::Ring,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kind_of_a_mount_is_found_by_its_number() {
+        let list = "21 26 0:19 / /sys rw,nosuid shared:7 - sysfs sysfs rw\n\
+                    26 1 8:2 / / rw,relatime shared:1 master:3 - ext4 /dev/sda2 rw\n\
+                    126 26 0:40 / /home/x\\040y rw - fuse.sshfs host: rw\n\
+                    30 26 0:25 / /dev/shm rw,nosuid - tmpfs tmpfs rw\n\
+                    31 26 0:25 / /broken rw,nosuid\n\
+                    32 26 8:3 / /mnt rw - fuseblk /dev/sda3 rw\n";
+        for (number, habit) in [
+            (21, Some(Habit::Ring)),
+            (26, Some(Habit::Prompt)),
+            (126, Some(Habit::Ring)),
+            (30, Some(Habit::Memory)),
+            (31, None),
+            (32, Some(Habit::Ring)),
+            (2, None),
+        ] {
+            assert_eq!(habit_in(list, number), habit, "{number}");
+        }
+        assert_eq!(habit_in("", 1), None);
+    }
+}

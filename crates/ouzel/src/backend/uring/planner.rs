@@ -53,6 +53,8 @@ pub(super) mod reason {
     pub(in super::super) const CALLS: &str = "the policy wants calls where they need not wait";
     pub(in super::super) const STAT: &str = "the ring would give STAT to a kernel worker";
     pub(in super::super) const STAT_FOLLOWS: &str = "the STAT that follows goes by a call, so this does too";
+    pub(in super::super) const SEND: &str =
+        "what there is room for is sent by a call, without a completion to fetch";
     pub(in super::super) const BEGUN: &str = "it goes on by calls, as it began for the sake of a STAT";
     pub(in super::super) const MANY: &str = "many chains at once: entries that share an enter are cheaper";
     pub(in super::super) const LINKS: &str = "the policy wants the ring";
@@ -86,6 +88,8 @@ pub(super) struct Planner {
     decisions: u32,
     /// Calls since the ring was last entered, or sure to be entered soon.
     blind: u32,
+    /// The next operation that may be either has to be an entry.
+    due: bool,
 }
 
 impl Planner {
@@ -99,6 +103,7 @@ impl Planner {
             together: 1,
             decisions: 0,
             blind: 0,
+            due: false,
         }
     }
 
@@ -152,6 +157,17 @@ impl Planner {
         self.blind >= BLIND_CALLS
     }
 
+    /// Whether a chain may go on by calls, which are wanted however many there are. If the ring has to be looked at, this
+    /// chain is the one that makes an entry for that.
+    #[inline]
+    pub(super) fn may_go_on(&mut self, in_flight: bool) -> bool {
+        let turn = in_flight && self.is_blind();
+        if turn {
+            (self.due, self.blind) = (true, 0);
+        }
+        !turn
+    }
+
     /// Whether it was twice as many.
     #[inline]
     pub(super) fn is_blind_twice(&self) -> bool {
@@ -191,10 +207,11 @@ impl Planner {
         }
     }
 
-    /// Chooses for what should go by plain calls for this reason, however many there are.
+    /// Chooses for what should go by plain calls for this reason, however many there are; `blind` if the ring has to be
+    /// looked at all the same.
     #[inline]
-    pub(super) fn insist(&self, why: &'static str, in_flight: bool) -> Plan {
-        if in_flight && self.is_blind() {
+    pub(super) fn insist(&mut self, why: &'static str, blind: bool) -> Plan {
+        if std::mem::take(&mut self.due) || blind {
             Plan::Ring(reason::TURN)
         } else if self.policy == Policy::Calls {
             Plan::Calls(reason::CALLS)

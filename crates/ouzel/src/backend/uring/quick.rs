@@ -3,8 +3,8 @@
 //! Each is tried only where the kernel itself promises not to wait, and gives way to the ring whenever it says that it
 //! would. OPEN looks names up in the kernel's cache only (RESOLVE_CACHED), as the ring's own first try does. READ is
 //! one that refuses to wait (RWF_NOWAIT), or one from a file system in memory. CLOSE and STAT are done where the
-//! file system has nothing to say to either: a FUSE or network file system may wait for somebody in both. Nothing here
-//! writes, creates or truncates.
+//! file system has nothing to say to either: a FUSE or network file system may wait for somebody in both (`mounts` knows
+//! them apart). Nothing here writes, creates or truncates; SEND is in `sockets`.
 
 use std::os::fd::{AsRawFd as _, RawFd};
 
@@ -60,20 +60,22 @@ impl Uring {
             return self.call_first(steps, self.called_why);
         }
         let in_flight = self.in_flight > 0;
+        let blind = in_flight && self.planner.is_blind();
         let plan = match first.operation {
             // Of a STAT a kernel worker would be made: what comes next can be the entry that the ring is entered for.
             Operation::Stat { .. } => {
                 self.planner.insist(reason::STAT, in_flight && self.planner.is_blind_twice())
             }
             Operation::Open { .. } if has_stat(&steps[1..]) => {
-                self.planner.insist(reason::STAT_FOLLOWS, in_flight)
+                self.planner.insist(reason::STAT_FOLLOWS, blind)
             }
             Operation::Read { file, .. } | Operation::Close { file } if self.goes_by_calls(file) => {
-                self.planner.insist(reason::BEGUN, in_flight)
+                self.planner.insist(reason::BEGUN, blind)
             }
             Operation::Open { .. } | Operation::Read { .. } | Operation::Close { .. } => {
                 self.planner.choose(steps.len(), self.ring.sq_pending() > 0, in_flight)
             }
+            Operation::Send { .. } => self.planner.insist(reason::SEND, blind),
             _ => return Err(reason::ONLY),
         };
         match plan {
@@ -98,6 +100,7 @@ impl Uring {
             }
             Operation::Read { file, ref buffers, position } => self.quick_read(file, buffers, position),
             Operation::Close { file } => self.quick_close(file),
+            Operation::Send { socket, ref buffer, flags } => self.quick_send(socket, buffer, flags),
             Operation::Stat { directory, path, ref record, flags } => {
                 self.quick_stat(directory, path, record, flags)
             }
@@ -150,6 +153,7 @@ impl Uring {
             Operation::Close { file } => {
                 quick(file) && self.table.get(file).is_some_and(|record| !record.written)
             }
+            Operation::Send { socket, flags, .. } => self.might_send(socket, flags),
             Operation::Stat { directory: Some(file), path: None, .. } => {
                 self.table.get(file).is_some_and(|record| record.is_empty() || record.descriptor.is_some())
             }
@@ -410,7 +414,8 @@ impl Uring {
             return match self.stat_of(number, mount, record) {
                 Ok((kind, size)) => {
                     if let Some(record) = self.table.get_mut(file) {
-                        (record.kind, record.size) = (kind, size);
+                        // What is written to may grow behind our back.
+                        (record.kind, record.size) = (kind, if record.written { 0 } else { size });
                         record.by_calls = record.habit != Habit::Ring;
                     }
                     Tried::success(0)

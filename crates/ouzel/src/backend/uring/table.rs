@@ -8,6 +8,8 @@
 
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 
+use super::sockets::Share;
+
 /// No slot, no index.
 pub(super) const NONE: u32 = u32::MAX;
 
@@ -54,6 +56,12 @@ pub(super) struct Record {
     pub(super) by_calls: bool,
     /// How long it was at the last STAT by a call; 0 if nobody has asked.
     pub(super) size: u64,
+    /// How often the ring was asked to send to it since a number was last wanted.
+    pub(super) sends: u8,
+    /// A SEND that no call could do is on its way to the ring.
+    pub(super) held_back: bool,
+    /// The right to have a descriptor beside the slot, only to be quicker.
+    pub(super) share: Option<Share>,
     /// Opened by us with O_NONBLOCK, which must be taken off before anybody else gets it.
     pub(super) opened: bool,
     /// Opened for writing by a plain call: a close may have something to write.
@@ -62,7 +70,7 @@ pub(super) struct Record {
     pub(super) closing: bool,
     /// The object is gone; only the descriptor waits for its pins.
     dying: bool,
-    /// Started operations that name the descriptor's number.
+    /// Started operations that name the descriptor's number, or send to the object through its slot.
     pins: u32,
 }
 
@@ -75,6 +83,9 @@ const EMPTY: Record = Record {
     crossed: false,
     by_calls: false,
     size: 0,
+    sends: 0,
+    held_back: false,
+    share: None,
     opened: false,
     written: false,
     closing: false,
@@ -87,6 +98,12 @@ impl Record {
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.slot == NONE && self.descriptor.is_none()
+    }
+
+    /// Operations under way name its number or send to it.
+    #[inline]
+    pub(super) fn is_pinned(&self) -> bool {
+        self.pins > 0
     }
 
     /// The descriptor's number, if there is one.
@@ -177,6 +194,15 @@ impl Table {
         }
     }
 
+    /// The ring is asked to send to it.
+    #[inline]
+    pub(super) fn count_send(&mut self, index: u32) {
+        if let Some(record) = self.get_mut(index) {
+            record.sends = record.sends.saturating_add(1);
+            record.held_back = false;
+        }
+    }
+
     /// As [`Table::pin`] for each, [`NONE`] being outside the table.
     #[inline]
     pub(super) fn pin_all(&mut self, pins: [u32; 2]) {
@@ -198,6 +224,11 @@ impl Table {
     pub(super) fn begin_close(&mut self, index: u32) {
         if let Some(record) = self.get_mut(index) {
             record.closing = true;
+            if record.share.is_some() && record.pins == 0 {
+                // The slot keeps the object until the kernel closes it.
+                record.descriptor = None;
+                record.share = None;
+            }
         }
     }
 
