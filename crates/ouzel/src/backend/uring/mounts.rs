@@ -13,8 +13,8 @@ use ouzel_uring::abi::AT_FDCWD;
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags};
 use rustix::io;
 
-use super::table::Habit;
-use super::{Uring, memory};
+use super::table::{Habit, Kind};
+use super::{Uring, calls, memory};
 
 /// How many mounts are remembered.
 const MOST_MOUNTS: usize = 64;
@@ -85,28 +85,37 @@ impl Uring {
     #[inline(never)]
     fn ask_mount_of(&mut self, index: u32) -> Habit {
         let Ok(number) = self.number(index) else { return Habit::Ring };
-        let mount = self.habit_of(number);
+        let (mount, kind) = self.habit_of(number);
         if let Some(record) = self.table.get_mut(index) {
             record.mount = mount;
+            if record.kind == Kind::Unknown {
+                record.kind = kind;
+            }
         }
         mount
     }
 
-    /// What the file system honours that the object with this number lies on.
+    /// What the file system honours that the object with this number lies on, and what sort of thing it is if that is at
+    /// hand.
     ///
     /// Which mount that is, the kernel says without asking the file system; of what sort it is, is read once for each mount.
     /// `fstatfs` would not do: there a FUSE or network file system asks whoever serves it.
-    pub(super) fn habit_of(&mut self, number: RawFd) -> Habit {
+    pub(super) fn habit_of(&mut self, number: RawFd) -> (Habit, Kind) {
         self.count_call();
         let how = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
         let Ok(found) = rustix::fs::statx(memory::borrow(number), c"", how, StatxFlags::MNT_ID) else {
-            return Habit::Ring;
+            return (Habit::Ring, Kind::Unknown);
         };
-        if !StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID) {
-            return Habit::Ring;
+        let told = StatxFlags::from_bits_retain(found.stx_mask);
+        // Not asked for, so that nobody is; most have it all the same, and it never changes.
+        let known = told.contains(StatxFlags::TYPE);
+        let kind = if known { calls::kind_of_mode(u32::from(found.stx_mode)) } else { Kind::Unknown };
+        if !told.contains(StatxFlags::MNT_ID) {
+            return (Habit::Ring, kind);
         }
         // The number of a mount is given out anew when it is gone; hardly to another one of the same device.
-        habit_on(Mount { number: found.stx_mnt_id, device: (found.stx_dev_major, found.stx_dev_minor) })
+        let device = (found.stx_dev_major, found.stx_dev_minor);
+        (habit_on(Mount { number: found.stx_mnt_id, device }), kind)
     }
 }
 

@@ -431,7 +431,7 @@ impl Uring {
         match self.open_cached(directory, &path, bits, false) {
             Some(Ok((object, mount))) => {
                 let number = object.as_raw_fd();
-                let mount = if mount == Habit::New { self.habit_of(number) } else { mount };
+                let mount = if mount == Habit::New { self.habit_of(number).0 } else { mount };
                 let tried = self.stat_of(number, mount, record);
                 self.count_call();
                 tried.map_or_else(|tried| tried, |_| Tried::success(0))
