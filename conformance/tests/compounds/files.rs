@@ -286,7 +286,7 @@ pub(crate) fn system_calls_are_no_more_than_documented(scene: &mut Scene) {
     step(&mut ring, "write, kept", [16, 16], &mut |ring| {
         compounds::write_file_durably(ring, &path, "text", WriteMode::Kept).unwrap();
     });
-    step(&mut ring, "read", [6, 7], &mut |ring| {
+    step(&mut ring, "read", [7, 7], &mut |ring| {
         assert_eq!(compounds::read_file(ring, &path).unwrap(), b"text");
     });
     step(&mut ring, "stat then read", [8, 8], &mut |ring| {

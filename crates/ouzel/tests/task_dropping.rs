@@ -56,7 +56,7 @@ async fn live(handle: Handle, make: Make, moment: Moment) -> Result<(), Error> {
     match moment {
         Moment::AfterCompletion => {
             event.as_mut().await?;
-            turns(&handle).await;
+            until(&handle, "it is over, and nobody has asked", || handle.gauges().packets == 1).await;
             drop(future);
         }
         Moment::Forgotten => std::mem::forget(future),

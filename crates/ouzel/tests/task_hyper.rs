@@ -21,7 +21,7 @@ fn server() -> Option<Server> {
     let test = std::env::current_exe().unwrap();
     let example = test.parent().unwrap().parent().unwrap().join("examples/hyper");
     if !example.exists() {
-        println!("SKIPPED: the example is not built: cargo build --examples --features tokio");
+        println!("SKIPPED: the example is not built: cargo build --example hyper --features tokio");
         return None;
     }
     let mut child = Command::new(example).arg("127.0.0.1:0").stdout(Stdio::piped()).spawn().unwrap();

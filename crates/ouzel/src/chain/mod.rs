@@ -331,11 +331,11 @@ impl Body {
         if self.number.is_multiple_of(NUMBER_BLOCK) {
             self.number = next_block();
         }
-        self.steps.clear();
-        self.text.clear();
         if self.recorded {
             self.keep_records();
         }
+        self.steps.clear();
+        self.text.clear();
         self.buffers.clear();
         self.words.clear();
         self.events.clear();
@@ -350,11 +350,11 @@ impl Body {
     /// Keeps some of the records of its STAT steps.
     fn keep_records(&mut self) {
         self.recorded = false;
-        let is_record = |buffer: &Buffer| buffer.capacity() == STAT_RECORD as usize;
-        for mut buffer in self.buffers.drain(..).flatten().filter(is_record) {
-            if self.records.len() < SPARE_RECORDS {
-                buffer.clear();
-                self.records.push(buffer);
+        for step in self.steps.iter().filter(|step| step.shape.verb() == Verb::Stat) {
+            let record = step.record.and_then(|record| self.buffers.get_mut(record as usize)?.take());
+            if let Some(mut record) = record.filter(|_| self.records.len() < SPARE_RECORDS) {
+                record.clear();
+                self.records.push(record);
             }
         }
     }

@@ -27,7 +27,7 @@
 //!
 //! | compound, small files | io_uring | threads |
 //! |---|---|---|
-//! | `read_file` | 6 | 7 |
+//! | `read_file` | 7 | 7 |
 //! | `stat_then_read` | 8 | 8 |
 //! | `write_file_durably`, mode given / kept | 12 / 16 | 15 / 16 |
 //! | `AppendLog::append_durably` | 1 | 2 |

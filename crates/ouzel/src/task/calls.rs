@@ -324,7 +324,7 @@ impl Handle {
         self.value(|chain| chain.splice(source, from, target, to, length))
     }
 
-    /// Waits for a child that was [adopted](Ring::adopt_process), and says how it ended.
+    /// Waits for a child that was [adopted](crate::Ring::adopt_process), and says how it ended.
     pub fn wait_process(&self, process: Descriptor) -> Value<Exit> {
         self.value(|chain| chain.wait_process(process))
     }

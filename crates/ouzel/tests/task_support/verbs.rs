@@ -117,7 +117,13 @@ pub fn verbs() -> Vec<(&'static str, Make)> {
                 let waiting = handle.futex_wait(&word, 1);
                 Ok(Waiting {
                     future: Box::pin(waiting),
-                    event: Box::pin(async move { handle.futex_wake(&word, 9).await.map(|_| ()) }),
+                    event: Box::pin(async move {
+                        // Nobody may wait yet.
+                        while handle.futex_wake(&word, 9).await? == 0 {
+                            handle.sleep(Duration::from_micros(200)).await;
+                        }
+                        Ok(())
+                    }),
                     files: Vec::new(),
                 })
             })

@@ -417,6 +417,9 @@ impl Uring {
                         // What is written to may grow behind our back.
                         (record.kind, record.size) = (kind, if record.written { 0 } else { size });
                         record.by_calls = record.habit != Habit::Ring;
+                        if record.habit == Habit::New {
+                            record.habit = mount;
+                        }
                     }
                     Tried::success(0)
                 }

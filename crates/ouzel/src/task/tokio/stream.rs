@@ -284,7 +284,11 @@ impl AsyncWrite for RingStream {
         });
         let ended = ready!(Pin::new(shutting).poll(context));
         this.shutting = None;
-        Poll::Ready(flatten(ended))
+        Poll::Ready(match flatten(ended) {
+            // The peer has gone, so nothing is left to be ended.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            ended => ended,
+        })
     }
 }
 
