@@ -174,7 +174,7 @@ pub(crate) fn act_exchange(scene: &mut Scene) -> Result<(), Error> {
     let address = scene.address();
     let until = Until::PeerStops { limit: 1_000 };
     let got =
-        compounds::connect_exchange(&mut scene.ring, &address, "ping", until, Duration::from_millis(100));
+        compounds::connect_exchange(&mut scene.ring, &address, "ping", until, Duration::from_millis(400));
     scene.ring.cancel(ticket).unwrap();
     scene.ring.wait(ticket).unwrap();
     scene.ring.close(listener)?;
