@@ -97,8 +97,12 @@ fn poll_of_a_stream_whose_peer_stopped(world: &mut World) {
     let found = events(world.ok(poll(near, IN | PollEvents::READ_HANGUP)));
     assert!(found.contains(IN | PollEvents::READ_HANGUP), "{found:?}");
     world.close(far);
-    let found = events(world.ok(poll(near, PollEvents::empty())));
-    assert!(found.contains(PollEvents::HANGUP), "{found:?}");
+    // A kernel worker that has shut it down may hold it a moment longer, and meanwhile that is all there is to tell.
+    let start = Instant::now();
+    while !events(world.ok(poll(near, PollEvents::empty()))).contains(PollEvents::HANGUP) {
+        assert!(start.elapsed() < LIMIT, "the other end is closed, and nobody says so");
+        world.ok(sleep(MILLISECOND));
+    }
 }
 
 fn poll_errors(world: &mut World) {
