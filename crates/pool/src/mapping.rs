@@ -5,7 +5,7 @@
 use std::ffi::c_void;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::ptr::{NonNull, null_mut, without_provenance_mut};
+use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
@@ -19,9 +19,6 @@ use crate::poison;
 
 /// The size of the huge pages that are asked for.
 pub(crate) const HUGE_PAGE: usize = 2 << 20;
-
-/// How often a place for a region is looked for while other threads map what was found.
-const PLACES_TRIED: usize = 16;
 
 /// What the pages of a region are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,13 +64,13 @@ impl Mapping {
                 // Nobody who is given the descriptor can take the memory away under those who use it.
                 fcntl_add_seals(&memfd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
                 let start = place(length, |wanted| {
-                    // SAFETY: NOREPLACE: no memory in use is replaced.
+                    // SAFETY: what is replaced is a reservation that `place` made for this.
                     unsafe {
                         mmap(
                             wanted,
                             length,
                             ProtFlags::READ | ProtFlags::WRITE,
-                            MapFlags::SHARED | MapFlags::FIXED_NOREPLACE,
+                            MapFlags::SHARED | MapFlags::FIXED,
                             &memfd,
                             0,
                         )
@@ -86,13 +83,13 @@ impl Mapping {
 
     fn anonymous(length: usize, more: MapFlags, pages: Pages) -> io::Result<Mapping> {
         let start = place(length, |wanted| {
-            // SAFETY: NOREPLACE: no memory in use is replaced.
+            // SAFETY: what is replaced is a reservation that `place` made for this.
             unsafe {
                 mmap_anonymous(
                     wanted,
                     length,
                     ProtFlags::READ | ProtFlags::WRITE,
-                    MapFlags::PRIVATE | MapFlags::FIXED_NOREPLACE | more,
+                    MapFlags::PRIVATE | MapFlags::FIXED | more,
                 )
             }
         })?;
@@ -123,42 +120,36 @@ impl Mapping {
     }
 }
 
-/// Finds a place at a multiple of `length`, and maps it with `map`, which must not replace anything.
+/// Finds a place at a multiple of `length`, and has `map` replace what is there, which is nobody else's.
 fn place(
     length: usize,
-    mut map: impl FnMut(*mut c_void) -> rustix::io::Result<*mut c_void>,
+    map: impl FnOnce(*mut c_void) -> rustix::io::Result<*mut c_void>,
 ) -> io::Result<NonNull<u8>> {
-    let mut result = Errno::NOMEM;
-    for _ in 0..PLACES_TRIED {
-        // As much again is reserved, so that a multiple lies inside, and given back at once. Another thread may map
-        // there in between; then the next try finds another place.
-        // SAFETY: the kernel chooses the place, so no memory in use is replaced.
-        let reserved = unsafe {
-            mmap_anonymous(
-                null_mut(),
-                2 * length,
-                ProtFlags::empty(),
-                MapFlags::PRIVATE | MapFlags::NORESERVE,
-            )
-        }?;
-        // SAFETY: exactly what was just mapped.
-        unsafe { munmap(reserved, 2 * length) }?;
-        let wanted = without_provenance_mut::<c_void>(reserved.addr().next_multiple_of(length));
-        match map(wanted) {
-            Ok(found) if found.addr() == wanted.addr() => {
-                return NonNull::new(found.cast()).ok_or_else(|| Errno::NOMEM.into());
-            }
-            // A kernel before 4.17 takes the address for a hint.
-            // SAFETY: exactly what was just mapped.
-            Ok(found) => unsafe { munmap(found, length) }?,
-            Err(Errno::EXIST) => {}
-            Err(error) => {
-                result = error;
-                break;
-            }
+    // As much again is reserved, so that a multiple lies inside. It stays reserved until the multiple is mapped, so that no
+    // other thread can come in between.
+    // SAFETY: the kernel chooses the place, so no memory in use is replaced.
+    let reserved = unsafe {
+        mmap_anonymous(null_mut(), 2 * length, ProtFlags::empty(), MapFlags::PRIVATE | MapFlags::NORESERVE)
+    }?;
+    let before = reserved.addr().next_multiple_of(length) - reserved.addr();
+    let wanted = reserved.wrapping_byte_add(before);
+    let mapped = map(wanted);
+    let give_back = |start: *mut c_void, length: usize| {
+        // SAFETY: a part of the reservation that nobody has been told of. An error would leave it reserved, which harms
+        // nobody.
+        let _ = (length > 0).then(|| unsafe { munmap(start, length) });
+    };
+    match mapped {
+        Ok(start) => {
+            give_back(reserved, before);
+            give_back(wanted.wrapping_byte_add(length), length - before);
+            NonNull::new(start.cast()).ok_or_else(|| Errno::NOMEM.into())
+        }
+        Err(error) => {
+            give_back(reserved, 2 * length);
+            Err(error.into())
         }
     }
-    Err(result.into())
 }
 
 impl Drop for Mapping {
