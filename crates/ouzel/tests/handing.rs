@@ -191,27 +191,29 @@ fn all_copies_are_waited_for_together() {
 }
 
 #[test]
-fn a_truncate_and_the_write_behind_it_are_one_run() {
+fn nothing_is_written_behind_a_truncate_that_fails() {
     for folder in folders("run") {
         let Some(mut ring) = ring() else { return };
         let to = folder.join("to");
-        std::fs::write(&to, b"older and longer").unwrap();
-        let target = ring.open(&to, OpenOptions::write()).unwrap();
-        let mut chain = Chain::new();
-        chain.truncate(target, 0u64);
-        chain.write(target, Buffer::from(b"new"), Offset::START);
-        let (done, explanation) = ring.explain(chain).unwrap();
-        done.check().unwrap();
-        match places(&explanation, Verb::Truncate)[..] {
-            [Place::Helper] => println!("SKIPPED: this kernel's io_uring has no TRUNCATE"),
-            _ => {
-                assert_eq!(places(&explanation, Verb::Truncate), [Place::Kernel], "{explanation}");
-                assert_eq!(places(&explanation, Verb::Write), [Place::Linked], "{explanation}");
-                assert_eq!(explanation.counters.enters, 1, "{explanation}");
-            }
+        std::fs::write(&to, b"older").unwrap();
+        let (target, source) = (
+            ring.open(&to, OpenOptions::read_write()).unwrap(),
+            ring.open(&to, OpenOptions::read()).unwrap(),
+        );
+        for (emptied, expected, left) in [(target, Errno::OK, &b"new"[..]), (source, Errno::EINVAL, b"older")]
+        {
+            std::fs::write(&to, b"older").unwrap();
+            let mut chain = Chain::new();
+            chain.truncate(emptied, 0u64);
+            chain.write(target, Buffer::from(b"new"), Offset::START);
+            let done = ring.run(chain).unwrap();
+            let errors = [0, 1].map(|step| done.completion_of(step).unwrap().errno());
+            let behind = if expected.is_ok() { Errno::OK } else { Errno::ECANCELED };
+            assert_eq!(errors, [expected, behind]);
+            assert_eq!(std::fs::read(&to).unwrap(), left);
         }
         ring.close(target).unwrap();
-        assert_eq!(std::fs::read(&to).unwrap(), b"new");
+        ring.close(source).unwrap();
         std::fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -215,7 +215,10 @@ pub(super) fn follows(
     if edge == Edge::Always && !previous.opens().is_empty() {
         return false;
     }
-    (fits(table, features, previous) && fits(table, features, next)) || handing::follows(previous, next)
+    // The kernel's ring does not break a link behind a TRUNCATE that fails.
+    let breaks = edge == Edge::Always || !matches!(previous, Operation::Truncate { .. });
+    (breaks && fits(table, features, previous) && fits(table, features, next))
+        || handing::follows(previous, next)
 }
 
 /// Whether an operation can be a member of a run: everything it names is known before the run starts.
