@@ -3,38 +3,15 @@
 // Helpers of tests, not only tests, may unwrap: a panic is their way to fail.
 #![allow(clippy::unwrap_used)]
 
+mod support;
+
 use std::fs;
-use std::process::{Command, Output, Stdio};
 
 use ouzel_cli::inspect::inspect;
 use ouzel_cli::program::{Kind, ParameterKind, Slot, parse};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-
-/// The problems as `line:column message`, fatal ones only.
-fn problems(text: &str) -> Vec<String> {
-    let Err(error) = parse(text.as_bytes(), "test.ring") else { panic!("accepted: {text}") };
-    let fatal = error.problems().iter().filter(|problem| problem.fatal);
-    fatal.map(|problem| format!("{}:{} {}", problem.line, problem.column, problem.message)).collect()
-}
-
-fn ouzel(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_ouzel")).args(arguments).stdin(Stdio::null()).output().unwrap()
-}
-
-/// The backends that can be used here.
-fn backends() -> Vec<&'static str> {
-    let report: Value = serde_json::from_slice(&ouzel(&["doctor", "--json"]).stdout).unwrap();
-    let usable = |name: &&str| {
-        let backends = report["backends"].as_array().unwrap();
-        let found = backends.iter().find(|backend| backend["name"] == *name).unwrap();
-        if found["usable"] != true {
-            println!("SKIPPED: the {name} backend: {}", found["reason"]);
-        }
-        found["usable"] == true
-    };
-    ["uring", "threads", "sim"].into_iter().filter(usable).collect()
-}
+use support::{backends, ouzel, problems};
 
 /// Runs a program on every backend with a fresh name in `$file`: the exit status, standard output and standard error.
 fn on_each(text: &str, mut look: impl FnMut(&str, i32, &str, &str)) {

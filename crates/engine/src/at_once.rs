@@ -76,8 +76,8 @@ impl<B: Backend> Engine<B> {
         Verb::from_number(first.op).is_some_and(|first| self.backend.prefers_chain_at_once(first, second))
     }
 
-    /// Copies the chain that begins with `first`, and `second` if that was copied too, at most `most` entries of it, and runs it. Returns its length, or 0 if it
-    /// has to be admitted in another way: what was copied is staged then.
+    /// Copies the chain that begins with `first`, and `second` if that was copied too, at most `most` entries of it, and
+    /// runs it. Returns its length, or 0 if it has to be admitted in another way: what was copied is staged then.
     pub(crate) fn admit_at_once(&mut self, first: Entry, mut second: Option<Entry>, most: u32) -> u32 {
         let most = (most as usize).min(LONGEST);
         let mut shape = Shape::default();
