@@ -18,8 +18,15 @@ use ouzel::{
 /// Calls are never cheaper, so that only a rule of its own makes them the choice.
 const DEAR_CALLS: Costs = Costs { call: 1000, entry: 100, enter: 100 };
 
+/// An enter is worth three calls: few operations go by calls, many by entries.
+const CHEAP_CALLS: Costs = Costs { call: 200, entry: 100, enter: 300 };
+
 fn ring(policy: Policy) -> Option<Ring> {
-    match Ring::builder().backend(BackendKind::Uring).costs(DEAR_CALLS).policy(policy).build() {
+    ring_at(DEAR_CALLS, policy)
+}
+
+fn ring_at(costs: Costs, policy: Policy) -> Option<Ring> {
+    match Ring::builder().backend(BackendKind::Uring).costs(costs).policy(policy).build() {
         Ok(ring) => Some(ring),
         Err(error) => {
             println!("SKIPPED: {error}");
@@ -227,7 +234,7 @@ fn send(ring: &mut Ring, socket: Descriptor, bytes: &[u8]) -> Place {
 #[test]
 fn a_socket_that_is_sent_to_again_and_again_is_sent_to_by_calls() {
     for (policy, calls) in [(Policy::Auto, true), (Policy::Calls, true), (Policy::Links, false)] {
-        let Some(mut ring) = ring(policy) else { return };
+        let Some(mut ring) = ring_at(CHEAP_CALLS, policy) else { return };
         let (near, mut far) = UnixStream::pair().unwrap();
         let socket = ring.adopt(near).unwrap();
         let mut seen = Vec::new();
@@ -246,8 +253,45 @@ fn a_socket_that_is_sent_to_again_and_again_is_sent_to_by_calls() {
 }
 
 #[test]
+fn many_sends_share_an_enter_and_few_need_none() {
+    const SOCKETS: usize = 16;
+    let Some(mut ring) = ring_at(CHEAP_CALLS, Policy::Auto) else { return };
+    let (near, mut far): (Vec<_>, Vec<_>) = (0..SOCKETS).map(|_| UnixStream::pair().unwrap()).unzip();
+    let sockets: Vec<_> = near.into_iter().map(|near| ring.adopt(near).unwrap()).collect();
+    // Each is known as one that is sent to again and again.
+    for turn in 0..8 {
+        for socket in &sockets {
+            send(&mut ring, *socket, &[turn]);
+        }
+    }
+    let mut crossings = Vec::new();
+    for together in [SOCKETS, 1] {
+        let before = ring.counters();
+        for socket in &sockets[..together] {
+            let mut chain = Chain::new();
+            chain.send(*socket, vec![8], MessageFlags::empty());
+            ring.submit(chain).unwrap();
+        }
+        for _ in 0..together {
+            let (_, done) = ring.wait_any().unwrap().unwrap();
+            done.check().unwrap();
+        }
+        let after = ring.counters();
+        crossings.push((after.enters - before.enters, after.calls - before.calls));
+    }
+    assert!(crossings[0].0 >= 1 && crossings[0].0 <= 2 && crossings[0].1 == 0, "{crossings:?}");
+    assert_eq!(crossings[1], (0, 1), "one by itself");
+    for (socket, far) in sockets.into_iter().zip(&mut far) {
+        ring.close(socket).unwrap();
+        let mut came = Vec::new();
+        far.read_to_end(&mut came).unwrap();
+        assert!(came.starts_with(&[0, 1, 2, 3, 4, 5, 6, 7, 8]), "{came:?}");
+    }
+}
+
+#[test]
 fn what_has_no_room_waits_on_the_ring() {
-    let Some(mut ring) = ring(Policy::Auto) else { return };
+    let Some(mut ring) = ring_at(CHEAP_CALLS, Policy::Auto) else { return };
     let (near, mut far) = UnixStream::pair().unwrap();
     let socket = ring.adopt(near).unwrap();
     let mut expected = Vec::new();
@@ -298,7 +342,7 @@ fn what_has_no_room_waits_on_the_ring() {
 
 #[test]
 fn a_send_to_a_peer_that_is_gone_fails_without_a_signal() {
-    let Some(mut ring) = ring(Policy::Auto) else { return };
+    let Some(mut ring) = ring_at(CHEAP_CALLS, Policy::Auto) else { return };
     let (near, far) = UnixStream::pair().unwrap();
     let socket = ring.adopt(near).unwrap();
     for turn in 0..8 {

@@ -1,4 +1,5 @@
-//! From a request to its answer: receive, then open, stat and read as one chain, then send and close as another.
+//! From a request to its answer: receive, then open, stat and read as one chain, then close and send as another, with the
+//! next receive beside it.
 //!
 //! What fits a piece is read whole and sent with its head in one go. Of a longer file no more than a piece is in memory.
 //! Short sends and short reads are ordinary: what is left is done next.
@@ -250,20 +251,25 @@ impl Server<'_> {
         self.send(at, head)
     }
 
-    /// Sends bytes. With the last ones of an answer its file is closed.
+    /// Sends bytes. Before the last ones of an answer its file is closed, and with them the next request is asked for.
     fn send(&mut self, at: u32, bytes: Vec<u8>) -> Result<(), Error> {
         let within = self.options.send_timeout;
+        let stays = self.manner(at) != response::Connection::Close;
         let mut chain = self.chain();
         let Some(Some(connection)) = self.connections.get_mut(at as usize) else { return Ok(()) };
         let Phase::Answering(answer) = &mut connection.phase else { return Ok(()) };
+        let is_last = answer.from >= answer.to;
+        if is_last && let Some(file) = answer.file.take() {
+            chain.close(file);
+            chain.hardlink();
+        }
         let sent = chain.send(connection.socket, bytes, MessageFlags::empty());
         chain.timeout(within);
-        if answer.from >= answer.to
-            && let Some(file) = answer.file.take()
-        {
-            chain.finally().close(file);
-        }
+        let asks = is_last && stays && !connection.ended && connection.unread().is_empty();
         self.submit(chain, Purpose::Of(at, Work::Send(sent)))?;
+        if asks {
+            self.receive(at, self.options.idle_timeout);
+        }
         Ok(())
     }
 

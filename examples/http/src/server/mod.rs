@@ -27,7 +27,7 @@ use crate::response::Clock;
 const ACCEPTS: usize = 4;
 
 /// Entries that one connection may have in flight: one that receives, and open, stat and read, or read and send, or
-/// send and close.
+/// close and send.
 const ENTRIES_EACH: u64 = 4;
 
 /// The room that each receive has.

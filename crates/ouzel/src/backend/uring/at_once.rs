@@ -15,6 +15,7 @@ impl Uring {
     /// Whether plain calls are cheaper for `entries` operations that move on together.
     #[inline]
     pub(super) fn wants_calls(&mut self, entries: u32) -> bool {
+        self.few = false;
         if !self.planner.may_call() {
             return false;
         }
@@ -22,14 +23,15 @@ impl Uring {
             self.planner.measure_in_time();
         }
         let pending = self.ring.sq_pending() > 0;
-        matches!(self.planner.choose_for(entries, pending, self.in_flight > 0), Plan::Calls(_))
+        self.few = matches!(self.planner.choose_for(entries, pending, self.in_flight > 0), Plan::Calls(_));
+        self.few
     }
 
     /// Whether plain calls are wanted for a chain that begins so, however many there are.
     #[inline]
     pub(super) fn wants_calls_for(&mut self, first: Verb, second: Option<Verb>) -> bool {
         let wanted = match first {
-            Verb::Stat | Verb::Send => true,
+            Verb::Stat | Verb::Close => true,
             Verb::Open => second == Some(Verb::Stat),
             _ => false,
         };
@@ -51,7 +53,9 @@ impl Uring {
                 self.quick_read(file, buffers, position)
             }
             Operation::Close { file } => self.quick_close(file),
-            Operation::Send { socket, ref buffer, flags } => self.quick_send(socket, buffer, flags),
+            Operation::Send { socket, ref buffer, flags } if self.few => {
+                self.quick_send(socket, buffer, flags)
+            }
             _ => return None,
         };
         match tried {

@@ -81,6 +81,8 @@ pub struct Uring {
     called_why: &'static str,
     /// A plain call at once would have had to wait: what is started next is what it was for.
     refused: bool,
+    /// What was last taken in is so little that plain calls are cheaper.
+    few: bool,
     table: Table,
     packets: Packets,
     lengths: Lengths,
@@ -136,6 +138,7 @@ impl Uring {
             called_behind: u64::MAX,
             called_why: "",
             refused: false,
+            few: false,
             table: Table::new(options.descriptors),
             packets: Packets::default(),
             lengths: Lengths::default(),

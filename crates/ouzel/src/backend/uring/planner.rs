@@ -53,8 +53,6 @@ pub(super) mod reason {
     pub(in super::super) const CALLS: &str = "the policy wants calls where they need not wait";
     pub(in super::super) const STAT: &str = "the ring would give STAT to a kernel worker";
     pub(in super::super) const STAT_FOLLOWS: &str = "the STAT that follows goes by a call, so this does too";
-    pub(in super::super) const SEND: &str =
-        "what there is room for is sent by a call, without a completion to fetch";
     pub(in super::super) const BEGUN: &str = "it goes on by calls, as it began for the sake of a STAT";
     pub(in super::super) const MANY: &str = "many chains at once: entries that share an enter are cheaper";
     pub(in super::super) const LINKS: &str = "the policy wants the ring";

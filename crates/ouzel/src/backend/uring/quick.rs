@@ -72,10 +72,12 @@ impl Uring {
             Operation::Read { file, .. } | Operation::Close { file } if self.goes_by_calls(file) => {
                 self.planner.insist(reason::BEGUN, blind)
             }
-            Operation::Open { .. } | Operation::Read { .. } | Operation::Close { .. } => {
+            Operation::Open { .. }
+            | Operation::Read { .. }
+            | Operation::Close { .. }
+            | Operation::Send { .. } => {
                 self.planner.choose(steps.len(), self.ring.sq_pending() > 0, in_flight)
             }
-            Operation::Send { .. } => self.planner.insist(reason::SEND, blind),
             _ => return Err(reason::ONLY),
         };
         match plan {
