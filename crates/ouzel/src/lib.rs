@@ -71,6 +71,8 @@ mod fork;
 mod futex;
 mod memory;
 mod metadata;
+#[cfg(feature = "mio")]
+mod mio;
 mod program;
 mod raw;
 mod ring;

@@ -1,6 +1,7 @@
 //! The ring that applications use: it runs chains and owns their buffers while they run.
 
 mod asynchronous;
+mod elsewhere;
 mod multishot;
 
 pub(crate) use asynchronous::Offered;
@@ -94,6 +95,8 @@ pub struct Ring<M = Pinned> {
     tracing: bool,
     /// What no other ring of this process has.
     number: u64,
+    /// What tells those who wait elsewhere, once somebody has asked for it.
+    pub(crate) counter: Option<OwnedFd>,
     /// The constants of the programs that are stored, by number.
     programs: Vec<(u32, Arc<Description>)>,
     /// A chain whose memory the next synchronous call uses.
@@ -126,6 +129,7 @@ impl<M> Ring<M> {
             longest: raw.limits().chain as usize,
             raw,
             number: NEXT_RING.fetch_add(1, Ordering::Relaxed),
+            counter: None,
             programs: Vec::new(),
             slots: Vec::new(),
             free: Vec::new(),

@@ -47,7 +47,7 @@ use attempt::{Attempt, Done, Wait};
 use job::{Body, Job, Sort};
 use object::{Kind, Object, errno};
 use pool::Pool;
-use rustix::event::PollFlags;
+use rustix::event::{EventfdFlags, PollFlags, eventfd};
 
 /// The most descriptors a table may have.
 const MOST_DESCRIPTORS: u32 = 1 << 24;
@@ -454,6 +454,12 @@ unsafe impl HostBackend for Threads {
                 Object::new(descriptor, shared.kind, shared.ours).into_descriptor()
             }
         }
+    }
+
+    fn readiness(&mut self) -> Result<Option<OwnedFd>, Errno> {
+        let counter = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(errno)?;
+        self.pool.count_ends(fcntl_dupfd_cloexec(&counter, 0).map_err(errno)?);
+        Ok(Some(counter))
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -46,6 +47,8 @@ struct Ends {
     list: VecDeque<Finished>,
     /// How many the sleeper waits for; 0 if nobody sleeps.
     wanted: usize,
+    /// What is added to with each end, once somebody waits elsewhere.
+    counter: Option<OwnedFd>,
 }
 
 #[derive(Debug, Default)]
@@ -126,6 +129,15 @@ impl Pool {
             ends.wanted = 0;
             self.ends_signal.notify_one();
         }
+        if let Some(counter) = &ends.counter {
+            // It never blocks; a count at its end is readable, too.
+            let _ = rustix::io::write(counter, &1u64.to_ne_bytes());
+        }
+    }
+
+    /// Has `counter` added to with each end from now on.
+    pub(super) fn count_ends(&self, counter: OwnedFd) {
+        self.ends().counter = Some(counter);
     }
 
     /// The next end.
