@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-use ouzel_pool::{Pool, Slice};
+use ouzel_pool::{Guard, Pool, Slice};
 
 /// Owned bytes: `capacity` of them, of which the first `len` are filled.
 ///
@@ -51,6 +51,32 @@ impl Buffer {
         Ok(Buffer(Bytes::Pool(pool.get(capacity)?, 0)))
     }
 
+    /// A buffer of memory of a pool, of which the first `filled` bytes (at most all) are filled. See also
+    /// [`into_slice`](Buffer::into_slice).
+    ///
+    /// ```
+    /// use ouzel::{Buffer, pool::Pool};
+    ///
+    /// let mut slice = Pool::builder().build()?.get_aligned(8192, 4096)?;
+    /// slice[..5].copy_from_slice(b"hello");
+    /// let buffer = Buffer::from_slice(slice, 5);
+    /// assert_eq!((&*buffer, buffer.capacity()), (&b"hello"[..], 8192));
+    /// # Ok::<(), ouzel::pool::Error>(())
+    /// ```
+    pub fn from_slice(slice: Slice, filled: usize) -> Buffer {
+        let filled = filled.min(slice.len());
+        Buffer(Bytes::Pool(slice, filled))
+    }
+
+    /// A guard on the memory, if it is of a pool: keeps it from being used again, also when the buffer is gone. For those
+    /// who hand its address to somebody else; what a ring does with a buffer needs none.
+    pub fn guard(&self) -> Option<Guard> {
+        match &self.0 {
+            Bytes::Heap(_) => None,
+            Bytes::Pool(slice, _) => Some(slice.guard()),
+        }
+    }
+
     /// The filled bytes.
     #[inline]
     pub fn as_slice(&self) -> &[u8] {
@@ -87,6 +113,23 @@ impl Buffer {
         match self.0 {
             Bytes::Heap(_) => Err(self),
             Bytes::Pool(slice, _) => Ok(slice),
+        }
+    }
+
+    /// The filled bytes, to be changed.
+    #[inline]
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        match &mut self.0 {
+            Bytes::Heap(bytes) => bytes,
+            Bytes::Pool(slice, filled) => slice.get_mut(..*filled).unwrap_or_default(),
+        }
+    }
+
+    /// Keeps the first `length` of the filled bytes, if there are more; the rest is room again.
+    pub fn truncate(&mut self, length: usize) {
+        match &mut self.0 {
+            Bytes::Heap(bytes) => bytes.truncate(length),
+            Bytes::Pool(_, filled) => *filled = length.min(*filled),
         }
     }
 
@@ -140,10 +183,7 @@ impl Buffer {
 
     /// Overwrites words of the filled part, each at its place; what would lie outside is left alone.
     pub(crate) fn write_words(&mut self, words: &[(usize, u64)]) {
-        let filled = match &mut self.0 {
-            Bytes::Heap(bytes) => bytes.as_mut_slice(),
-            Bytes::Pool(slice, filled) => slice.get_mut(..*filled).unwrap_or_default(),
-        };
+        let filled = self.as_mut_slice();
         for (at, word) in words {
             if let Some(place) = filled.get_mut(*at..).and_then(|rest| rest.first_chunk_mut()) {
                 *place = word.to_ne_bytes();

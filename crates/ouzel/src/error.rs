@@ -37,6 +37,8 @@ pub enum Error {
     ForkedChild,
     /// A program was not stored.
     Store(StoreError),
+    /// A pool has no memory to give.
+    Pool(ouzel_pool::Error),
     /// A call on a descriptor, ticket or program that the ring refused.
     Refused {
         /// What was asked.
@@ -77,6 +79,7 @@ impl fmt::Display for Error {
             Error::ForkedChild => formatter
                 .write_str("this ring belongs to the parent of this forked process: make a new ring here"),
             Error::Store(error) => write!(formatter, "store: {error}"),
+            Error::Pool(error) => error.fmt(formatter),
             Error::Refused { call, errno } => write!(formatter, "{call}: {errno}"),
         }
     }
@@ -90,6 +93,7 @@ impl std::error::Error for Error {
             Error::Operation(error) => Some(error),
             Error::Enter(error) => Some(error),
             Error::Store(error) => Some(error),
+            Error::Pool(error) => Some(error),
             _ => None,
         }
     }
@@ -98,6 +102,12 @@ impl std::error::Error for Error {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Error {
         Error::Store(error)
+    }
+}
+
+impl From<ouzel_pool::Error> for Error {
+    fn from(error: ouzel_pool::Error) -> Error {
+        Error::Pool(error)
     }
 }
 

@@ -3,6 +3,7 @@
 mod asynchronous;
 mod elsewhere;
 mod multishot;
+mod pooled;
 
 pub(crate) use asynchronous::Offered;
 use std::collections::VecDeque;
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ouzel_engine::{Counters, EnterError, Gauges, Limits, Target};
+use ouzel_pool::Pool;
 use ouzel_ring::{Completion, Descriptor, Errno, PushError};
 
 use crate::backend::sim::SimProcess;
@@ -95,6 +97,8 @@ pub struct Ring<M = Pinned> {
     tracing: bool,
     /// What no other ring of this process has.
     number: u64,
+    /// Where its buffers come from, once it has any.
+    pool: Option<Pool>,
     /// What tells those who wait elsewhere, once somebody has asked for it.
     pub(crate) counter: Option<OwnedFd>,
     /// The constants of the programs that are stored, by number.
@@ -129,6 +133,7 @@ impl<M> Ring<M> {
             longest: raw.limits().chain as usize,
             raw,
             number: NEXT_RING.fetch_add(1, Ordering::Relaxed),
+            pool: None,
             counter: None,
             programs: Vec::new(),
             slots: Vec::new(),

@@ -9,6 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use ouzel_engine::{Counters, Gauges};
+use ouzel_pool::Pool;
 use ouzel_ring::Descriptor;
 use ouzel_ring::modifiers::{MessageFlags, PollEvents};
 
@@ -26,7 +27,7 @@ use crate::done::Kind;
 use crate::error::Error;
 use crate::program::{Call, Program, ProgramId, Stored};
 use crate::select::Choice;
-use crate::{Bell, Done};
+use crate::{Bell, Buffer, Done};
 
 /// A handle of an [`Executor`](super::Executor): cheap to clone, and for the executor's own thread only; a
 /// [`Remote`] is for others.
@@ -161,6 +162,33 @@ impl Handle {
     /// Which backend the ring runs on, and why.
     pub fn backend(&self) -> Result<Choice, Error> {
         self.core.with_ring(|ring| Ok(ring.backend().clone()))
+    }
+
+    /// An empty buffer with room for `capacity` bytes of the ring's pool. See [`Ring::buffer`](crate::Ring::buffer).
+    ///
+    /// ```
+    /// use ouzel::task::Executor;
+    /// use ouzel::{Error, Offset, OpenOptions};
+    ///
+    /// let mut executor = Executor::new()?;
+    /// let handle = executor.handle();
+    /// executor.block_on(async {
+    ///     let file = handle.open("Cargo.toml", OpenOptions::read()).await?;
+    ///     let text = handle.read(file, handle.buffer(65536)?, Offset::START).await?;
+    ///     assert!(text.starts_with(b"[package]"));
+    ///     drop(text);
+    ///     assert_eq!(handle.pool()?.statistics().in_use, 0);
+    ///     handle.close(file).await
+    /// })??;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn buffer(&self, capacity: usize) -> Result<Buffer, Error> {
+        self.core.with_ring(|ring| ring.buffer(capacity))
+    }
+
+    /// The ring's pool. See [`Ring::pool`](crate::Ring::pool).
+    pub fn pool(&self) -> Result<Pool, Error> {
+        self.core.with_ring(|ring| ring.pool().cloned())
     }
 
     /// Takes an ordinary file, socket or other object into the ring. See [`Ring::adopt`](crate::Ring::adopt).
