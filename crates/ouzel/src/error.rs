@@ -323,6 +323,11 @@ pub enum BuildError {
         /// The step that calls.
         step: usize,
     },
+    /// A step picks from a group of buffers that is another ring's.
+    ForeignGroup {
+        /// The step that picks.
+        step: usize,
+    },
     /// The chain has no steps.
     Empty,
     /// The chain has more steps than this ring can hold.
@@ -361,7 +366,8 @@ impl BuildError {
             | BuildError::ArgumentKind { step, .. }
             | BuildError::ArgumentTooShort { step, .. }
             | BuildError::ArgumentTooLate { step, .. }
-            | BuildError::ForeignProgram { step } => Some(*step),
+            | BuildError::ForeignProgram { step }
+            | BuildError::ForeignGroup { step } => Some(*step),
             BuildError::Empty | BuildError::TooLong { .. } => None,
         }
     }
@@ -483,6 +489,10 @@ impl fmt::Display for BuildError {
             BuildError::ForeignProgram { step } => write!(
                 formatter,
                 "step {step} (CALL) calls a program that another ring has stored: store it in this one"
+            ),
+            BuildError::ForeignGroup { step } => write!(
+                formatter,
+                "step {step} (RECV) picks from a group of buffers that another ring has made: make one with this ring"
             ),
             BuildError::Empty => formatter.write_str("the chain has no steps: add one before running it"),
             BuildError::TooLong { steps, limit } => write!(

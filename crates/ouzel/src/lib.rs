@@ -69,6 +69,7 @@ mod exit;
 mod explain;
 mod fork;
 mod futex;
+mod group;
 mod memory;
 mod metadata;
 #[cfg(feature = "mio")]
@@ -97,6 +98,7 @@ pub use error::{BuildError, Error, OperationError};
 pub use exit::ExitStatus;
 pub use explain::{Explanation, StepExplanation, place_name};
 pub use futex::FutexWord;
+pub use group::{BufferGroup, MAX_GROUP_BUFFERS, Picked};
 pub use ouzel_engine as engine;
 pub use ouzel_pool as pool;
 pub use ouzel_ring as abi;

@@ -3,6 +3,7 @@
 mod asynchronous;
 mod elsewhere;
 mod multishot;
+mod picking;
 mod pooled;
 
 pub(crate) use asynchronous::Offered;
@@ -10,7 +11,6 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ouzel_engine::{Counters, EnterError, Gauges, Limits, Target};
@@ -124,15 +124,12 @@ impl Ring<Pinned> {
     }
 }
 
-/// Only uniqueness matters.
-static NEXT_RING: AtomicU64 = AtomicU64::new(0);
-
 impl<M> Ring<M> {
     pub(crate) fn over(raw: RawRing<M>) -> Ring<M> {
         Ring {
             longest: raw.limits().chain as usize,
+            number: raw.number(),
             raw,
-            number: NEXT_RING.fetch_add(1, Ordering::Relaxed),
             pool: None,
             counter: None,
             programs: Vec::new(),
@@ -211,6 +208,9 @@ impl<M> Ring<M> {
         self.layout.lay_out(chain)?;
         if let Some(call) = chain.calls.iter().find(|call| call.id.ring != self.number) {
             return Err(BuildError::ForeignProgram { step: call.step }.into());
+        }
+        if let Some(picker) = chain.pickers.iter().find(|picker| picker.group.ring() != self.number) {
+            return Err(BuildError::ForeignGroup { step: picker.step() }.into());
         }
         let steps = chain.steps.len();
         if steps > self.longest {
@@ -549,7 +549,9 @@ fn deliver(
     let Some(slot) = slots.get_mut(number as usize) else { return };
     let Some(chain) = &mut slot.chain else { return };
     if completion.has_more() {
-        chain.body.many.push_back(completion);
+        if chain.body.pickers.is_empty() || !chain.body.take_in(step, &completion) {
+            chain.body.many.push_back(completion);
+        }
         news.iter_mut().for_each(|news| news.push_back(number));
         return;
     }

@@ -22,7 +22,7 @@ pub use options::{FaultOptions, Injection};
 
 use super::sim::SimProcess;
 use super::{HostBackend, memory};
-use crate::Bell;
+use crate::{Bell, BufferGroup};
 
 /// Decides what happens to an operation; asked once for each.
 pub type Decide = Box<dyn FnMut(&Step) -> Injection + Send>;
@@ -376,6 +376,14 @@ unsafe impl<B: HostBackend> HostBackend for Fault<B> {
 
     fn adopt_bell(&mut self, index: u32, bell: &Bell) -> Result<(), Errno> {
         self.inner.adopt_bell(index, bell)
+    }
+
+    fn add_group(&mut self, group: &BufferGroup) -> Result<(), Errno> {
+        self.inner.add_group(group)
+    }
+
+    fn remove_group(&mut self, group: u16) {
+        self.inner.remove_group(group);
     }
 
     fn adopt_process(&mut self, index: u32, number: i32) -> Result<(), Errno> {

@@ -15,7 +15,7 @@ use std::os::fd::OwnedFd;
 use ouzel_engine::Backend;
 use ouzel_ring::Errno;
 
-use crate::Bell;
+use crate::{Bell, BufferGroup};
 
 /// A backend whose descriptor table can exchange objects with the rest of the process, and whose word is trusted.
 ///
@@ -57,6 +57,20 @@ pub unsafe trait HostBackend: Backend + Send {
         Ok(None)
     }
 
+    /// Takes note of a group of buffers, whose [number](BufferGroup::number) the engine has reserved: a
+    /// [`RecvPicked`](ouzel_engine::Operation::RecvPicked) picks from it.
+    ///
+    /// Errors: EOPNOTSUPP where there are no groups; ENOMEM of the system.
+    fn add_group(&mut self, group: &BufferGroup) -> Result<(), Errno> {
+        let _ = group;
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Lets go of a group. Nothing that names it is under way.
+    fn remove_group(&mut self, group: u16) {
+        let _ = group;
+    }
+
     /// Puts the process with this number into the table at `index`, which the engine has reserved.
     ///
     /// Errors: ECHILD if there is none.
@@ -93,6 +107,14 @@ unsafe impl<B: HostBackend + ?Sized> HostBackend for Box<B> {
 
     fn readiness(&mut self) -> Result<Option<OwnedFd>, Errno> {
         (**self).readiness()
+    }
+
+    fn add_group(&mut self, group: &BufferGroup) -> Result<(), Errno> {
+        (**self).add_group(group)
+    }
+
+    fn remove_group(&mut self, group: u16) {
+        (**self).remove_group(group);
     }
 
     fn adopt_process(&mut self, index: u32, number: i32) -> Result<(), Errno> {

@@ -16,7 +16,8 @@ use ouzel_ring::modifiers::{MessageFlags, PollEvents};
 use super::core::Core;
 use super::join::{Cellular, JoinHandle};
 use super::metrics::Metrics;
-use super::operation::Calling;
+use super::operation::{Calling, Operation};
+use super::picking::Picking;
 use super::remote::Remote;
 use super::run::Run;
 use super::sleep::{Interval, Sleep, Yield, yield_now};
@@ -27,7 +28,7 @@ use crate::done::Kind;
 use crate::error::Error;
 use crate::program::{Call, Program, ProgramId, Stored};
 use crate::select::Choice;
-use crate::{Bell, Buffer, Done};
+use crate::{Bell, Buffer, BufferGroup, Done, Picked};
 
 /// A handle of an [`Executor`](super::Executor): cheap to clone, and for the executor's own thread only; a
 /// [`Remote`] is for others.
@@ -132,6 +133,65 @@ impl Handle {
     /// What `socket` receives, in buffers of this capacity.
     pub fn recv_many(&self, socket: Descriptor, capacity: usize, flags: MessageFlags) -> Receiving {
         Receiving::new(self.clone(), socket, capacity, flags)
+    }
+
+    /// What `socket` receives, in buffers that the ring picks out of `group` when there is data. One entry of the ring serves for as
+    /// long as there are buffers; see [`Picking`] for when there are none.
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// use ouzel::Error;
+    /// use ouzel::task::Executor;
+    ///
+    /// let mut executor = Executor::new()?;
+    /// let handle = executor.handle();
+    /// let (mut near, far) = UnixStream::pair().unwrap();
+    /// near.write_all(b"all of this").unwrap();
+    /// drop(near);
+    /// let count = executor.block_on(async {
+    ///     let group = handle.group(16, 4096)?;
+    ///     let mut stream = handle.recv_into(handle.adopt(far)?, &group);
+    ///     let mut count = 0;
+    ///     while let Some(received) = stream.next().await {
+    ///         count += received?.len();
+    ///     }
+    ///     Ok::<_, Error>(count)
+    /// })??;
+    /// assert_eq!(count, 11);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn recv_into(&self, socket: Descriptor, group: &BufferGroup) -> Picking {
+        Picking::new(Rc::clone(&self.core), socket, group)
+    }
+
+    /// Receives once, into a buffer that the ring picks out of `group`. `None` when the peer has stopped sending.
+    pub fn recv_picked(
+        &self,
+        socket: Descriptor,
+        group: &BufferGroup,
+    ) -> Operation<Picked, Result<Option<Picked>, Error>> {
+        self.operation(
+            |chain| chain.recv_picked(socket, group),
+            |finished| {
+                let taken = finished.with(|done, reg| {
+                    done.get(reg)?;
+                    Ok(done.take_picked(reg))
+                });
+                taken.map_err(|(error, _)| error)
+            },
+        )
+    }
+
+    /// Makes a group of buffers of the ring's pool to pick from. See [`Ring::group`](crate::Ring::group).
+    pub fn group(&self, count: usize, size: usize) -> Result<BufferGroup, Error> {
+        self.core.with_ring(|ring| ring.group(count, size))
+    }
+
+    /// Makes a group of buffers of another pool. See [`Ring::group`](crate::Ring::group).
+    pub fn group_of(&self, pool: &Pool, count: usize, size: usize) -> Result<BufferGroup, Error> {
+        self.core.with_ring(|ring| ring.group_of(pool, count, size))
     }
 
     /// A handle for other threads.

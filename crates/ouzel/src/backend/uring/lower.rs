@@ -74,6 +74,7 @@ pub(super) fn route(operation: &Operation, features: &Features) -> Route {
         | Operation::Connect { .. }
         | Operation::Send { .. }
         | Operation::Recv { .. }
+        | Operation::RecvPicked { .. }
         | Operation::Stat { .. } => Route::Ring,
         Operation::Readdir { .. } => Route::Helper("READDIR is not an io_uring operation"),
         Operation::Copy { .. } => Route::Helper("COPY is not an io_uring operation"),
@@ -510,6 +511,17 @@ impl Lowering<'_> {
                     Sqe::accept_direct(target, address, length, 0, Slot(into))
                 } else {
                     Sqe::accept(target, address, length, SOCK_CLOEXEC)
+                }
+            }
+            Operation::RecvPicked { socket, group, multishot } => {
+                let target = self.target(socket)?;
+                let bits = self.at_once();
+                if multishot {
+                    self.lowered.effect = Effect::PicksMany(group);
+                    Sqe::recv_multishot(target, 0, bits, group)
+                } else {
+                    self.lowered.effect = Effect::Picks(group);
+                    Sqe::recv(target, std::ptr::null_mut(), 0, bits).buffer_group(group)
                 }
             }
             Operation::Connect { socket, address } => {

@@ -24,6 +24,7 @@ mod metadata;
 mod mounts;
 mod objects;
 mod packets;
+mod picking;
 mod planner;
 mod quick;
 mod reports;
@@ -57,6 +58,7 @@ pub use self::setup::{Features, Missing, Policy, UringError, UringOptions};
 use self::table::{Kind, NONE, Table};
 use self::trials::Trial;
 use super::HostBackend;
+use crate::BufferGroup;
 
 /// The most steps of one run.
 const LONGEST_RUN: usize = 32;
@@ -104,6 +106,8 @@ pub struct Uring {
     received: HashMap<u64, OwnedFd>,
     /// The handle of the next of those.
     next_handle: u64,
+    /// By number: what the kernel picks from.
+    groups: HashMap<u16, BufferGroup>,
     in_flight: u32,
     calls: u64,
     /// The thread it must stay on.
@@ -149,6 +153,7 @@ impl Uring {
             again: VecDeque::with_capacity(64),
             trials: HashMap::new(),
             received: HashMap::new(),
+            groups: HashMap::new(),
             next_handle: FIRST_HANDLE,
             in_flight: 0,
             calls: 0,
@@ -467,6 +472,14 @@ unsafe impl HostBackend for Uring {
         }
         self.table.clear(index);
         Ok(descriptor)
+    }
+
+    fn add_group(&mut self, group: &BufferGroup) -> Result<(), Errno> {
+        self.register_group(group)
+    }
+
+    fn remove_group(&mut self, group: u16) {
+        self.unregister_group(group);
     }
 
     fn readiness(&mut self) -> Result<Option<OwnedFd>, Errno> {

@@ -264,9 +264,10 @@ impl Uring {
         }
         entry.user_data = token.to_word();
         let events = match operation {
-            Operation::Read { .. } | Operation::Recv { .. } | Operation::Accept { multishot: false, .. } => {
-                POLL_IN
-            }
+            Operation::Read { .. }
+            | Operation::Recv { .. }
+            | Operation::RecvPicked { .. }
+            | Operation::Accept { multishot: false, .. } => POLL_IN,
             Operation::Write { .. } | Operation::Send { .. } => POLL_OUT,
             _ => 0,
         };
