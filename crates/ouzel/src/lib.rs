@@ -76,6 +76,7 @@ mod metadata;
 mod mio;
 mod program;
 mod raw;
+mod registered;
 mod ring;
 mod select;
 mod stat;
@@ -106,6 +107,7 @@ pub use program::{
     Call, Called, Input, PathInput, Program, ProgramBuilder, ProgramId, ProgramPath, StepDetail, Stored,
 };
 pub use raw::{Movable, Pinned, RawRing, TEARDOWN_BOUND, Teardown, leaked_operations};
+pub use registered::RegisteredMemory;
 pub use ring::{Rejected, Ring, Ticket};
 pub use select::{BackendKind, Choice};
 pub use stat::FileStat;

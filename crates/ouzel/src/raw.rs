@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::fork::Home;
 use crate::memory::RingMemory;
 use crate::select::Choice;
-use crate::{Bell, BufferGroup};
+use crate::{Bell, BufferGroup, RegisteredMemory};
 
 /// A ring that stays on the thread that made it: the fast kind.
 #[derive(Debug)]
@@ -68,6 +68,8 @@ pub struct RawRing<M = Pinned> {
     torn_down: bool,
     number: u64,
     groups: Vec<BufferGroup>,
+    /// A pool is registered.
+    follows_pools: bool,
     mobility: PhantomData<M>,
 }
 
@@ -92,6 +94,7 @@ impl<M> RawRing<M> {
             torn_down: false,
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             groups: Vec::new(),
+            follows_pools: false,
             mobility: PhantomData,
         })
     }
@@ -142,6 +145,9 @@ impl<M> RawRing<M> {
         self.at_home()?;
         if !self.groups.is_empty() {
             self.sweep_groups();
+        }
+        if self.follows_pools {
+            self.inner.engine.backend_mut().follow_pools();
         }
         let inner = &mut *self.inner;
         inner.submitter.publish();
@@ -304,6 +310,20 @@ impl<M> RawRing<M> {
                 Err(error)
             }
         }
+    }
+
+    /// Registers the memory of a pool with the kernel. See [`Ring::register_pool`](crate::Ring::register_pool).
+    pub fn register_pool(&mut self, pool: &Pool) -> Result<(), Error> {
+        self.at_home()?;
+        let backend = self.inner.engine.backend_mut();
+        backend.register_pool(pool);
+        self.follows_pools = backend.registered_memory().is_some();
+        Ok(())
+    }
+
+    /// What is registered with the kernel; `None` if nothing ever was, and on backends without such a thing.
+    pub fn registered_memory(&self) -> Option<RegisteredMemory> {
+        self.inner.engine.backend().registered_memory()
     }
 
     /// Lets go of groups that nobody has a handle of any more.

@@ -159,12 +159,17 @@ impl<M> Ring<M> {
     /// Errors: as for [`run`](Ring::run).
     pub fn explain(&mut self, chain: Chain) -> Result<(Done, Explanation), Error> {
         let before = self.counters();
+        let registered = self.registered_memory();
         let tracing = self.trace(true);
         let done = self.run(chain);
         self.trace(tracing);
         let done = done?;
         let counters = self.counters().since(before);
-        let explanation = Explanation::new(&done, counters, self.backend().clone());
+        let mut explanation = Explanation::new(&done, counters, self.backend().clone());
+        explanation.registered = self.registered_memory().map(|mut memory| {
+            memory.transfers -= registered.unwrap_or_default().transfers;
+            memory
+        });
         Ok((done, explanation))
     }
 

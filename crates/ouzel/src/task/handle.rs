@@ -28,7 +28,7 @@ use crate::done::Kind;
 use crate::error::Error;
 use crate::program::{Call, Program, ProgramId, Stored};
 use crate::select::Choice;
-use crate::{Bell, Buffer, BufferGroup, Done, Picked};
+use crate::{Bell, Buffer, BufferGroup, Done, Picked, RegisteredMemory};
 
 /// A handle of an [`Executor`](super::Executor): cheap to clone, and for the executor's own thread only; a
 /// [`Remote`] is for others.
@@ -244,6 +244,16 @@ impl Handle {
     /// ```
     pub fn buffer(&self, capacity: usize) -> Result<Buffer, Error> {
         self.core.with_ring(|ring| ring.buffer(capacity))
+    }
+
+    /// Registers the memory of a pool with the kernel. See [`Ring::register_pool`](crate::Ring::register_pool).
+    pub fn register_pool(&self, pool: &Pool) -> Result<(), Error> {
+        self.core.with_ring(|ring| ring.register_pool(pool))
+    }
+
+    /// What is registered with the kernel. See [`Ring::registered_memory`](crate::Ring::registered_memory).
+    pub fn registered_memory(&self) -> Option<RegisteredMemory> {
+        self.core.with_ring(|ring| Ok(ring.registered_memory())).unwrap_or_default()
     }
 
     /// The ring's pool. See [`Ring::pool`](crate::Ring::pool).

@@ -13,6 +13,7 @@
 mod at_once;
 mod calls;
 mod copy;
+mod fixed;
 mod handing;
 mod helpers;
 mod hows;
@@ -42,11 +43,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ouzel_engine::{Backend, Counters, Edge, Operation, Outcome, Place, Report, Started, Step, Token, Way};
+use ouzel_pool::Pool;
 use ouzel_ring::{Errno, Verb};
 use ouzel_uring::abi::{CancelFlags, Cqe, Features as KernelFeatures, Timespec};
 use ouzel_uring::{EnterError, Ring, Slot, SlotUpdate, Sqe, Timeout};
 use rustix::time::{ClockId, clock_gettime};
 
+use self::fixed::Fixed;
 use self::helpers::Helpers;
 use self::hows::Hows;
 use self::lengths::Lengths;
@@ -58,7 +61,7 @@ pub use self::setup::{Features, Missing, Policy, UringError, UringOptions};
 use self::table::{Kind, NONE, Table};
 use self::trials::Trial;
 use super::HostBackend;
-use crate::BufferGroup;
+use crate::{BufferGroup, RegisteredMemory};
 
 /// The most steps of one run.
 const LONGEST_RUN: usize = 32;
@@ -87,6 +90,7 @@ pub struct Uring {
     packets: Packets,
     lengths: Lengths,
     hows: Hows,
+    fixed: Fixed,
     helpers: Option<Helpers>,
     /// The helpers' bell is being polled.
     listening: bool,
@@ -144,6 +148,7 @@ impl Uring {
             packets: Packets::default(),
             lengths: Lengths::default(),
             hows: Hows::default(),
+            fixed: Fixed::default(),
             helpers: None,
             listening: false,
             hears_once: false,
@@ -480,6 +485,18 @@ unsafe impl HostBackend for Uring {
 
     fn remove_group(&mut self, group: u16) {
         self.unregister_group(group);
+    }
+
+    fn register_pool(&mut self, pool: &Pool) {
+        self.fixed.add(&mut self.ring, pool);
+    }
+
+    fn follow_pools(&mut self) {
+        self.fixed.look(&mut self.ring);
+    }
+
+    fn registered_memory(&self) -> Option<RegisteredMemory> {
+        self.fixed.memory()
     }
 
     fn readiness(&mut self) -> Result<Option<OwnedFd>, Errno> {

@@ -23,6 +23,7 @@ const POLL_OUT: u32 = 4;
 impl Uring {
     /// Starts a run on the ring.
     pub(super) fn start_run(&mut self, steps: &[Step], reason: &'static str) -> Started {
+        self.fixed.look(&mut self.ring);
         let count = self.goes_together(steps);
         let first = &steps[0];
         if let Operation::Close { file } = first.operation
@@ -121,6 +122,7 @@ impl Uring {
             features: &self.features,
             lengths: &mut self.lengths,
             hows: &mut self.hows,
+            fixed: &mut self.fixed,
             packet: token.slot,
             may_wait,
             described,
@@ -249,6 +251,7 @@ impl Uring {
                 features: &self.features,
                 lengths: &mut self.lengths,
                 hows: &mut self.hows,
+                fixed: &mut self.fixed,
                 packet: slot,
                 may_wait: true,
                 described: false,
