@@ -21,7 +21,10 @@ fn links(kind: BackendKind) -> RingBuilder {
 }
 
 fn uring(test: impl FnOnce() + Send + 'static) {
-    if backends().contains(&BackendKind::Uring) {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Memlock).current;
+    if !rustix::process::geteuid().is_root() && limit.is_some_and(|limit| limit < 256 << 20) {
+        println!("SKIPPED: only {limit:?} bytes may be locked (ulimit -l)");
+    } else if backends().contains(&BackendKind::Uring) {
         bounded("uring", test);
     }
 }
@@ -241,48 +244,6 @@ fn more_regions_than_numbers_are_used_all_the_same() {
     });
 }
 
-#[test]
-fn without_leave_to_lock_memory_everything_works() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    use rustix::thread::set_thread_uid;
-    uring(|| {
-        // The limit is nothing to a privileged thread: this one, of its own, gives that up.
-        if rustix::process::geteuid().is_root()
-            && set_thread_uid(rustix::process::Uid::from_raw(65534)).is_err()
-        {
-            println!("SKIPPED: this thread cannot give up its privileges");
-            return;
-        }
-        let before = getrlimit(Resource::Memlock);
-        setrlimit(Resource::Memlock, Rlimit { current: Some(1 << 16), ..before.clone() }).unwrap();
-        let pool = Pool::builder().region_size(1 << 16).build().unwrap();
-        let mut ring = match links(BackendKind::Uring).pool(&pool).build() {
-            Ok(ring) => ring,
-            Err(error) => {
-                println!("SKIPPED: {error}");
-                return;
-            }
-        };
-        let (from, to) = pipe(&mut ring);
-        let mut buffers: Vec<Buffer> = (0..4).map(|_| ring.buffer(1 << 16).unwrap()).collect();
-        for buffer in &mut buffers {
-            buffer.extend_from_slice(b"text");
-        }
-        for buffer in buffers {
-            let mut chain = Chain::new();
-            chain.write(to, buffer, Offset::CURRENT);
-            let read = chain.read(from, Buffer::with_capacity(9), Offset::CURRENT);
-            let (mut done, explained) = ring.explain(chain).unwrap();
-            assert_eq!(done.take(read).as_deref(), Some(&b"text"[..]));
-            assert!(explained.to_string().contains("raise RLIMIT_MEMLOCK"), "{explained}");
-        }
-        let memory = ring.registered_memory().unwrap();
-        assert!(memory.regions <= 1, "{memory}");
-        assert_eq!(memory.left_out, Some(ouzel::abi::Errno::ENOMEM));
-        setrlimit(Resource::Memlock, before).unwrap();
-    });
-}
-
 /// The same calls on every backend; where nothing is registered, they are for nothing.
 #[test]
 fn registering_is_the_same_everywhere() {
@@ -331,5 +292,122 @@ fn groups_and_registered_memory_go_together() {
         let mut back = [0; 4];
         std::io::Read::read_exact(&mut near, &mut back).unwrap();
         assert_eq!(&back, b"back");
+    });
+}
+
+/// What an operation says does not depend on whose memory it is given.
+#[test]
+fn errors_and_ends_are_those_of_any_memory() {
+    uring(|| {
+        let mut ring = links(BackendKind::Uring).build().unwrap();
+        let place = Place::new(BackendKind::Uring);
+        std::fs::write(place.path(), [1; 100]).unwrap();
+        let reading = ring.open(place.path(), OpenOptions::read()).unwrap();
+        let writing = ring.open(place.path(), OpenOptions::write()).unwrap();
+        let folder = ring.open(place.path().parent().unwrap(), OpenOptions::read()).unwrap();
+        let null = ring.open("/dev/null", OpenOptions::write()).unwrap();
+        let zero = ring.open("/dev/zero", OpenOptions::read()).unwrap();
+        let (from, to) = pipe(&mut ring);
+        ring.pool().unwrap();
+        let mut said: [Vec<(Option<ouzel::abi::Errno>, u64)>; 2] = Default::default();
+        for (registered, said) in said.iter_mut().enumerate() {
+            let buffer = |ring: &mut Ring| match registered {
+                0 => Buffer::with_capacity(1000),
+                _ => ring.buffer(1000).unwrap(),
+            };
+            for (file, offset) in [
+                (reading, Offset::START),
+                (reading, Offset::at(90u64)),
+                (reading, Offset::at(100u64)),
+                (reading, Offset::at(u64::MAX - 1)),
+                (writing, Offset::START),
+                (folder, Offset::CURRENT),
+                (folder, Offset::START),
+                (zero, Offset::START),
+                (from, Offset::START),
+                (to, Offset::CURRENT),
+                (null, Offset::CURRENT),
+            ] {
+                let mut chain = Chain::new();
+                let read = chain.read(file, buffer(&mut ring), offset);
+                chain.hardlink();
+                let mut text = buffer(&mut ring);
+                text.extend_from_slice(&[2; 10]);
+                let written = chain.write(file, text, offset);
+                let done = ring.run(chain).unwrap();
+                for step in [read, written] {
+                    let errno = done.get(step).err().and_then(|error| error.errno());
+                    said.push((errno, done.get(step).unwrap_or(0) as u64));
+                }
+            }
+            // Nothing is there: it may not wait, then it may for a while.
+            for time in [Duration::ZERO, Duration::from_millis(2)] {
+                // What was written to the pipe above is taken first.
+                let mut chain = Chain::new();
+                chain.read(from, buffer(&mut ring), Offset::CURRENT);
+                chain.read(from, buffer(&mut ring), Offset::CURRENT);
+                chain.timeout(time);
+                let done = ring.run(chain).unwrap();
+                said.push((
+                    done.error().map(|error| error.errno),
+                    done.error().map_or(0, |error| error.step as u64),
+                ));
+                ring.write(to, "for the next", Offset::CURRENT).unwrap();
+            }
+            let room = buffer(&mut ring);
+            ring.read(from, room, Offset::CURRENT).unwrap();
+            ring.write(to, "0123456789", Offset::CURRENT).unwrap();
+        }
+        assert_eq!(said[0], said[1]);
+        assert!(transfers(&ring) >= 20, "{}", transfers(&ring));
+    });
+}
+
+/// Pieces of one region are named by its number at once; those of two are not.
+#[test]
+fn pieces_of_one_region_use_it() {
+    use ouzel::abi::modifiers::TransferFlags;
+    use ouzel::abi::{Entry, Payload, Piece, Verb};
+    uring(|| {
+        let pool = Pool::builder().region_size(PAGE).smallest(1024).build().unwrap();
+        let mut ring = links(BackendKind::Uring).build_raw().unwrap();
+        ring.register_pool(&pool).unwrap();
+        let place = Place::new(BackendKind::Uring);
+        std::fs::write(place.path(), (0..200u8).collect::<Vec<u8>>()).unwrap();
+        let file = ring.adopt(std::fs::File::open(place.path()).unwrap().into()).unwrap();
+        let mut slices: Vec<Slice> = (0..5).map(|_| pool.get(1024).unwrap()).collect();
+        let starts: Vec<*mut u8> = slices.iter_mut().map(Slice::as_mut_ptr).collect();
+        let regions: Vec<u64> = slices.iter().map(|slice| slice.location().region).collect();
+        let two = regions.iter().position(|region| *region != regions[0]).unwrap();
+        for (last, empty, fixed) in [(1, false, 1), (two, false, 0), (1, true, 0)] {
+            let piece = |at: usize, length| Piece { payload: Payload::of(starts[at]).number(), length };
+            let mut pieces = vec![piece(0, 100), piece(last, 100)];
+            if empty {
+                pieces.insert(1, piece(0, 0));
+            }
+            let before = ring.registered_memory().unwrap().transfers;
+            let entry = Entry {
+                timeout: Entry::NEVER,
+                data: 0,
+                op: Verb::Read as u32,
+                flags: 0,
+                arguments: [
+                    file.number(),
+                    Payload::of(pieces.as_ptr().cast_mut().cast::<u8>()).number(),
+                    pieces.len() as u64,
+                    0,
+                    TransferFlags::VECTORED.bits(),
+                ],
+            };
+            // SAFETY: the pieces and the slices stay until it has completed.
+            unsafe { ring.push(&entry) }.unwrap();
+            ring.enter(1, 1, None).unwrap();
+            assert_eq!(ring.pop().unwrap().outcome(), Ok(200));
+            assert_eq!(ring.registered_memory().unwrap().transfers - before, fixed);
+            assert!(
+                slices[0][..100].iter().copied().eq(0..100)
+                    && slices[last][..100].iter().copied().eq(100..200)
+            );
+        }
     });
 }

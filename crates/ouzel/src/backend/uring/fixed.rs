@@ -149,14 +149,14 @@ impl Fixed {
         Some(number)
     }
 
-    /// The same for pieces that all lie in one region.
+    /// The same for pieces that all lie in one region. The kernel takes no empty ones there.
     #[inline]
     pub(super) fn number_of_all(&mut self, buffers: &Buffers) -> Option<u16> {
         if self.regions.is_empty() {
             return None;
         }
         let pieces = memory::pieces(buffers);
-        let mut pieces = pieces.iter().filter(|piece| piece.length > 0);
+        let mut pieces = pieces.iter();
         let number = self.find(pieces.next()?)?;
         if pieces.any(|piece| self.find(piece) != Some(number)) {
             return None;
