@@ -32,7 +32,7 @@ fn without_leave_to_lock_memory_everything_works() {
             return;
         }
         let before = getrlimit(Resource::Memlock);
-        setrlimit(Resource::Memlock, Rlimit { current: Some(1 << 16), ..before.clone() }).unwrap();
+        setrlimit(Resource::Memlock, Rlimit { current: Some(1 << 16), ..before }).unwrap();
         let pool = Pool::builder().region_size(1 << 16).build().unwrap();
         let mut ring = match builder(BackendKind::Uring).policy(Policy::Links).pool(&pool).build() {
             Ok(ring) => ring,
