@@ -25,7 +25,7 @@ crate::cases![
     drain_waits_for_everything_earlier,
     drain_holds_back_everything_later,
     drain_waits_for_the_finally_part,
-    multishot_is_for_two_verbs,
+    multishot_is_for_few_verbs,
     multishot_with_flags_it_cannot_have,
     unknown_flag_bits,
     malformed_chains_are_refused_whole,
@@ -198,7 +198,7 @@ fn drain_waits_for_the_finally_part(world: &mut World) {
     assert_eq!(order.last(), Some(&2), "{order:?}");
 }
 
-fn multishot_is_for_two_verbs(world: &mut World) {
+fn multishot_is_for_few_verbs(world: &mut World) {
     let file = world.file("a", b"abc");
     let (memory, path) = (world.room(256), world.path("x"));
     for entry in [

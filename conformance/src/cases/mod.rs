@@ -16,6 +16,7 @@ mod metadata;
 mod names;
 mod opening;
 mod options;
+mod picking;
 mod pipes;
 mod polling;
 mod processes;
@@ -52,6 +53,7 @@ pub fn all() -> Vec<Case> {
         names::CASES,
         opening::CASES,
         options::CASES,
+        picking::CASES,
         pipes::CASES,
         polling::CASES,
         processes::CASES,

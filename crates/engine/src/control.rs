@@ -4,7 +4,7 @@
 //! through the table of regions; nothing else here touches memory. A stored program is run elsewhere (`call`).
 
 use ouzel_ring::modifiers::{
-    Action, Condition, MAX_PROGRAM_STEPS, MAX_REPEAT, Overflow, ShiftDirection, TestFlags, TestOf,
+    Action, Condition, MAX_PROGRAM_STEPS, MAX_REPEAT, Overflow, RECV_GROUP, ShiftDirection, TestFlags, TestOf,
 };
 use ouzel_ring::{Entry, EntryFlags, Errno, Verb};
 
@@ -192,6 +192,11 @@ impl<B: Backend> Engine<B> {
             let is_allowed = op == Verb::Call as u32 || op == Verb::Cancel as u32;
             if members.marks & marks::RESTRICTED != 0 && !is_allowed {
                 return Some(Ending::of(Errno::EPERM));
+            }
+            let is_recv = op == Verb::Recv as u32;
+            if is_recv && packet.entry.arguments[3] == RECV_GROUP && members.marks & marks::PROGRAM != 0 {
+                // It might pick again and again, and complete once.
+                return Some(Ending::of(Errno::EINVAL));
             }
             if members.marks & marks::CALLED != 0 && packet.flags().contains(EntryFlags::MULTISHOT) {
                 // There is one credit, the caller's.

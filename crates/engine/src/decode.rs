@@ -6,9 +6,9 @@
 use ouzel_ring::modifiers::{
     AccessFlags, AccessOptions, AllocateFlags, AtFlags, CURRENT_POSITION, FutexFlags, LinkFlags, LockMode,
     MAX_ADDRESS, MAX_DEVICE_MAJOR, MAX_DEVICE_MINOR, MAX_OPTION, MAX_PIECES, MAX_TRANSFER, MAX_XATTR_VALUE,
-    MESSAGE_RECORD, MessageFlags, NodeKind, OWNER_OMIT, OpenFlags, PollEvents, RemoveFlags, RenameFlags,
-    STAT_RECORD, STATFS_RECORD, ShutdownHow, StatFlags, SyncMode, TIME_NOW, TIME_OMIT, TIMES_RECORD,
-    TransferFlags, Whence, XattrFlags,
+    MESSAGE_RECORD, MessageFlags, NodeKind, OWNER_OMIT, OpenFlags, PollEvents, RECV_GROUP, RemoveFlags,
+    RenameFlags, STAT_RECORD, STATFS_RECORD, ShutdownHow, StatFlags, SyncMode, TIME_NOW, TIME_OMIT,
+    TIMES_RECORD, TransferFlags, Whence, XattrFlags,
 };
 use ouzel_ring::{EntryFlags, Errno, Verb};
 
@@ -67,7 +67,8 @@ pub(crate) fn decode(
     let regions = context.regions;
     match verb {
         _ if flags.contains(EntryFlags::MULTISHOT) => {
-            if !matches!(verb, Verb::Poll | Verb::Accept) {
+            let picks = verb == Verb::Recv && modifier == RECV_GROUP;
+            if !picks && !matches!(verb, Verb::Poll | Verb::Accept) {
                 return Err(Errno::EINVAL);
             }
             *operation = decode_other(verb, flags, arguments, context, scratch)?;
@@ -228,6 +229,14 @@ fn decode_other(
                 Some(crate::Span { length: buffer.length.min(MAX_ADDRESS as usize), ..buffer })
             };
             Operation::Accept { socket, address, into: NONE, multishot }
+        }
+        Verb::Recv if modifier == RECV_GROUP => {
+            // Without a completion nobody would know of the buffer; and whether one is picked is no matter of a value.
+            if flags.contains(EntryFlags::SILENT) || flags.loaded_from(3).is_some() {
+                return Err(Errno::EINVAL);
+            }
+            let socket = context.file(subject)?;
+            Operation::RecvPicked { socket, group: regions.groups.look_up(auxiliary)?, multishot }
         }
         Verb::Send | Verb::Recv => {
             let socket = context.file(subject)?;

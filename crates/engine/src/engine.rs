@@ -554,6 +554,17 @@ impl<B: Backend> Engine<B> {
         unsafe { self.regions.add(base, length) }
     }
 
+    /// A number for a group of buffers that the backend knows, or is about to be told of: RECV may name it from now on.
+    /// ENOSPC after [`MAX_GROUPS`](ouzel_ring::modifiers::MAX_GROUPS).
+    pub fn add_group(&mut self) -> Result<u16, Errno> {
+        self.regions.groups.add()
+    }
+
+    /// Forgets a group: entries dispatched from now on cannot name it.
+    pub fn remove_group(&mut self, group: u16) {
+        self.regions.groups.remove(group);
+    }
+
     /// Removes a region: entries dispatched from now on cannot name it. EINVAL if there is none of this number.
     pub fn remove_region(&mut self, region: u16) -> Result<(), Errno> {
         self.regions.remove(region)

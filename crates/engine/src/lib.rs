@@ -13,6 +13,7 @@ mod decode;
 mod descriptors;
 mod dispatch;
 mod engine;
+mod groups;
 mod intake;
 mod keep;
 mod operation;

@@ -162,6 +162,10 @@ pub enum Operation {
     Send { socket: u32, buffer: Span, flags: MessageFlags },
     /// RECV. Result: bytes received; 0 when the peer has stopped sending.
     Recv { socket: u32, buffer: Span, flags: MessageFlags },
+    /// RECV into a buffer that the backend picks out of a group. Result: bytes received; 0 when the peer has stopped sending,
+    /// which ends a multishot. Extra: the number of the buffer and 1; 0 if none was picked, as with a result of 0. ENOBUFS if
+    /// the group has none.
+    RecvPicked { socket: u32, group: u16, multishot: bool },
     /// SHUTDOWN.
     Shutdown { socket: u32, how: ShutdownHow },
     /// READLINK of a path, or of `directory` itself if there is none. Result: bytes of the target; with an empty buffer
@@ -299,6 +303,7 @@ impl Operation {
             | Operation::Connect { socket, .. }
             | Operation::Send { socket, .. }
             | Operation::Recv { socket, .. }
+            | Operation::RecvPicked { socket, .. }
             | Operation::Shutdown { socket, .. }
             | Operation::GetSockopt { socket, .. }
             | Operation::SetSockopt { socket, .. }
@@ -339,6 +344,11 @@ impl Operation {
     /// Whether this is an operation of which one start gives many reports.
     #[inline]
     pub fn is_multishot(&self) -> bool {
-        matches!(self, Operation::Poll { multishot: true, .. } | Operation::Accept { multishot: true, .. })
+        matches!(
+            self,
+            Operation::Poll { multishot: true, .. }
+                | Operation::Accept { multishot: true, .. }
+                | Operation::RecvPicked { multishot: true, .. }
+        )
     }
 }

@@ -14,6 +14,7 @@ use ouzel_ring::modifiers::{
 };
 use ouzel_ring::{Errno, Payload, Piece, has_nul};
 
+use crate::groups::Groups;
 use crate::{Attribute, Message, Path, Span};
 
 /// The most regions a ring may have, region 0 included. The numbers above stand for the pieces of a call.
@@ -63,6 +64,8 @@ pub(crate) struct Scratch {
 pub(crate) struct Regions {
     /// Region 0 may be named.
     pub(crate) in_process: bool,
+    /// The groups of buffers that RECV may name.
+    pub(crate) groups: Groups,
     regions: Vec<Option<Region>>,
     /// The pieces of each call, by the call's place.
     calls: Vec<Pieces>,
@@ -75,7 +78,7 @@ unsafe impl Send for Regions {}
 
 impl Regions {
     pub(crate) fn new(in_process: bool) -> Regions {
-        Regions { in_process, regions: Vec::new(), calls: Vec::new(), call: None }
+        Regions { in_process, groups: Groups::default(), regions: Vec::new(), calls: Vec::new(), call: None }
     }
 
     /// Adds `length` bytes at `base` as a new region.

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::ops::Deref;
 
-use ouzel_pool::{Pool, Slice};
+use ouzel_pool::{Guard, Pool, Slice};
+
+use crate::Picked;
 
 /// Owned bytes: `capacity` of them, of which the first `len` are filled.
 ///
@@ -18,6 +20,8 @@ enum Bytes {
     Heap(Vec<u8>),
     /// All of it is initialised; so many are filled, at most its length.
     Pool(Slice, usize),
+    /// Of a group: what it says is filled is.
+    Picked(Picked),
 }
 
 impl Buffer {
@@ -51,12 +55,39 @@ impl Buffer {
         Ok(Buffer(Bytes::Pool(pool.get(capacity)?, 0)))
     }
 
+    /// A buffer of memory of a pool, of which the first `filled` bytes (at most all) are filled. See also
+    /// [`into_slice`](Buffer::into_slice).
+    ///
+    /// ```
+    /// use ouzel::{Buffer, pool::Pool};
+    ///
+    /// let mut slice = Pool::builder().build()?.get_aligned(8192, 4096)?;
+    /// slice[..5].copy_from_slice(b"hello");
+    /// let buffer = Buffer::from_slice(slice, 5);
+    /// assert_eq!((&*buffer, buffer.capacity()), (&b"hello"[..], 8192));
+    /// # Ok::<(), ouzel::pool::Error>(())
+    /// ```
+    pub fn from_slice(slice: Slice, filled: usize) -> Buffer {
+        let filled = filled.min(slice.len());
+        Buffer(Bytes::Pool(slice, filled))
+    }
+
+    /// A guard on the memory, if it is of a pool: keeps it from being used again, also when the buffer is gone. For those
+    /// who hand its address to somebody else; what a ring does with a buffer needs none.
+    pub fn guard(&self) -> Option<Guard> {
+        match &self.0 {
+            Bytes::Pool(slice, _) => Some(slice.guard()),
+            _ => None,
+        }
+    }
+
     /// The filled bytes.
     #[inline]
     pub fn as_slice(&self) -> &[u8] {
         match &self.0 {
             Bytes::Heap(bytes) => bytes,
             Bytes::Pool(slice, filled) => slice.get(..*filled).unwrap_or_default(),
+            Bytes::Picked(picked) => picked,
         }
     }
 
@@ -66,6 +97,7 @@ impl Buffer {
         match &self.0 {
             Bytes::Heap(bytes) => bytes.capacity(),
             Bytes::Pool(slice, _) => slice.len(),
+            Bytes::Picked(picked) => picked.room(),
         }
     }
 
@@ -74,7 +106,8 @@ impl Buffer {
     pub fn into_vec(self) -> Vec<u8> {
         match self.0 {
             Bytes::Heap(bytes) => bytes,
-            Bytes::Pool(slice, filled) => copied(&slice, filled, slice.len()),
+            Bytes::Pool(slice, filled) => copied(slice.get(..filled).unwrap_or_default(), slice.len()),
+            Bytes::Picked(picked) => copied(&picked, picked.room()),
         }
     }
 
@@ -85,8 +118,27 @@ impl Buffer {
     /// The buffer itself, if it is not of a pool (any more: see [`extend_from_slice`](Buffer::extend_from_slice)).
     pub fn into_slice(self) -> Result<Slice, Buffer> {
         match self.0 {
-            Bytes::Heap(_) => Err(self),
             Bytes::Pool(slice, _) => Ok(slice),
+            _ => Err(self),
+        }
+    }
+
+    /// The filled bytes, to be changed.
+    #[inline]
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        match &mut self.0 {
+            Bytes::Heap(bytes) => bytes,
+            Bytes::Pool(slice, filled) => slice.get_mut(..*filled).unwrap_or_default(),
+            Bytes::Picked(picked) => picked,
+        }
+    }
+
+    /// Keeps the first `length` of the filled bytes, if there are more; the rest is room again.
+    pub fn truncate(&mut self, length: usize) {
+        match &mut self.0 {
+            Bytes::Heap(bytes) => bytes.truncate(length),
+            Bytes::Pool(_, filled) => *filled = length.min(*filled),
+            Bytes::Picked(picked) => picked.set_length(length.min(picked.len())),
         }
     }
 
@@ -96,24 +148,36 @@ impl Buffer {
         match &mut self.0 {
             Bytes::Heap(bytes) => bytes.clear(),
             Bytes::Pool(_, filled) => *filled = 0,
+            Bytes::Picked(picked) => picked.set_length(0),
         }
     }
 
     /// Appends bytes, making room if need be: then what was of a pool is copied, and goes back there.
     pub fn extend_from_slice(&mut self, bytes: &[u8]) {
-        match &mut self.0 {
-            Bytes::Heap(own) => own.extend_from_slice(bytes),
-            Bytes::Pool(slice, filled) => {
-                let end = filled.saturating_add(bytes.len());
-                if let Some(room) = slice.get_mut(*filled..end) {
+        if let Bytes::Heap(own) = &mut self.0 {
+            own.extend_from_slice(bytes);
+            return;
+        }
+        let filled = self.len();
+        let end = filled.saturating_add(bytes.len());
+        let fits = match &mut self.0 {
+            Bytes::Heap(_) => None,
+            Bytes::Pool(slice, length) => {
+                slice.get_mut(filled..end).map(|room| (room, length)).map(|(room, length)| {
                     room.copy_from_slice(bytes);
-                    *filled = end;
-                } else {
-                    let mut own = copied(slice, *filled, end);
-                    own.extend_from_slice(bytes);
-                    self.0 = Bytes::Heap(own);
-                }
+                    *length = end;
+                })
             }
+            Bytes::Picked(picked) => {
+                picked.all().get_mut(filled..end).map(|room| room.copy_from_slice(bytes)).map(|()| {
+                    picked.set_length(end);
+                })
+            }
+        };
+        if fits.is_none() {
+            let mut own = copied(self, end);
+            own.extend_from_slice(bytes);
+            self.0 = Bytes::Heap(own);
         }
     }
 
@@ -127,6 +191,10 @@ impl Buffer {
             }
             // What others left there is not for who is sent the room.
             Bytes::Pool(slice, filled) => slice.get_mut(*filled..).unwrap_or_default().fill(0),
+            Bytes::Picked(picked) => {
+                let filled = picked.len();
+                picked.all().get_mut(filled..).unwrap_or_default().fill(0);
+            }
         }
     }
 
@@ -135,15 +203,13 @@ impl Buffer {
         match &mut self.0 {
             Bytes::Heap(bytes) => bytes.as_mut_ptr(),
             Bytes::Pool(slice, _) => slice.as_mut_ptr(),
+            Bytes::Picked(picked) => picked.as_mut_ptr(),
         }
     }
 
     /// Overwrites words of the filled part, each at its place; what would lie outside is left alone.
     pub(crate) fn write_words(&mut self, words: &[(usize, u64)]) {
-        let filled = match &mut self.0 {
-            Bytes::Heap(bytes) => bytes.as_mut_slice(),
-            Bytes::Pool(slice, filled) => slice.get_mut(..*filled).unwrap_or_default(),
-        };
+        let filled = self.as_mut_slice();
         for (at, word) in words {
             if let Some(place) = filled.get_mut(*at..).and_then(|rest| rest.first_chunk_mut()) {
                 *place = word.to_ne_bytes();
@@ -162,14 +228,15 @@ impl Buffer {
             // SAFETY: written by the contract; bounded by the capacity here.
             Bytes::Heap(bytes) => unsafe { bytes.set_len(length.min(bytes.capacity())) },
             Bytes::Pool(slice, filled) => *filled = length.min(slice.len()),
+            Bytes::Picked(picked) => picked.set_length(length),
         }
     }
 }
 
-/// The first `filled` bytes of a slice, with room for `capacity`.
-fn copied(slice: &Slice, filled: usize, capacity: usize) -> Vec<u8> {
+/// These bytes on the heap, with room for `capacity`.
+fn copied(filled: &[u8], capacity: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(capacity);
-    bytes.extend_from_slice(slice.get(..filled).unwrap_or_default());
+    bytes.extend_from_slice(filled);
     bytes
 }
 
@@ -184,7 +251,8 @@ impl Clone for Bytes {
     fn clone(&self) -> Bytes {
         Bytes::Heap(match self {
             Bytes::Heap(bytes) => bytes.clone(),
-            Bytes::Pool(slice, filled) => copied(slice, *filled, *filled),
+            Bytes::Pool(slice, filled) => slice.get(..*filled).unwrap_or_default().to_vec(),
+            Bytes::Picked(picked) => picked.to_vec(),
         })
     }
 }
@@ -221,6 +289,13 @@ impl From<Slice> for Buffer {
     fn from(slice: Slice) -> Buffer {
         let filled = slice.len();
         Buffer(Bytes::Pool(slice, filled))
+    }
+}
+
+impl From<Picked> for Buffer {
+    /// What was received is filled. The buffer goes back to its group when it is dropped.
+    fn from(picked: Picked) -> Buffer {
+        Buffer(Bytes::Picked(picked))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ouzel_engine::Limits;
+use ouzel_pool::Pool;
 use ouzel_ring::Geometry;
 
 use crate::backend::HostBackend;
@@ -34,6 +35,7 @@ pub struct RingBuilder {
     pub(crate) costs: Option<Costs>,
     bound: Duration,
     watched: bool,
+    pool: Option<Pool>,
 }
 
 impl Default for RingBuilder {
@@ -57,6 +59,7 @@ impl RingBuilder {
             costs: None,
             bound: TEARDOWN_BOUND,
             watched: false,
+            pool: None,
         }
     }
 
@@ -132,18 +135,24 @@ impl RingBuilder {
         self
     }
 
+    /// The pool that [`Ring::buffer`] takes from. Without it the ring makes one of its own when it is first asked.
+    pub fn pool(mut self, pool: &Pool) -> RingBuilder {
+        self.pool = Some(pool.clone());
+        self
+    }
+
     /// Makes the ring. It stays on this thread.
     ///
     /// Errors: [`Error::Geometry`], [`Error::Backend`].
     pub fn build(&self) -> Result<Ring<Pinned>, Error> {
-        self.build_raw().map(Ring::over)
+        Ring::over(self.build_raw()?).with_pool(self.pool.as_ref())
     }
 
     /// Makes a ring that can move to another thread, without the kernel modes that forbid that.
     ///
     /// Errors: as for [`build`](RingBuilder::build).
     pub fn build_movable(&self) -> Result<Ring<Movable>, Error> {
-        self.build_raw_movable().map(Ring::over)
+        Ring::over(self.build_raw_movable()?).with_pool(self.pool.as_ref())
     }
 
     /// Makes a ring on a backend of the caller's, such as one wrapped in [`Fault`](crate::backend::fault::Fault). Its table
@@ -151,7 +160,7 @@ impl RingBuilder {
     ///
     /// Errors: [`Error::Geometry`].
     pub fn build_on(&self, backend: Box<dyn HostBackend>) -> Result<Ring<Pinned>, Error> {
-        self.build_raw_on(backend).map(Ring::over)
+        Ring::over(self.build_raw_on(backend)?).with_pool(self.pool.as_ref())
     }
 
     /// Makes a raw ring, for those who push entries themselves.

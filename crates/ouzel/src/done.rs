@@ -10,7 +10,7 @@ use crate::error::{Error, OperationError};
 use crate::exit::ExitStatus;
 use crate::stat::FileStat;
 use crate::statfs::FileSystemStat;
-use crate::{Buffer, BuildError};
+use crate::{Buffer, BuildError, Picked};
 
 mod sealed {
     pub trait Sealed {}
@@ -21,6 +21,7 @@ mod sealed {
     impl Sealed for super::Address {}
     impl Sealed for super::Exit {}
     impl Sealed for super::Received {}
+    impl Sealed for crate::Picked {}
     impl Sealed for usize {}
     impl Sealed for u64 {}
 }
@@ -112,6 +113,15 @@ impl Kind for Received {
     const HELD: Option<bool> = None;
     fn value(completion: &Completion, _: bool, buffer: Option<&Buffer>) -> Option<ReceivedMessage> {
         ReceivedMessage::from_envelope(completion.result, buffer?)
+    }
+}
+
+impl Kind for Picked {
+    type Value = usize;
+    // The count is, but it would be of no use without the buffer.
+    const HELD: Option<bool> = None;
+    fn value(completion: &Completion, _: bool, _: Option<&Buffer>) -> Option<usize> {
+        usize::try_from(completion.result).ok()
     }
 }
 

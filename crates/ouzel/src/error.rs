@@ -37,6 +37,8 @@ pub enum Error {
     ForkedChild,
     /// A program was not stored.
     Store(StoreError),
+    /// A pool has no memory to give.
+    Pool(ouzel_pool::Error),
     /// A call on a descriptor, ticket or program that the ring refused.
     Refused {
         /// What was asked.
@@ -77,6 +79,7 @@ impl fmt::Display for Error {
             Error::ForkedChild => formatter
                 .write_str("this ring belongs to the parent of this forked process: make a new ring here"),
             Error::Store(error) => write!(formatter, "store: {error}"),
+            Error::Pool(error) => error.fmt(formatter),
             Error::Refused { call, errno } => write!(formatter, "{call}: {errno}"),
         }
     }
@@ -90,6 +93,7 @@ impl std::error::Error for Error {
             Error::Operation(error) => Some(error),
             Error::Enter(error) => Some(error),
             Error::Store(error) => Some(error),
+            Error::Pool(error) => Some(error),
             _ => None,
         }
     }
@@ -98,6 +102,12 @@ impl std::error::Error for Error {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Error {
         Error::Store(error)
+    }
+}
+
+impl From<ouzel_pool::Error> for Error {
+    fn from(error: ouzel_pool::Error) -> Error {
+        Error::Pool(error)
     }
 }
 
@@ -313,6 +323,11 @@ pub enum BuildError {
         /// The step that calls.
         step: usize,
     },
+    /// A step picks from a group of buffers that is another ring's.
+    ForeignGroup {
+        /// The step that picks.
+        step: usize,
+    },
     /// The chain has no steps.
     Empty,
     /// The chain has more steps than this ring can hold.
@@ -351,7 +366,8 @@ impl BuildError {
             | BuildError::ArgumentKind { step, .. }
             | BuildError::ArgumentTooShort { step, .. }
             | BuildError::ArgumentTooLate { step, .. }
-            | BuildError::ForeignProgram { step } => Some(*step),
+            | BuildError::ForeignProgram { step }
+            | BuildError::ForeignGroup { step } => Some(*step),
             BuildError::Empty | BuildError::TooLong { .. } => None,
         }
     }
@@ -473,6 +489,10 @@ impl fmt::Display for BuildError {
             BuildError::ForeignProgram { step } => write!(
                 formatter,
                 "step {step} (CALL) calls a program that another ring has stored: store it in this one"
+            ),
+            BuildError::ForeignGroup { step } => write!(
+                formatter,
+                "step {step} (RECV) picks from a group of buffers that another ring has made: make one with this ring"
             ),
             BuildError::Empty => formatter.write_str("the chain has no steps: add one before running it"),
             BuildError::TooLong { steps, limit } => write!(

@@ -5,6 +5,7 @@ use std::fmt;
 use ouzel_engine::{Counters, EventKind, Place, Way};
 use ouzel_ring::{Errno, Verb};
 
+use crate::RegisteredMemory;
 use crate::done::Done;
 use crate::select::Choice;
 
@@ -42,6 +43,8 @@ pub struct Explanation {
     pub counters: Counters,
     /// The backend it ran on.
     pub backend: Choice,
+    /// What is registered with the kernel, and how many of its transfers used that; `None` if nothing ever was.
+    pub registered: Option<RegisteredMemory>,
 }
 
 impl Explanation {
@@ -91,7 +94,7 @@ impl Explanation {
             }
         }
         let steps = order.into_iter().filter_map(|step| steps.get(step).cloned()).collect();
-        Explanation { steps, counters, backend }
+        Explanation { steps, counters, backend, registered: None }
     }
 }
 
@@ -148,6 +151,10 @@ impl fmt::Display for Explanation {
             self.counters.enters,
             self.counters.calls,
             self.counters.handoffs
-        )
+        )?;
+        match self.registered {
+            Some(registered) => write!(formatter, "\n{registered}"),
+            None => Ok(()),
+        }
     }
 }

@@ -69,10 +69,14 @@ mod exit;
 mod explain;
 mod fork;
 mod futex;
+mod group;
 mod memory;
 mod metadata;
+#[cfg(feature = "mio")]
+mod mio;
 mod program;
 mod raw;
+mod registered;
 mod ring;
 mod select;
 mod stat;
@@ -95,6 +99,7 @@ pub use error::{BuildError, Error, OperationError};
 pub use exit::ExitStatus;
 pub use explain::{Explanation, StepExplanation, place_name};
 pub use futex::FutexWord;
+pub use group::{BufferGroup, MAX_GROUP_BUFFERS, Picked};
 pub use ouzel_engine as engine;
 pub use ouzel_pool as pool;
 pub use ouzel_ring as abi;
@@ -102,6 +107,7 @@ pub use program::{
     Call, Called, Input, PathInput, Program, ProgramBuilder, ProgramId, ProgramPath, StepDetail, Stored,
 };
 pub use raw::{Movable, Pinned, RawRing, TEARDOWN_BOUND, Teardown, leaked_operations};
+pub use registered::RegisteredMemory;
 pub use ring::{Rejected, Ring, Ticket};
 pub use select::{BackendKind, Choice};
 pub use stat::FileStat;

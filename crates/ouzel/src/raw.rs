@@ -12,15 +12,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ouzel_engine::{Counters, Engine, Entered, Event, Gauges, Limits, Program, Target};
+use ouzel_pool::Pool;
 use ouzel_ring::{Completion, Descriptor, EngineEnd, Entry, Errno, Geometry, PushError, SubmitterEnd};
 
-use crate::Bell;
 use crate::backend::HostBackend;
 use crate::backend::sim::SimProcess;
 use crate::error::Error;
 use crate::fork::Home;
 use crate::memory::RingMemory;
 use crate::select::Choice;
+use crate::{Bell, BufferGroup, RegisteredMemory};
 
 /// A ring that stays on the thread that made it: the fast kind.
 #[derive(Debug)]
@@ -31,6 +32,9 @@ pub struct Pinned(PhantomData<*mut ()>);
 pub struct Movable(());
 
 static LEAKED: AtomicU64 = AtomicU64::new(0);
+
+/// The number of the next ring. Only uniqueness matters.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// How many operations of this process were given up at a teardown because they had not ended within its bound.
 /// What they may still write to stays allocated for ever.
@@ -62,6 +66,10 @@ pub struct RawRing<M = Pinned> {
     home: Home,
     bound: Duration,
     torn_down: bool,
+    number: u64,
+    groups: Vec<BufferGroup>,
+    /// A pool is registered.
+    follows_pools: bool,
     mobility: PhantomData<M>,
 }
 
@@ -84,6 +92,9 @@ impl<M> RawRing<M> {
             home: Home::here(),
             bound,
             torn_down: false,
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            groups: Vec::new(),
+            follows_pools: false,
             mobility: PhantomData,
         })
     }
@@ -132,6 +143,12 @@ impl<M> RawRing<M> {
     #[inline]
     pub fn enter(&mut self, submit: u32, wait: u32, timeout: Option<Duration>) -> Result<Entered, Error> {
         self.at_home()?;
+        if !self.groups.is_empty() {
+            self.sweep_groups();
+        }
+        if self.follows_pools {
+            self.inner.engine.backend_mut().follow_pools();
+        }
         let inner = &mut *self.inner;
         inner.submitter.publish();
         let timeout = timeout.map(|timeout| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX));
@@ -263,6 +280,70 @@ impl<M> RawRing<M> {
             .engine
             .remove_region(region)
             .map_err(|errno| Error::Refused { call: "remove_region", errno })
+    }
+
+    /// Makes a group of `count` buffers of `size` bytes each, out of `pool`, that RECV may pick from. See [`BufferGroup`].
+    ///
+    /// Entries name it by its [number](BufferGroup::number). It stays the ring's as long as somebody has a handle, or a
+    /// [`Picked`](crate::Picked) of it; who pushes entries that name it keeps one until they have completed.
+    ///
+    /// Errors: [`Error::Pool`]; [`Error::Refused`]: EINVAL for no buffers or more than
+    /// [`MAX_GROUP_BUFFERS`](crate::MAX_GROUP_BUFFERS), ENOSPC for more groups than
+    /// [`MAX_GROUPS`](crate::abi::modifiers::MAX_GROUPS), EOPNOTSUPP if the kernel's ring has no such thing (before 6.0).
+    pub fn add_group(&mut self, pool: &Pool, count: usize, size: usize) -> Result<BufferGroup, Error> {
+        self.at_home()?;
+        self.sweep_groups();
+        let refused = |errno| Error::Refused { call: "group", errno };
+        let engine = &mut self.inner.engine;
+        let number = engine.add_group().map_err(refused)?;
+        let made = BufferGroup::new(pool, self.number, number, count, size).and_then(|group| {
+            engine.backend_mut().add_group(&group).map_err(refused)?;
+            Ok(group)
+        });
+        match made {
+            Ok(group) => {
+                self.groups.push(group.clone());
+                Ok(group)
+            }
+            Err(error) => {
+                engine.remove_group(number);
+                Err(error)
+            }
+        }
+    }
+
+    /// Registers the memory of a pool with the kernel. See [`Ring::register_pool`](crate::Ring::register_pool).
+    pub fn register_pool(&mut self, pool: &Pool) -> Result<(), Error> {
+        self.at_home()?;
+        let backend = self.inner.engine.backend_mut();
+        backend.register_pool(pool);
+        self.follows_pools = backend.registered_memory().is_some();
+        Ok(())
+    }
+
+    /// What is registered with the kernel; `None` if nothing ever was, and on backends without such a thing.
+    pub fn registered_memory(&self) -> Option<RegisteredMemory> {
+        self.inner.engine.backend().registered_memory()
+    }
+
+    /// Lets go of groups that nobody has a handle of any more.
+    #[cold]
+    fn sweep_groups(&mut self) {
+        let engine = &mut self.inner.engine;
+        self.groups.retain(|group| {
+            // This one, and the backend's.
+            let is_used = group.holders() > 2;
+            if !is_used {
+                engine.remove_group(group.number());
+                engine.backend_mut().remove_group(group.number());
+            }
+            is_used
+        });
+    }
+
+    /// What no other ring of this process has; groups have it, too.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     /// Stores a program and returns its number, by which the verb CALL runs it. No number is given out twice.

@@ -1,17 +1,20 @@
 //! The ring that applications use: it runs chains and owns their buffers while they run.
 
 mod asynchronous;
+mod elsewhere;
 mod multishot;
+mod picking;
+mod pooled;
 
 pub(crate) use asynchronous::Offered;
 use std::collections::VecDeque;
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ouzel_engine::{Counters, EnterError, Gauges, Limits, Target};
+use ouzel_pool::Pool;
 use ouzel_ring::{Completion, Descriptor, Errno, PushError};
 
 use crate::backend::sim::SimProcess;
@@ -94,6 +97,10 @@ pub struct Ring<M = Pinned> {
     tracing: bool,
     /// What no other ring of this process has.
     number: u64,
+    /// Where its buffers come from, once it has any.
+    pool: Option<Pool>,
+    /// What tells those who wait elsewhere, once somebody has asked for it.
+    pub(crate) counter: Option<OwnedFd>,
     /// The constants of the programs that are stored, by number.
     programs: Vec<(u32, Arc<Description>)>,
     /// A chain whose memory the next synchronous call uses.
@@ -117,15 +124,14 @@ impl Ring<Pinned> {
     }
 }
 
-/// Only uniqueness matters.
-static NEXT_RING: AtomicU64 = AtomicU64::new(0);
-
 impl<M> Ring<M> {
     pub(crate) fn over(raw: RawRing<M>) -> Ring<M> {
         Ring {
             longest: raw.limits().chain as usize,
+            number: raw.number(),
             raw,
-            number: NEXT_RING.fetch_add(1, Ordering::Relaxed),
+            pool: None,
+            counter: None,
             programs: Vec::new(),
             slots: Vec::new(),
             free: Vec::new(),
@@ -153,12 +159,17 @@ impl<M> Ring<M> {
     /// Errors: as for [`run`](Ring::run).
     pub fn explain(&mut self, chain: Chain) -> Result<(Done, Explanation), Error> {
         let before = self.counters();
+        let registered = self.registered_memory();
         let tracing = self.trace(true);
         let done = self.run(chain);
         self.trace(tracing);
         let done = done?;
         let counters = self.counters().since(before);
-        let explanation = Explanation::new(&done, counters, self.backend().clone());
+        let mut explanation = Explanation::new(&done, counters, self.backend().clone());
+        explanation.registered = self.registered_memory().map(|mut memory| {
+            memory.transfers -= registered.unwrap_or_default().transfers;
+            memory
+        });
         Ok((done, explanation))
     }
 
@@ -202,6 +213,9 @@ impl<M> Ring<M> {
         self.layout.lay_out(chain)?;
         if let Some(call) = chain.calls.iter().find(|call| call.id.ring != self.number) {
             return Err(BuildError::ForeignProgram { step: call.step }.into());
+        }
+        if let Some(picker) = chain.pickers.iter().find(|picker| picker.group.ring() != self.number) {
+            return Err(BuildError::ForeignGroup { step: picker.step() }.into());
         }
         let steps = chain.steps.len();
         if steps > self.longest {
@@ -540,7 +554,9 @@ fn deliver(
     let Some(slot) = slots.get_mut(number as usize) else { return };
     let Some(chain) = &mut slot.chain else { return };
     if completion.has_more() {
-        chain.body.many.push_back(completion);
+        if chain.body.pickers.is_empty() || !chain.body.take_in(step, &completion) {
+            chain.body.many.push_back(completion);
+        }
         news.iter_mut().for_each(|news| news.push_back(number));
         return;
     }

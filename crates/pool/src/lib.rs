@@ -52,6 +52,7 @@ mod slice;
 mod state;
 mod statistics;
 mod sync;
+mod watch;
 
 pub use builder::{Builder, MAX_REGION, MAX_REGIONS, MIN_REGION, MIN_SMALLEST, Memory};
 pub use error::Error;
@@ -62,6 +63,7 @@ pub use pool::Pool;
 pub use region::{Location, Region};
 pub use slice::Slice;
 pub use statistics::{ClassStatistics, Statistics};
+pub use watch::{Watch, WatchedRegion};
 
 /// Whether this program was built with the address sanitizer, so that debug mode can poison what is in flight.
 pub fn poisons() -> bool {

@@ -17,6 +17,7 @@ use crate::slice::Slice;
 use crate::state::{After, Miss, State};
 use crate::statistics::Statistics;
 use crate::sync::{AtomicU32, Mutex, MutexGuard, Ordering};
+use crate::watch::Watch;
 
 /// What a pool is behind its handles. It is freed by whoever lets go last.
 pub(crate) struct Inner {
@@ -105,9 +106,10 @@ impl Inner {
             Error::Map { bytes: self.plan.region, errno: error.raw_os_error().unwrap_or(0) }
         })?;
         let records = vec![Record::default(); 1 << self.plan.order].into_boxed_slice();
+        let start = mapping.start();
         let mut state = self.lock();
         state.blocks.add(mapping, records);
-        state.note_region();
+        state.note_region(start);
         Ok(())
     }
 
@@ -299,6 +301,22 @@ impl Pool {
             }
         }
         regions
+    }
+
+    /// Tells from now on which regions there are, without keeping any.
+    ///
+    /// ```
+    /// let pool = ouzel_pool::Pool::builder().build()?;
+    /// let watch = pool.watch();
+    /// assert!(watch.regions().is_empty());
+    /// let before = watch.changes();
+    /// let slice = pool.get(100)?;
+    /// assert!(watch.changes() != before);
+    /// assert_eq!(watch.regions()[0].number, slice.location().region);
+    /// # Ok::<(), ouzel_pool::Error>(())
+    /// ```
+    pub fn watch(&self) -> Watch {
+        Watch(self.0.lock().told())
     }
 
     /// Makes a region ahead of need.

@@ -4,14 +4,16 @@
 //! there are neither. Memory of slices is touched nowhere; in debug mode it is protected.
 
 use std::ptr::NonNull;
+use std::sync::Arc;
 
-use crate::blocks::{Blocks, List, NONE, Place, Record, Slot};
+use crate::blocks::{Blocks, List, NONE, Place, Record, Slot, Start};
 use crate::builder::Plan;
 use crate::class::{granules_of, order_of};
 use crate::error::Error;
 use crate::id::Id;
 use crate::poison;
 use crate::statistics::{ClassStatistics, Statistics};
+use crate::watch::Told;
 
 /// Why there is no slice now.
 pub(crate) enum Miss {
@@ -65,6 +67,9 @@ pub(crate) struct State {
     quarantined: List,
     quarantined_bytes: usize,
     quarantine: usize,
+    /// Who wants to know of regions.
+    told: Option<Arc<Told>>,
+    region: usize,
 }
 
 /// A slice that was handed out.
@@ -106,6 +111,8 @@ impl State {
             quarantined: List::new(),
             quarantined_bytes: 0,
             quarantine: plan.quarantine,
+            told: None,
+            region: plan.region,
         }
     }
 
@@ -368,13 +375,29 @@ impl State {
         if self.blocks.idle <= keep {
             return None;
         }
-        let slot = self.blocks.remove_free();
-        if slot.is_some() {
-            return slot;
+        let mut slot = self.blocks.remove_free();
+        if slot.is_none() {
+            // It is in pieces that are kept as they are.
+            self.join_cached(None);
+            slot = self.blocks.remove_free();
         }
-        // It is in pieces that are kept as they are.
-        self.join_cached(None);
-        self.blocks.remove_free()
+        if let (Some(slot), Some(told)) = (&slot, &self.told) {
+            told.remove(slot);
+        }
+        slot
+    }
+
+    /// What watches are told of.
+    pub(crate) fn told(&mut self) -> Arc<Told> {
+        let (slots, length) = (&self.blocks.slots, self.region);
+        let told = self.told.get_or_insert_with(|| {
+            let told = Told::default();
+            for slot in slots.iter().filter(|slot| slot.serial != 0) {
+                told.add(slot.serial, slot.start, length);
+            }
+            Arc::new(told)
+        });
+        Arc::clone(told)
     }
 
     /// How many idle regions stay.
@@ -389,7 +412,11 @@ impl State {
         }
     }
 
-    pub(crate) fn note_region(&mut self) {
+    /// A region was added just now.
+    pub(crate) fn note_region(&mut self, start: NonNull<u8>) {
+        if let Some(told) = &self.told {
+            told.add(self.blocks.serial(), Start(start), self.region);
+        }
         self.regions_peak = self.regions_peak.max(self.blocks.regions);
     }
 
@@ -489,6 +516,15 @@ impl State {
                     refused: class.refused,
                 })
                 .collect(),
+        }
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        // The regions that are left are unmapped behind this.
+        if let Some(told) = &self.told {
+            told.remove_all();
         }
     }
 }

@@ -11,6 +11,12 @@ pub const CURRENT_POSITION: u64 = u64::MAX;
 /// The most pieces of a vectored transfer (`IOV_MAX`).
 pub const MAX_PIECES: u64 = 1024;
 
+/// Argument 3 of RECV, alone: the buffer is picked out of the group whose number argument 4 is. It may not be loaded from a register.
+pub const RECV_GROUP: u64 = 1 << 32;
+
+/// The most groups of buffers a ring may have.
+pub const MAX_GROUPS: usize = 1024;
+
 /// The most bytes of one path, its terminating NUL included (`PATH_MAX`).
 pub const MAX_PATH: u64 = 4096;
 

@@ -15,6 +15,7 @@ use std::os::fd::OwnedFd;
 use ouzel_engine::{
     Backend, Buffers, Counters, Edge, Operation, Outcome, Place, Report, Span, Started, Step, Token, Way,
 };
+use ouzel_pool::Pool;
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::MessageFlags;
 
@@ -22,7 +23,7 @@ pub use options::{FaultOptions, Injection};
 
 use super::sim::SimProcess;
 use super::{HostBackend, memory};
-use crate::Bell;
+use crate::{Bell, BufferGroup, RegisteredMemory};
 
 /// Decides what happens to an operation; asked once for each.
 pub type Decide = Box<dyn FnMut(&Step) -> Injection + Send>;
@@ -376,6 +377,26 @@ unsafe impl<B: HostBackend> HostBackend for Fault<B> {
 
     fn adopt_bell(&mut self, index: u32, bell: &Bell) -> Result<(), Errno> {
         self.inner.adopt_bell(index, bell)
+    }
+
+    fn add_group(&mut self, group: &BufferGroup) -> Result<(), Errno> {
+        self.inner.add_group(group)
+    }
+
+    fn register_pool(&mut self, pool: &Pool) {
+        self.inner.register_pool(pool);
+    }
+
+    fn follow_pools(&mut self) {
+        self.inner.follow_pools();
+    }
+
+    fn registered_memory(&self) -> Option<RegisteredMemory> {
+        self.inner.registered_memory()
+    }
+
+    fn remove_group(&mut self, group: u16) {
+        self.inner.remove_group(group);
     }
 
     fn adopt_process(&mut self, index: u32, number: i32) -> Result<(), Errno> {

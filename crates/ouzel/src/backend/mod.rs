@@ -13,9 +13,10 @@ pub mod uring;
 use std::os::fd::OwnedFd;
 
 use ouzel_engine::Backend;
+use ouzel_pool::Pool;
 use ouzel_ring::Errno;
 
-use crate::Bell;
+use crate::{Bell, BufferGroup, RegisteredMemory};
 
 /// A backend whose descriptor table can exchange objects with the rest of the process, and whose word is trusted.
 ///
@@ -57,6 +58,34 @@ pub unsafe trait HostBackend: Backend + Send {
         Ok(None)
     }
 
+    /// Takes note of a group of buffers, whose [number](BufferGroup::number) the engine has reserved: a
+    /// [`RecvPicked`](ouzel_engine::Operation::RecvPicked) picks from it.
+    ///
+    /// Errors: EOPNOTSUPP where there are no groups; ENOMEM of the system.
+    fn add_group(&mut self, group: &BufferGroup) -> Result<(), Errno> {
+        let _ = group;
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Lets go of a group. Nothing that names it is under way.
+    fn remove_group(&mut self, group: u16) {
+        let _ = group;
+    }
+
+    /// Registers the memory of a pool with the kernel, as far as it takes it, where that is of any use: transfers from and
+    /// to it are cheaper then. What the operations mean does not change.
+    fn register_pool(&mut self, pool: &Pool) {
+        let _ = pool;
+    }
+
+    /// Registers what registered pools have grown by, and lets go of what they have given back.
+    fn follow_pools(&mut self) {}
+
+    /// What is registered; `None` if nothing ever was, or there is no such thing.
+    fn registered_memory(&self) -> Option<RegisteredMemory> {
+        None
+    }
+
     /// Puts the process with this number into the table at `index`, which the engine has reserved.
     ///
     /// Errors: ECHILD if there is none.
@@ -93,6 +122,26 @@ unsafe impl<B: HostBackend + ?Sized> HostBackend for Box<B> {
 
     fn readiness(&mut self) -> Result<Option<OwnedFd>, Errno> {
         (**self).readiness()
+    }
+
+    fn add_group(&mut self, group: &BufferGroup) -> Result<(), Errno> {
+        (**self).add_group(group)
+    }
+
+    fn register_pool(&mut self, pool: &Pool) {
+        (**self).register_pool(pool);
+    }
+
+    fn follow_pools(&mut self) {
+        (**self).follow_pools();
+    }
+
+    fn registered_memory(&self) -> Option<RegisteredMemory> {
+        (**self).registered_memory()
+    }
+
+    fn remove_group(&mut self, group: u16) {
+        (**self).remove_group(group);
     }
 
     fn adopt_process(&mut self, index: u32, number: i32) -> Result<(), Errno> {

@@ -14,6 +14,7 @@ mod messages;
 mod metadata;
 mod multishot;
 mod operations;
+mod picking;
 mod room;
 mod step;
 mod system;
@@ -79,7 +80,7 @@ pub enum Received {}
 /// The result of a step: known to the chain now, to us when the chain is done.
 ///
 /// `T` says what it is: [`Fd`], `usize` (a count of bytes), `u64` (a position or events), [`Unit`], [`Stat`], [`Statfs`],
-/// [`Address`], [`Exit`] or [`Received`].
+/// [`Address`], [`Exit`], [`Received`] or [`Picked`](crate::Picked) (a count of bytes, and the buffer they are in).
 pub struct Reg<T> {
     pub(crate) chain: u64,
     pub(crate) step: u16,
@@ -153,6 +154,8 @@ pub(crate) struct Body {
     pub(crate) failed: bool,
     /// What a multishot step has resulted in so far and nobody has taken.
     pub(crate) many: VecDeque<Completion>,
+    /// Those of its steps that pick buffers out of groups.
+    pub(crate) pickers: Vec<picking::Picker>,
     /// The calls of stored programs among its steps.
     pub(crate) calls: Vec<Calling>,
     next_is_finally: bool,
@@ -186,6 +189,7 @@ impl Chain {
             error: None,
             failed: false,
             many: VecDeque::new(),
+            pickers: Vec::new(),
             calls: Vec::new(),
             next_is_finally: false,
             control: control::Control::default(),
@@ -342,6 +346,7 @@ impl Body {
         self.error = None;
         self.failed = false;
         self.many.clear();
+        self.pickers.clear();
         self.calls.clear();
         self.next_is_finally = false;
         self.control.clear();
@@ -381,6 +386,9 @@ impl Body {
             }
         } else if step.record.is_some() || matches!(step.payload, Memory::Received(_)) {
             self.deliver_record(number, completion);
+        }
+        if completion.extra != 0 && !self.pickers.is_empty() {
+            self.take_in(number as u16, &completion);
         }
         if completion.error != 0 {
             self.failed |= !self.was_spared(number);

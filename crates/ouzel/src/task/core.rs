@@ -22,6 +22,7 @@ use super::operations::{Ending, Operations, Owner, State};
 use super::tasks::{ROOT, Tasks};
 use super::timers::Timers;
 use super::waker::{Inbox, Shared, Wakee};
+use crate::Picked;
 use crate::chain::Chain;
 use crate::done::Done;
 use crate::error::Error;
@@ -295,6 +296,12 @@ impl Core {
     pub(super) fn next_result(&self, number: u32) -> Option<Completion> {
         let State::Running(ticket) = self.operations.borrow_mut().slot(number).state else { return None };
         self.ring.borrow_mut().as_mut()?.next_completion(ticket)
+    }
+
+    /// The next buffer that a multishot operation has filled, if there is one.
+    pub(super) fn next_picked(&self, number: u32) -> Option<Picked> {
+        let State::Running(ticket) = self.operations.borrow_mut().slot(number).state else { return None };
+        self.ring.borrow_mut().as_mut()?.next_picked_of_first(ticket)
     }
 
     /// The future of an operation is dropped.

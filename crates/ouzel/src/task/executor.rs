@@ -185,8 +185,8 @@ impl Executor {
 
     /// A descriptor that is readable when [`turn`](Executor::turn) has something to do: for `epoll(7)` and all that is built on
     /// it, mio's `SourceFd` and tokio's `AsyncFd` among them. After it has become readable call `turn`, and wait again only
-    /// then: it may stay readable until that. `None` on backends that have none, which all but io_uring are, and if the ring was
-    /// not built to be [watched](RingBuilder::watched).
+    /// then: it may stay readable until that. `None` on backends that have none, as the simulator, and on io_uring if the ring
+    /// was not built to be [watched](RingBuilder::watched).
     ///
     /// It is an event counter (`eventfd(2)`) and the caller's own; `turn` empties it. From the first call on it costs something
     /// with each completion.
@@ -194,6 +194,12 @@ impl Executor {
     /// Errors: [`Error::Refused`] with EMFILE.
     pub fn descriptor(&self) -> Result<Option<OwnedFd>, Error> {
         self.core.readiness()
+    }
+
+    /// The number of the counter behind [`descriptor`](Executor::descriptor), once there is one. The executor keeps it open.
+    #[cfg(feature = "mio")]
+    pub(crate) fn counter_number(&self) -> Option<std::os::fd::RawFd> {
+        self.core.counter_number()
     }
 }
 

@@ -9,13 +9,15 @@ use std::task::Poll;
 use std::time::Duration;
 
 use ouzel_engine::{Counters, Gauges};
+use ouzel_pool::Pool;
 use ouzel_ring::Descriptor;
 use ouzel_ring::modifiers::{MessageFlags, PollEvents};
 
 use super::core::Core;
 use super::join::{Cellular, JoinHandle};
 use super::metrics::Metrics;
-use super::operation::Calling;
+use super::operation::{Calling, Operation};
+use super::picking::Picking;
 use super::remote::Remote;
 use super::run::Run;
 use super::sleep::{Interval, Sleep, Yield, yield_now};
@@ -26,7 +28,7 @@ use crate::done::Kind;
 use crate::error::Error;
 use crate::program::{Call, Program, ProgramId, Stored};
 use crate::select::Choice;
-use crate::{Bell, Done};
+use crate::{Bell, Buffer, BufferGroup, Done, Picked, RegisteredMemory};
 
 /// A handle of an [`Executor`](super::Executor): cheap to clone, and for the executor's own thread only; a
 /// [`Remote`] is for others.
@@ -133,6 +135,65 @@ impl Handle {
         Receiving::new(self.clone(), socket, capacity, flags)
     }
 
+    /// What `socket` receives, in buffers that the ring picks out of `group` when there is data. One entry of the ring serves for as
+    /// long as there are buffers; see [`Picking`] for when there are none.
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// use ouzel::Error;
+    /// use ouzel::task::Executor;
+    ///
+    /// let mut executor = Executor::new()?;
+    /// let handle = executor.handle();
+    /// let (mut near, far) = UnixStream::pair().unwrap();
+    /// near.write_all(b"all of this").unwrap();
+    /// drop(near);
+    /// let count = executor.block_on(async {
+    ///     let group = handle.group(16, 4096)?;
+    ///     let mut stream = handle.recv_into(handle.adopt(far)?, &group);
+    ///     let mut count = 0;
+    ///     while let Some(received) = stream.next().await {
+    ///         count += received?.len();
+    ///     }
+    ///     Ok::<_, Error>(count)
+    /// })??;
+    /// assert_eq!(count, 11);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn recv_into(&self, socket: Descriptor, group: &BufferGroup) -> Picking {
+        Picking::new(Rc::clone(&self.core), socket, group)
+    }
+
+    /// Receives once, into a buffer that the ring picks out of `group`. `None` when the peer has stopped sending.
+    pub fn recv_picked(
+        &self,
+        socket: Descriptor,
+        group: &BufferGroup,
+    ) -> Operation<Picked, Result<Option<Picked>, Error>> {
+        self.operation(
+            |chain| chain.recv_picked(socket, group),
+            |finished| {
+                let taken = finished.with(|done, reg| {
+                    done.get(reg)?;
+                    Ok(done.take_picked(reg))
+                });
+                taken.map_err(|(error, _)| error)
+            },
+        )
+    }
+
+    /// Makes a group of buffers of the ring's pool to pick from. See [`Ring::group`](crate::Ring::group).
+    pub fn group(&self, count: usize, size: usize) -> Result<BufferGroup, Error> {
+        self.core.with_ring(|ring| ring.group(count, size))
+    }
+
+    /// Makes a group of buffers of another pool. See [`Ring::group`](crate::Ring::group).
+    pub fn group_of(&self, pool: &Pool, count: usize, size: usize) -> Result<BufferGroup, Error> {
+        self.core.with_ring(|ring| ring.group_of(pool, count, size))
+    }
+
     /// A handle for other threads.
     pub fn remote(&self) -> Remote {
         Remote::new(self.core.shared())
@@ -161,6 +222,43 @@ impl Handle {
     /// Which backend the ring runs on, and why.
     pub fn backend(&self) -> Result<Choice, Error> {
         self.core.with_ring(|ring| Ok(ring.backend().clone()))
+    }
+
+    /// An empty buffer with room for `capacity` bytes of the ring's pool. See [`Ring::buffer`](crate::Ring::buffer).
+    ///
+    /// ```
+    /// use ouzel::task::Executor;
+    /// use ouzel::{Error, Offset, OpenOptions};
+    ///
+    /// let mut executor = Executor::new()?;
+    /// let handle = executor.handle();
+    /// executor.block_on(async {
+    ///     let file = handle.open("Cargo.toml", OpenOptions::read()).await?;
+    ///     let text = handle.read(file, handle.buffer(65536)?, Offset::START).await?;
+    ///     assert!(text.starts_with(b"[package]"));
+    ///     drop(text);
+    ///     assert_eq!(handle.pool()?.statistics().in_use, 0);
+    ///     handle.close(file).await
+    /// })??;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn buffer(&self, capacity: usize) -> Result<Buffer, Error> {
+        self.core.with_ring(|ring| ring.buffer(capacity))
+    }
+
+    /// Registers the memory of a pool with the kernel. See [`Ring::register_pool`](crate::Ring::register_pool).
+    pub fn register_pool(&self, pool: &Pool) -> Result<(), Error> {
+        self.core.with_ring(|ring| ring.register_pool(pool))
+    }
+
+    /// What is registered with the kernel. See [`Ring::registered_memory`](crate::Ring::registered_memory).
+    pub fn registered_memory(&self) -> Option<RegisteredMemory> {
+        self.core.with_ring(|ring| Ok(ring.registered_memory())).unwrap_or_default()
+    }
+
+    /// The ring's pool. See [`Ring::pool`](crate::Ring::pool).
+    pub fn pool(&self) -> Result<Pool, Error> {
+        self.core.with_ring(|ring| ring.pool().cloned())
     }
 
     /// Takes an ordinary file, socket or other object into the ring. See [`Ring::adopt`](crate::Ring::adopt).

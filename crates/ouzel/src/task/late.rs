@@ -38,11 +38,12 @@ impl Done {
         descriptors
     }
 
-    /// How many bytes its steps have read or received, all together; of a step in a loop it is those of the last turn.
+    /// How many bytes its steps have read or received, all together; of a step in a loop it is those of the last turn, and of one
+    /// that receives again and again those that nobody has taken.
     pub fn bytes_read(&self) -> u64 {
         let steps = self.chain.body.steps.iter();
         let read = steps.filter(|step| matches!(step.shape.verb(), Verb::Read | Verb::Recv | Verb::RecvMsg));
         let completions = read.filter_map(|step| step.completion).filter(|completion| completion.error == 0);
-        completions.map(|completion| completion.result).sum()
+        completions.map(|completion| completion.result).sum::<u64>() + self.bytes_picked()
     }
 }

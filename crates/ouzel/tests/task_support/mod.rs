@@ -115,3 +115,16 @@ pub async fn until(handle: &Handle, what: &str, holds: impl Fn() -> bool) {
         handle.sleep(Duration::from_micros(200)).await;
     }
 }
+
+/// Both ends of a connection.
+pub async fn connected(handle: &Handle) -> Result<(Descriptor, Descriptor), Error> {
+    let (server, address) = listener(handle).await?;
+    let accepting = handle.spawn({
+        let handle = handle.clone();
+        async move { handle.accept(server).await }
+    });
+    let near = connect(handle, &address).await?;
+    let far = accepting.await.map_err(|_| ()).unwrap()?;
+    handle.close(server).await?;
+    Ok((near, far))
+}

@@ -50,7 +50,7 @@ use schedule::Schedule;
 
 use super::HostBackend;
 use super::random::mix;
-use crate::Bell;
+use crate::{Bell, BufferGroup};
 
 const WAY: Way = Way { place: Place::Simulated, reason: "" };
 
@@ -165,6 +165,15 @@ unsafe impl HostBackend for Sim {
     fn adopt_bell(&mut self, index: u32, bell: &Bell) -> Result<(), Errno> {
         self.schedule.adopt_bell(index, bell.shared().ok_or(Errno::EOPNOTSUPP)?);
         Ok(())
+    }
+
+    fn add_group(&mut self, group: &BufferGroup) -> Result<(), Errno> {
+        self.schedule.add_group(group);
+        Ok(())
+    }
+
+    fn remove_group(&mut self, group: u16) {
+        self.schedule.remove_group(group);
     }
 
     fn adopt_process(&mut self, index: u32, number: i32) -> Result<(), Errno> {

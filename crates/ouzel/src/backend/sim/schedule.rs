@@ -20,6 +20,7 @@ use super::processes::SimProcess;
 use super::tree::Tree;
 use super::turn::{Key, Stop};
 use super::world::{BOTH, Memory, Object, World};
+use crate::BufferGroup;
 use crate::backend::memory;
 use crate::backend::random::Random;
 
@@ -213,7 +214,7 @@ impl Schedule {
             let progress = member.memory.progress;
             let error = match turn {
                 Ok((result, extra)) => {
-                    if step.operation.is_multishot() && step.may_wait {
+                    if goes_on(&step, result) {
                         member.shots += 1;
                         let outcome = Outcome::Done { error: Errno::OK, result, extra };
                         self.reports.push_back(Report { token: step.token, outcome, more: true });
@@ -395,6 +396,16 @@ impl Schedule {
         Ok(())
     }
 
+    /// Takes note of a group of buffers.
+    pub(super) fn add_group(&mut self, group: &BufferGroup) {
+        self.world.groups.insert(group.number(), group.clone());
+    }
+
+    /// Lets go of a group.
+    pub(super) fn remove_group(&mut self, group: u16) {
+        self.world.groups.remove(&group);
+    }
+
     /// Puts a bell into the table.
     pub(super) fn adopt_bell(&mut self, index: u32, bell: Arc<SharedBell>) {
         let id = self.world.add_bell(bell);
@@ -418,6 +429,15 @@ impl Schedule {
             self.proceed(id);
             self.settle();
         }
+    }
+}
+
+/// Whether this result of an operation is one of many.
+fn goes_on(step: &Step, result: u64) -> bool {
+    match step.operation {
+        // One that may not wait takes what is there. Nothing comes behind the end.
+        Operation::RecvPicked { multishot, .. } => multishot && result > 0,
+        ref other => other.is_multishot() && step.may_wait,
     }
 }
 

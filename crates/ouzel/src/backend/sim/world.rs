@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::BufferGroup;
 use crate::backend::memory;
 use ouzel_engine::{Operation, Span};
 use ouzel_ring::Errno;
-use ouzel_ring::modifiers::{OpenFlags, PollEvents};
+use ouzel_ring::modifiers::{MessageFlags, OpenFlags, PollEvents};
 
 use super::address::{self, Given, Name};
 use super::bells::Heard;
@@ -88,6 +89,7 @@ pub(super) struct World {
     pub(super) futexes: Futexes,
     pub(super) processes: Processes,
     pub(super) bells: BTreeMap<u64, Heard>,
+    pub(super) groups: BTreeMap<u16, BufferGroup>,
     pub(super) largest_file: u64,
     pub(super) whole_writes: bool,
 }
@@ -106,6 +108,7 @@ impl World {
             futexes: Futexes::default(),
             processes: Processes::default(),
             bells: BTreeMap::new(),
+            groups: BTreeMap::new(),
             largest_file: largest_file.min(i64::MAX as u64),
             whole_writes: false,
         }
@@ -299,6 +302,13 @@ impl World {
             Operation::Recv { buffer, flags, .. } => {
                 let socket = self.socket_of(first)?;
                 self.receive(socket, buffer, flags, &mut memory.progress).map(plain)
+            }
+            Operation::RecvPicked { group, .. } => {
+                let socket = self.socket_of(first)?;
+                let Some(group) = self.groups.get(&group).cloned() else {
+                    return Err(Errno::ENOBUFS.into());
+                };
+                group.receive(|room| self.receive(socket, room, MessageFlags::empty(), &mut 0))
             }
             Operation::Copy { from, to, length, .. } => {
                 self.copy(first, from, second, to, length, &mut memory.progress).map(plain)

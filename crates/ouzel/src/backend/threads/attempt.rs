@@ -91,7 +91,9 @@ pub(super) fn sort(body: &Body) -> Option<Sort> {
         Operation::Poll { multishot: true, .. } => Sort::PollMany,
         Operation::Poll { .. } => Sort::Poll,
         Operation::Accept { multishot: true, .. } => Sort::AcceptMany,
+        Operation::RecvPicked { multishot: true, .. } => Sort::RecvMany,
         Operation::Accept { .. }
+        | Operation::RecvPicked { .. }
         | Operation::Connect { .. }
         | Operation::Send { .. }
         | Operation::Recv { .. } => Sort::Transfer,
@@ -188,6 +190,7 @@ pub(super) fn attempt(pool: &Pool, body: &mut Body, wish: &AtomicBool) -> Attemp
         | Operation::Connect { .. }
         | Operation::Send { .. }
         | Operation::Recv { .. }
+        | Operation::RecvPicked { .. }
         | Operation::Shutdown { .. } => waiting::attempt(calls, body, &operation),
         Operation::Copy { .. } => copy::attempt(calls, body, wish),
         Operation::FutexWake { word, count, shared } => {

@@ -13,6 +13,7 @@ use ouzel_ring::Errno;
 
 use super::copy::CopyState;
 use super::object::Object;
+use crate::BufferGroup;
 
 /// What an operation needs and how far it has come.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(super) struct Body {
     pub(super) other: Option<Arc<Object>>,
     /// The objects that a message takes along.
     pub(super) passed: Vec<Arc<Object>>,
+    /// The group that it picks a buffer from.
+    pub(super) group: Option<BufferGroup>,
     /// Bytes moved by earlier attempts.
     pub(super) progress: u64,
     /// A connection is being made.
@@ -44,6 +47,7 @@ impl Body {
             subject,
             other,
             passed: Vec::new(),
+            group: None,
             progress: 0,
             connecting: false,
             copy: None,
@@ -57,6 +61,7 @@ impl Body {
             subject: None,
             other: None,
             passed: Vec::new(),
+            group: None,
             progress: 0,
             connecting: false,
             copy: None,
@@ -83,6 +88,8 @@ pub(super) enum Sort {
     PollMany,
     /// Takes connections, again and again.
     AcceptMany,
+    /// Receives into buffers of a group, again and again.
+    RecvMany,
     /// Uses up what it waits for; any thread may do it.
     Transfer,
     /// May take its time: only a worker does it.

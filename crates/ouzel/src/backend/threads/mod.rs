@@ -31,6 +31,7 @@ use rustix::io::fcntl_dupfd_cloexec;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::{HostBackend, host};
+use crate::BufferGroup;
 
 mod attempt;
 mod copy;
@@ -47,7 +48,7 @@ use attempt::{Attempt, Done, Wait};
 use job::{Body, Job, Sort};
 use object::{Kind, Object, errno};
 use pool::Pool;
-use rustix::event::PollFlags;
+use rustix::event::{EventfdFlags, PollFlags, eventfd};
 
 /// The most descriptors a table may have.
 const MOST_DESCRIPTORS: u32 = 1 << 24;
@@ -118,6 +119,8 @@ pub struct Threads {
     jobs: Vec<Option<Arc<Job>>>,
     /// Connections of a multishot ACCEPT that have no index yet.
     handles: HashMap<u64, Object>,
+    /// By number: what RECV picks from.
+    groups: HashMap<u16, BufferGroup>,
     /// Operations taken and not reported for the last time.
     outstanding: usize,
     /// How many of those are multishot.
@@ -144,6 +147,7 @@ impl Threads {
             table: vec![None; options.descriptors as usize],
             jobs: Vec::new(),
             handles: HashMap::new(),
+            groups: HashMap::new(),
             outstanding: 0,
             multishots: 0,
         })
@@ -183,6 +187,9 @@ impl Threads {
             }
         };
         let mut body = Body::new(*operation, subject, other);
+        if let Operation::RecvPicked { group, .. } = operation {
+            body.group = Some(self.groups.get(group).cloned().ok_or(Errno::ENOBUFS)?);
+        }
         if let Operation::SendMsg { message, .. } = operation {
             let indices = super::memory::files(message);
             body.passed =
@@ -342,6 +349,12 @@ impl Backend for Threads {
             }
             Some(Sort::PollMany) => self.poll_many(step, body),
             Some(Sort::Sleep) => self.sleep(step, body),
+            Some(Sort::RecvMany) => {
+                let job = self.make_job(step, Sort::RecvMany, body);
+                self.pool.begin_receiving(&job);
+                let reason = "it receives as long as there is something";
+                Started::Taken { count: 1, way: Way { place: Place::Thread, reason } }
+            }
             Some(Sort::AcceptMany) if step.may_wait => {
                 let wait = Wait::Subject(PollFlags::IN);
                 self.hand_over(step, Sort::AcceptMany, body, Some(wait), "it waits for peers")
@@ -393,6 +406,7 @@ impl Backend for Threads {
         if let Some(job) = finished.more {
             match job.sort {
                 Sort::PollMany => outcome = Outcome::success(job.pending.swap(0, Ordering::AcqRel)),
+                Sort::RecvMany => {}
                 _ => {
                     let [object, _] = opened;
                     if let Some(object) = object {
@@ -454,6 +468,21 @@ unsafe impl HostBackend for Threads {
                 Object::new(descriptor, shared.kind, shared.ours).into_descriptor()
             }
         }
+    }
+
+    fn add_group(&mut self, group: &BufferGroup) -> Result<(), Errno> {
+        self.groups.insert(group.number(), group.clone());
+        Ok(())
+    }
+
+    fn remove_group(&mut self, group: u16) {
+        self.groups.remove(&group);
+    }
+
+    fn readiness(&mut self) -> Result<Option<OwnedFd>, Errno> {
+        let counter = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(errno)?;
+        self.pool.count_ends(fcntl_dupfd_cloexec(&counter, 0).map_err(errno)?);
+        Ok(Some(counter))
     }
 }
 

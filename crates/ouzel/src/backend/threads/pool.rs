@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -46,6 +47,8 @@ struct Ends {
     list: VecDeque<Finished>,
     /// How many the sleeper waits for; 0 if nobody sleeps.
     wanted: usize,
+    /// What is added to with each end, once somebody waits elsewhere.
+    counter: Option<OwnedFd>,
 }
 
 #[derive(Debug, Default)]
@@ -126,6 +129,15 @@ impl Pool {
             ends.wanted = 0;
             self.ends_signal.notify_one();
         }
+        if let Some(counter) = &ends.counter {
+            // It never blocks; a count at its end is readable, too.
+            let _ = rustix::io::write(counter, &1u64.to_ne_bytes());
+        }
+    }
+
+    /// Has `counter` added to with each end from now on.
+    pub(super) fn count_ends(&self, counter: OwnedFd) {
+        self.ends().counter = Some(counter);
     }
 
     /// The next end.
@@ -449,6 +461,14 @@ impl Pool {
                 return Some(waiter);
             }
             Sort::AcceptMany => return self.accept_many(waiter, ends),
+            Sort::RecvMany => {
+                let end = self.receive_many(&job)?;
+                match end {
+                    Attempt::Wait(_) => return Some(waiter),
+                    Attempt::Done(done) => ends.push(Finished { token: job.token, done, more: None }),
+                }
+                return None;
+            }
             Sort::Sleep => return None,
             Sort::Poll | Sort::Transfer => {}
         }
@@ -491,6 +511,46 @@ impl Pool {
                         ends.push(Finished { token: job.token, done, more: None });
                     }
                     return None;
+                }
+            }
+        }
+    }
+
+    /// Receives as long as there is data and a buffer for it. Says that it has to wait, or how it ended; `None` if somebody
+    /// else has ended it.
+    fn receive_many(self: &Arc<Pool>, job: &Arc<Job>) -> Option<Attempt> {
+        let mut body = job.begin()?;
+        let mut count = 0;
+        loop {
+            if job.may_wait && (count == MOST_UNREAD || job.wish().load(Ordering::Relaxed)) {
+                // Others want their turn, too.
+                return Some(Attempt::Wait(Wait::Subject(PollFlags::IN)));
+            }
+            count += 1;
+            let done = match attempt(self, &mut body, job.wish()) {
+                Attempt::Wait(wait) if job.may_wait => return Some(Attempt::Wait(wait)),
+                Attempt::Wait(_) => {
+                    Done { outcome: Outcome::failure(Errno::ETIMEDOUT), opened: [None, None] }
+                }
+                Attempt::Done(done) => done,
+            };
+            match done.outcome {
+                Outcome::Done { error: Errno::OK, result, .. } if result > 0 => self.report_one(job, done),
+                _ => return job.end(body, Claimant::Worker).then_some(Attempt::Done(done)),
+            }
+        }
+    }
+
+    /// Begins to receive, on the caller's thread, and puts the job to wait for more unless that ends it.
+    pub(super) fn begin_receiving(self: &Arc<Pool>, job: &Arc<Job>) {
+        match self.receive_many(job) {
+            None => {}
+            Some(Attempt::Done(done)) => self.report(Finished { token: job.token, done, more: None }),
+            Some(Attempt::Wait(wait)) => {
+                let parked =
+                    job.begin().and_then(|body| waiter(job, &body, wait)).map(|waiter| self.park(waiter));
+                if let Some(Err(error)) = parked {
+                    self.fail(job, error);
                 }
             }
         }

@@ -21,6 +21,7 @@ use super::attempt::{Attempt, Done, Wait};
 use super::job::Body;
 
 use super::object::{Calls, Kind, Object, errno, retry};
+use crate::BufferGroup;
 use crate::backend::host::spans::{self, RawAddress};
 
 /// The offset that means "the current position" to `preadv2(2)`.
@@ -101,7 +102,7 @@ pub(super) fn attempt(calls: &Calls, body: &mut Body, operation: &Operation) -> 
         }
         Operation::Socket { domain, kind, protocol, .. } => socket(calls, domain, kind, protocol),
         _ => {
-            let Body { subject: Some(socket), progress, connecting, .. } = body else {
+            let Body { subject: Some(socket), group, progress, connecting, .. } = body else {
                 return Attempt::failure(Errno::EBADF);
             };
             match *operation {
@@ -127,6 +128,10 @@ pub(super) fn attempt(calls: &Calls, body: &mut Body, operation: &Operation) -> 
                 Operation::Connect { address, .. } => connect(calls, socket, &address, connecting),
                 Operation::Send { buffer, flags, .. } => send(calls, socket, &buffer, flags, progress),
                 Operation::Recv { buffer, flags, .. } => recv(calls, socket, &buffer, flags, progress),
+                Operation::RecvPicked { .. } => match group {
+                    Some(group) => recv_picked(calls, socket, group),
+                    None => Attempt::failure(Errno::ENOBUFS),
+                },
                 _ => Attempt::failure(Errno::ENOSYS),
             }
         }
@@ -279,6 +284,23 @@ fn recv(calls: &Calls, socket: &Object, buffer: &Span, flags: MessageFlags, prog
             Err(io::Errno::AGAIN) => return Attempt::Wait(Wait::Subject(events)),
             Err(error) => return ended_early(*progress, error),
         }
+    }
+}
+
+/// Receives into a buffer of a group, which is picked before there is data, as the kernel does.
+pub(super) fn recv_picked(calls: &Calls, socket: &Object, group: &BufferGroup) -> Attempt {
+    let received = group.receive(|room| {
+        calls.count(1);
+        let room = spans::room(&room, 0);
+        match retry(|| net::recv(socket, &mut *room, RecvFlags::DONTWAIT).map(|(_, count)| count)) {
+            Ok(count) => Ok(count as u64),
+            Err(error) => Err(errno(error)),
+        }
+    });
+    match received {
+        Ok((result, extra)) => Attempt::outcome(Outcome::Done { error: Errno::OK, result, extra }),
+        Err(Errno::EAGAIN) => Attempt::Wait(Wait::Subject(PollFlags::IN)),
+        Err(error) => Attempt::failure(error),
     }
 }
 

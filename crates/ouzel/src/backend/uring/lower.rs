@@ -15,6 +15,7 @@ use ouzel_uring::abi::{AT_FDCWD, CURRENT_POSITION, FsyncFlags, FutexFlags, Opcod
 use ouzel_uring::{Slot, Sqe, Target};
 use rustix::fs::OFlags;
 
+use super::fixed::Fixed;
 use super::handing;
 use super::hows::Hows;
 use super::lengths::Lengths;
@@ -74,6 +75,7 @@ pub(super) fn route(operation: &Operation, features: &Features) -> Route {
         | Operation::Connect { .. }
         | Operation::Send { .. }
         | Operation::Recv { .. }
+        | Operation::RecvPicked { .. }
         | Operation::Stat { .. } => Route::Ring,
         Operation::Readdir { .. } => Route::Helper("READDIR is not an io_uring operation"),
         Operation::Copy { .. } => Route::Helper("COPY is not an io_uring operation"),
@@ -265,6 +267,7 @@ pub(super) struct Lowering<'a> {
     pub(super) features: &'a Features,
     pub(super) lengths: &'a mut Lengths,
     pub(super) hows: &'a mut Hows,
+    pub(super) fixed: &'a mut Fixed,
     /// The packet's slot.
     pub(super) packet: u32,
     pub(super) may_wait: bool,
@@ -337,6 +340,7 @@ impl Lowering<'_> {
                         *self.entry = Sqe::readv(target, spans.cast::<c_void>(), count as u32, offset, 0);
                     }
                 }
+                self.name_region(&buffers, [Opcode::ReadFixed, Opcode::ReadvFixed]);
             }
             Operation::Write { file, buffers, position } => {
                 let (target, offset) = self.seekable(file, position)?;
@@ -352,6 +356,7 @@ impl Lowering<'_> {
                         *self.entry = Sqe::writev(target, spans.cast::<c_void>(), count as u32, offset, 0);
                     }
                 }
+                self.name_region(&buffers, [Opcode::WriteFixed, Opcode::WritevFixed]);
             }
             Operation::Open { directory, path, flags, mode, into } => {
                 let number = self.directory(directory, 0)?;
@@ -392,6 +397,21 @@ impl Lowering<'_> {
             _ => return self.lower_rare(operation),
         }
         Ok(())
+    }
+
+    /// Makes the entry of a transfer, which was made just now, one of registered memory, if it is: with the first of these
+    /// for a buffer, the second for pieces.
+    #[inline]
+    fn name_region(&mut self, buffers: &Buffers, [one, many]: [Opcode; 2]) {
+        let (number, opcode) = match buffers {
+            Buffers::One(span) => (self.fixed.number_of(span), one),
+            Buffers::Many { .. } if self.features.has(many) => (self.fixed.number_of_all(buffers), many),
+            Buffers::Many { .. } => return,
+        };
+        if let Some(number) = number {
+            self.entry.opcode = opcode as u8;
+            self.entry.buf_index = number;
+        }
     }
 
     #[inline]
@@ -510,6 +530,17 @@ impl Lowering<'_> {
                     Sqe::accept_direct(target, address, length, 0, Slot(into))
                 } else {
                     Sqe::accept(target, address, length, SOCK_CLOEXEC)
+                }
+            }
+            Operation::RecvPicked { socket, group, multishot } => {
+                let target = self.target(socket)?;
+                let bits = self.at_once();
+                if multishot {
+                    self.lowered.effect = Effect::PicksMany(group);
+                    Sqe::recv_multishot(target, 0, bits, group)
+                } else {
+                    self.lowered.effect = Effect::Picks(group);
+                    Sqe::recv(target, std::ptr::null_mut(), 0, bits).buffer_group(group)
                 }
             }
             Operation::Connect { socket, address } => {

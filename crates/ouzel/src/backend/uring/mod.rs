@@ -13,6 +13,7 @@
 mod at_once;
 mod calls;
 mod copy;
+mod fixed;
 mod handing;
 mod helpers;
 mod hows;
@@ -24,6 +25,7 @@ mod metadata;
 mod mounts;
 mod objects;
 mod packets;
+mod picking;
 mod planner;
 mod quick;
 mod reports;
@@ -41,11 +43,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ouzel_engine::{Backend, Counters, Edge, Operation, Outcome, Place, Report, Started, Step, Token, Way};
+use ouzel_pool::Pool;
 use ouzel_ring::{Errno, Verb};
 use ouzel_uring::abi::{CancelFlags, Cqe, Features as KernelFeatures, Timespec};
 use ouzel_uring::{EnterError, Ring, Slot, SlotUpdate, Sqe, Timeout};
 use rustix::time::{ClockId, clock_gettime};
 
+use self::fixed::Fixed;
 use self::helpers::Helpers;
 use self::hows::Hows;
 use self::lengths::Lengths;
@@ -57,6 +61,7 @@ pub use self::setup::{Features, Missing, Policy, UringError, UringOptions};
 use self::table::{Kind, NONE, Table};
 use self::trials::Trial;
 use super::HostBackend;
+use crate::{BufferGroup, RegisteredMemory};
 
 /// The most steps of one run.
 const LONGEST_RUN: usize = 32;
@@ -87,6 +92,7 @@ pub struct Uring {
     packets: Packets,
     lengths: Lengths,
     hows: Hows,
+    fixed: Fixed,
     helpers: Option<Helpers>,
     /// The helpers' bell is being polled.
     listening: bool,
@@ -106,6 +112,8 @@ pub struct Uring {
     received: HashMap<u64, OwnedFd>,
     /// The handle of the next of those.
     next_handle: u64,
+    /// By number: what the kernel picks from.
+    groups: HashMap<u16, BufferGroup>,
     in_flight: u32,
     calls: u64,
     /// The thread it must stay on.
@@ -143,6 +151,7 @@ impl Uring {
             packets: Packets::default(),
             lengths: Lengths::default(),
             hows: Hows::default(),
+            fixed: Fixed::default(),
             helpers: None,
             listening: false,
             hears_once: false,
@@ -152,6 +161,7 @@ impl Uring {
             again: VecDeque::with_capacity(64),
             trials: HashMap::new(),
             received: HashMap::new(),
+            groups: HashMap::new(),
             next_handle: FIRST_HANDLE,
             in_flight: 0,
             calls: 0,
@@ -470,6 +480,26 @@ unsafe impl HostBackend for Uring {
         }
         self.table.clear(index);
         Ok(descriptor)
+    }
+
+    fn add_group(&mut self, group: &BufferGroup) -> Result<(), Errno> {
+        self.register_group(group)
+    }
+
+    fn remove_group(&mut self, group: u16) {
+        self.unregister_group(group);
+    }
+
+    fn register_pool(&mut self, pool: &Pool) {
+        self.fixed.add(&mut self.ring, pool);
+    }
+
+    fn follow_pools(&mut self) {
+        self.fixed.look(&mut self.ring);
+    }
+
+    fn registered_memory(&self) -> Option<RegisteredMemory> {
+        self.fixed.memory()
     }
 
     fn readiness(&mut self) -> Result<Option<OwnedFd>, Errno> {

@@ -85,6 +85,10 @@ pub(super) enum Effect {
     Many,
     /// Each completion is one connection of many.
     Connections,
+    /// The kernel picks a buffer out of this group.
+    Picks(u16),
+    /// Each completion is one of many, and tells of a buffer that the kernel has picked out of this group.
+    PicksMany(u16),
 }
 
 /// What is known of an operation once it is lowered.

@@ -52,6 +52,9 @@ impl Uring {
         if effect == Effect::Tries {
             return self.waited(token, completion.res);
         }
+        if let Effect::Picks(group) | Effect::PicksMany(group) = effect {
+            return self.read_picked(token, group, completion);
+        }
         if completion.res < 0 {
             return self.read_failure(token, Errno::from_raw(completion.res));
         }
@@ -131,7 +134,7 @@ impl Uring {
     }
 
     #[cold]
-    fn read_failure(&mut self, token: Token, error: Errno) -> Option<Report> {
+    pub(super) fn read_failure(&mut self, token: Token, error: Errno) -> Option<Report> {
         let Packet { standing, lowered: Lowered { effect, .. }, .. } = *self.packets.of(token)?;
         let cancelled = standing.contains(Standing::CANCELLED);
         let error = match error {
@@ -186,7 +189,7 @@ impl Uring {
     }
 
     #[cold]
-    fn again_later(&mut self, slot: u32) {
+    pub(super) fn again_later(&mut self, slot: u32) {
         if let Some(packet) = self.packets.at(slot) {
             packet.standing.insert(Standing::AGAIN);
             let next = std::mem::replace(&mut packet.next, NONE);
@@ -243,7 +246,9 @@ impl Uring {
             | Effect::Tries
             | Effect::Adds(_)
             | Effect::Many
-            | Effect::Connections => {}
+            | Effect::Connections
+            | Effect::Picks(_)
+            | Effect::PicksMany(_) => {}
         }
     }
 }

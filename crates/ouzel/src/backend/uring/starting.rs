@@ -23,6 +23,7 @@ const POLL_OUT: u32 = 4;
 impl Uring {
     /// Starts a run on the ring.
     pub(super) fn start_run(&mut self, steps: &[Step], reason: &'static str) -> Started {
+        self.fixed.look(&mut self.ring);
         let count = self.goes_together(steps);
         let first = &steps[0];
         if let Operation::Close { file } = first.operation
@@ -121,6 +122,7 @@ impl Uring {
             features: &self.features,
             lengths: &mut self.lengths,
             hows: &mut self.hows,
+            fixed: &mut self.fixed,
             packet: token.slot,
             may_wait,
             described,
@@ -249,6 +251,7 @@ impl Uring {
                 features: &self.features,
                 lengths: &mut self.lengths,
                 hows: &mut self.hows,
+                fixed: &mut self.fixed,
                 packet: slot,
                 may_wait: true,
                 described: false,
@@ -264,9 +267,10 @@ impl Uring {
         }
         entry.user_data = token.to_word();
         let events = match operation {
-            Operation::Read { .. } | Operation::Recv { .. } | Operation::Accept { multishot: false, .. } => {
-                POLL_IN
-            }
+            Operation::Read { .. }
+            | Operation::Recv { .. }
+            | Operation::RecvPicked { .. }
+            | Operation::Accept { multishot: false, .. } => POLL_IN,
             Operation::Write { .. } | Operation::Send { .. } => POLL_OUT,
             _ => 0,
         };

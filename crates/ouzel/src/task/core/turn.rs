@@ -92,6 +92,13 @@ impl Core {
         })
     }
 
+    /// The number of what `readiness` duplicates, once there is such a thing.
+    #[cfg(feature = "mio")]
+    pub(in crate::task) fn counter_number(&self) -> Option<std::os::fd::RawFd> {
+        use std::os::fd::AsRawFd;
+        self.counter.borrow().as_ref().map(AsRawFd::as_raw_fd)
+    }
+
     /// One has waited elsewhere: there may be something in the ring for the bell alone.
     pub(in crate::task) fn look_into_ring(&self) {
         if let Some(counter) = &*self.counter.borrow() {

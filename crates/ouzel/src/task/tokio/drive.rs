@@ -47,7 +47,7 @@ impl Executor {
     /// ```
     ///
     /// Errors: as for [`block_on`](Executor::block_on); [`Error::Refused`] with EOPNOTSUPP on a backend without a descriptor
-    /// (all but io_uring), where an [`Owner`](super::super::Owner) will do, or if the ring was not built to be
+    /// (the simulator), where an [`Owner`](super::super::Owner) will do, or if the ring was not built to be
     /// [watched](crate::RingBuilder::watched).
     pub async fn run_in_tokio<F: Future>(&mut self, future: F) -> Result<F::Output, Error> {
         let refused = |errno| Error::Refused { call: "run_in_tokio", errno };
