@@ -1,0 +1,3 @@
+//! O_DIRECT.
+use ouzel::BackendKind;
+pub const CELLS: &[(&str, fn(BackendKind))] = &[];
