@@ -172,10 +172,9 @@ fn main() {
     let wanted = wanted();
     let is_wanted =
         |name: &str| wanted.is_empty() || wanted.iter().all(|wanted| name.contains(wanted.as_str()));
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
+    std::panic::set_hook(Box::new(|panic| {
         if panic.payload().downcast_ref::<&str>() != Some(&IN_BETWEEN) {
-            hook(panic);
+            eprintln!("{panic}");
         }
     }));
     let (rows, backends, watchdog) = (rows(), backends(), Watchdog::new());

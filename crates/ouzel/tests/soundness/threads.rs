@@ -123,7 +123,8 @@ fn owner_ends(row: &Row, kind: BackendKind, kept: bool) {
         watch.catch_no_more();
     }
     turn_there(&mut far);
-    if row.how == How::Waits && row.lasts.is_none() {
+    // In the simulator time passes while its thread sleeps, and with it what waits for a child.
+    if row.how == How::Waits && row.lasts.is_none() && kind != BackendKind::Sim {
         assert!(poll_here(&mut run), "nothing has ended it");
     }
     if kept {
@@ -152,11 +153,13 @@ fn remote_run_dropped(row: &Row, kind: BackendKind) {
         }
         drop(run);
         let begun = std::time::Instant::now();
-        while far.remote.call(|handle| handle.gauges().packets).wait().unwrap() > 1 || watch.in_flight() > 1 {
-            assert!(begun.elapsed() < LIMIT, "it was not given up");
+        while far.remote.call(|handle| handle.gauges().packets).wait().unwrap() > 1
+            || watch.in_flight() > 1
+            || scene.in_use() > 0
+        {
+            assert!(begun.elapsed() < LIMIT, "it was not given up, or memory of the pool leaks");
             turn_there(&mut far);
         }
-        assert_eq!(scene.in_use(), 0, "memory of the pool leaks");
     }
     Trap::fill(&scene.pool).check();
     scene.strike(&mut far);

@@ -52,12 +52,6 @@ fn fill(stage: &mut dyn Stage, scene: &mut Scene, _: bool) {
     stage.one(|chain| chain.write(write, "late", Offset::CURRENT));
 }
 
-fn fill_twice(stage: &mut dyn Stage, scene: &mut Scene, wanted: bool) {
-    fill(stage, scene, wanted);
-    stage.pause(Duration::from_millis(1));
-    fill(stage, scene, wanted);
-}
-
 /// Time passes.
 fn time_passes(stage: &mut dyn Stage, _: &mut Scene, wanted: bool) {
     if wanted {
@@ -171,7 +165,16 @@ fn pipes() -> Vec<Row> {
                 let making = handle.pipe();
                 Box::pin(async { making.await.map(drop) })
             }),
-            ..chain!("PIPE", Ends, no_set_up, |on, scene| on.pipe(), nothing)
+            ..chain!(
+                "PIPE",
+                Ends,
+                no_set_up,
+                |on, scene| {
+                    let (_, write) = on.pipe();
+                    on.finally().get_descriptor(write)
+                },
+                nothing
+            )
         },
         row!(
             "SPLICE",
@@ -275,12 +278,13 @@ fn programs() -> Vec<Row> {
                 let room = on.room(scene.room());
                 let sum = on.variable(0u64);
                 on.repeat(2, |turn| {
-                    let got = turn.read(from, room, Offset::CURRENT);
+                    // One byte at a time: what comes at once is enough for all of them.
+                    let got = turn.read(from, room.first(1u64), Offset::CURRENT);
                     turn.assign(sum, Compute::add(sum, got));
                     turn.when(got).is_zero().break_loop();
                 })
             },
-            fill_twice
+            fill
         ),
         chain!(
             "a chain: PIPE, READ, CLOSE",
