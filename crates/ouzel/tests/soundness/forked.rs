@@ -9,16 +9,21 @@ use crate::stage::{Runtime, Scene, Trap, check_files, open_files};
 use crate::table::{Ending, Form, How, Row};
 use crate::watch::Gate;
 
-const PAUSE: Duration = Duration::from_micros(500);
+const PAUSE: Duration = Duration::from_micros(200);
 
 pub fn fork_with(row: &Row, kind: BackendKind) {
     let files = open_files();
     let mut runtime = Runtime::new(kind);
     for form in row.forms() {
-        for kept in [false, true] {
-            if kept != (row.how == How::Ends) && !(kept && row.how == How::Waits) {
-                continue;
-            }
+        // What can be in flight in both ways is so in one as a call, and in the other as a chain.
+        let has_call = row.call.is_some();
+        let keeps: &[bool] = match row.how {
+            How::Ends => &[true],
+            How::Waits if !has_call => &[false, true],
+            How::Waits if form == Form::Chain => &[true],
+            _ => &[false],
+        };
+        for kept in keeps.iter().copied() {
             let mut scene = Scene::new(&mut runtime);
             (row.set_up)(&mut runtime, &mut scene);
             runtime = with(runtime, row, &mut scene, form, kept);

@@ -153,7 +153,7 @@ impl Results {
 
     fn report(&self) {
         for (reason, cells) in &self.senseless {
-            println!("no cell, because {reason}: {}", cells.join("; "));
+            println!("{} cells make no sense, because {reason}: {}", cells.len(), cells.join("; "));
         }
         for (verbs, reason) in WITHOUT {
             println!("no row for {verbs}: {reason}");

@@ -30,7 +30,13 @@ enum When {
 
 pub fn drop_all(row: &Row, kind: BackendKind) {
     for form in row.forms() {
-        for holder in [Holder::Task, Holder::Outside] {
+        // Who holds it makes no difference to what is held: a call is a task's, a chain somebody else's.
+        let holders: &[Holder] = match form {
+            Form::Call => &[Holder::Task],
+            Form::Chain if row.call.is_some() => &[Holder::Outside],
+            Form::Chain => &[Holder::Task, Holder::Outside],
+        };
+        for holder in holders.iter().copied() {
             for when in [When::Queued, When::Real, When::Kept] {
                 if when == When::Kept && matches!(row.how, How::Engine | How::Timer) {
                     continue;

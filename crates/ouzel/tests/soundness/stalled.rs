@@ -1,23 +1,25 @@
 //! A kernel that is stopped in the midst of a copy: the page it writes to is a userfaultfd's, and nobody fills it until the test
 //! says so. A cancel cannot stop that (EALREADY), so whoever takes a cancel for an end gives memory back too early.
 //!
-//! What is read is a file of proc's: the kernel's ring leaves such files to a thread of its own, so that it is that one which
-//! stands still, and not the one that entered.
+//! What is read is a file of proc's that can neither be polled nor asked not to wait, and an extended attribute: the kernel's ring
+//! leaves both to a thread of its own, so that it is that one which stands still. (Other files are read by whoever enters, who
+//! would stand there.)
 
 use std::fs::File;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
+use ouzel::abi::modifiers::XattrFlags;
 use ouzel::pool::Slice;
-use ouzel::{BackendKind, Buffer, Offset, OpenOptions, Policy};
+use ouzel::{BackendKind, Buffer, Directory, Offset, Policy};
 use ouzel_uring::abi::CancelFlags;
 use ouzel_uring::{Builder, Sqe, Step, Timeout};
 use rustix::io::Errno;
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 use rustix::mm::{Advice, UserfaultfdFlags, madvise, userfaultfd};
 
-use crate::stage::{LIMIT, Runtime, Trap, builder, check_files, open_files, small_pool};
+use crate::stage::{LIMIT, Runtime, Scene, Trap, builder, check_files, open_files, small_pool};
 
 pub const CELLS: &[(&str, fn(BackendKind))] = &[
     ("stalled in a copy, the kernel's cancel", kernels_cancel),
@@ -27,7 +29,8 @@ pub const CELLS: &[(&str, fn(BackendKind))] = &[
     ("stalled in a copy, executor dropped", executor_dropped),
 ];
 
-const PATH: &str = "/proc/version";
+const PATH: &str = "/proc/self/limits";
+const ATTRIBUTE: &str = "user.ouzel";
 const PAGE: usize = 4096;
 
 // The kernel's interface, <linux/userfaultfd.h>.
@@ -162,40 +165,64 @@ fn kernels_cancel(kind: BackendKind) {
     }
     // SAFETY: a cancel names no memory.
     unsafe { ring.push(&Sqe::cancel(1, CancelFlags::empty()).user_data(2)) }.unwrap();
-    ring.submit_and_wait(1, Some(Timeout::from(LIMIT))).unwrap();
+    ring.submit_and_wait(1, Some(Timeout::After(LIMIT))).unwrap();
     let cancel = ring.next_completion().unwrap();
     assert_eq!((cancel.user_data, cancel.res), (2, -Errno::ALREADY.raw_os_error()));
     assert!(ring.next_completion().is_none());
     stall.end();
-    ring.submit_and_wait(1, Some(Timeout::from(LIMIT))).unwrap();
+    ring.submit_and_wait(1, Some(Timeout::After(LIMIT))).unwrap();
     let read = ring.next_completion().unwrap();
     assert_eq!((read.user_data, read.res), (1, 64));
-    assert!(slice.starts_with(b"Linux"));
+    assert!(slice.starts_with(b"Limit"));
     drop(ManuallyDrop::into_inner(slice));
 }
 
-/// An executor whose read stands still, with the slice it reads into.
+/// What stands still.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum What {
+    Read,
+    GetXattr,
+}
+
+const BOTH: [What; 2] = [What::Read, What::GetXattr];
+
+/// An executor whose operation stands still, with the slice that it fills.
 struct Stalled {
     runtime: Runtime,
     pool: ouzel::pool::Pool,
     stall: Stall,
-    reading: Option<ouzel::task::Filling>,
-    file: ouzel::abi::Descriptor,
+    filling: Option<ouzel::task::Filling>,
+    scene: Scene,
 }
 
 impl Stalled {
-    fn new(kind: BackendKind, bound: Duration) -> Option<Stalled> {
+    fn new(kind: BackendKind, what: What, bound: Duration) -> Option<Stalled> {
         let pool = small_pool();
         let mut slice = pool.get(PAGE).unwrap();
         let stall = Stall::on(&mut slice)?;
+        // By the ring, where there is one: a plain call would stop us.
         let ring = builder(kind).policy(Policy::Links).teardown_bound(bound);
         let mut runtime = Runtime::with(kind, ring);
-        let opening = runtime.handle.open(PATH, OpenOptions::read());
-        let file = runtime.executor.block_on(opening).unwrap().unwrap();
-        let mut reading = runtime.handle.read(file, Buffer::from(slice), Offset::START);
-        assert!(runtime.poll_once(&mut reading).is_pending());
+        let mut scene = Scene::new(&mut runtime);
+        let mut filling = match what {
+            What::Read => {
+                // Taken in, and not opened there: what OPEN has opened may not wait.
+                let file = runtime.handle.adopt(File::open(PATH).unwrap()).unwrap();
+                scene.files.push(file);
+                runtime.handle.read(file, Buffer::from(slice), Offset::START)
+            }
+            What::GetXattr => {
+                let path = scene.at("attributed");
+                File::create(&path).unwrap();
+                let (home, flags) = (Directory::Working, XattrFlags::empty());
+                let setting = runtime.handle.setxattr(home, &path, ATTRIBUTE, "value", flags);
+                runtime.executor.block_on(setting).unwrap().unwrap();
+                runtime.handle.getxattr(home, &path, ATTRIBUTE, Buffer::from(slice), flags)
+            }
+        };
+        assert!(runtime.poll_once(&mut filling).is_pending());
         runtime.until("the kernel comes to the page", |_| stall.is_met());
-        Some(Stalled { runtime, pool, stall, reading: Some(reading), file })
+        Some(Stalled { runtime, pool, stall, filling: Some(filling), scene })
     }
 
     /// It stands still, and its memory is where it was.
@@ -203,60 +230,67 @@ impl Stalled {
         for _ in 0..5 {
             self.runtime.turns();
         }
-        assert_eq!(self.runtime.watch.in_flight(), 2, "the read and the bell");
-        assert_eq!(self.pool.statistics().in_use, 1, "memory was given back with the kernel in the midst of a copy");
+        assert_eq!(self.runtime.watch.in_flight(), 2, "it and the bell");
+        assert_eq!(
+            self.pool.statistics().in_use,
+            1,
+            "memory was given back with the kernel in the midst of a copy"
+        );
         assert_eq!(rights(self.stall.start), "rw-");
     }
 }
 
 fn future_dropped(kind: BackendKind) {
-    let files = open_files();
-    let Some(mut stalled) = Stalled::new(kind, LIMIT) else { return };
-    drop(stalled.reading.take());
-    stalled.check();
-    assert_eq!(stalled.runtime.handle.metrics().cancelled, 1, "a real cancel was sent");
-    let others = Trap::fill(&stalled.pool);
-    assert_eq!(stalled.pool.statistics().in_use, 1 + others.len());
-    let Stalled { mut runtime, pool, stall, file, .. } = stalled;
-    stall.end();
-    runtime.settle("the copy ends");
-    others.check();
-    assert_eq!(runtime.handle.metrics().late, 1);
-    assert!(runtime.handle.metrics().late_bytes > 0, "it was read, for nobody");
-    assert_eq!(pool.statistics().in_use, 0, "memory of the pool leaks");
-    Trap::fill(&pool).check();
-    runtime.executor.block_on(runtime.handle.close(file)).unwrap().unwrap();
-    runtime.end();
-    assert_eq!(ouzel::leaked_operations(), 0);
-    check_files(files);
+    for what in BOTH {
+        let files = open_files();
+        let Some(mut stalled) = Stalled::new(kind, what, LIMIT) else { return };
+        drop(stalled.filling.take());
+        stalled.check();
+        assert_eq!(stalled.runtime.handle.metrics().cancelled, 1, "a real cancel was sent");
+        let others = Trap::fill(&stalled.pool);
+        assert_eq!(stalled.pool.statistics().in_use, 1 + others.len());
+        let Stalled { mut runtime, pool, stall, mut scene, .. } = stalled;
+        stall.end();
+        runtime.settle("the copy ends");
+        others.check();
+        assert_eq!(runtime.handle.metrics().late, 1);
+        assert_eq!(pool.statistics().in_use, 0, "memory of the pool leaks");
+        Trap::fill(&pool).check();
+        scene.strike(&mut runtime);
+        runtime.end();
+        assert_eq!(ouzel::leaked_operations(), 0);
+        check_files(files);
+    }
 }
 
 fn future_forgotten(kind: BackendKind) {
-    let files = open_files();
-    let Some(mut stalled) = Stalled::new(kind, LIMIT) else { return };
-    std::mem::forget(stalled.reading.take());
-    stalled.check();
-    let Stalled { mut runtime, pool, stall, .. } = stalled;
-    stall.end();
-    runtime.settle("the copy ends");
-    assert_eq!(pool.statistics().in_use, 1, "its result is kept for a future that might ask");
-    Trap::fill(&pool).check();
-    runtime.end();
-    assert_eq!(ouzel::leaked_operations(), 0);
-    check_files(files);
+    for what in BOTH {
+        let files = open_files();
+        let Some(mut stalled) = Stalled::new(kind, what, LIMIT) else { return };
+        std::mem::forget(stalled.filling.take());
+        stalled.check();
+        let Stalled { mut runtime, pool, stall, .. } = stalled;
+        stall.end();
+        runtime.settle("the copy ends");
+        assert_eq!(pool.statistics().in_use, 1, "its result is kept for a future that might ask");
+        Trap::fill(&pool).check();
+        runtime.end();
+        assert_eq!(ouzel::leaked_operations(), 0);
+        check_files(files);
+    }
 }
 
 /// The bound is over before the kernel lets go: its memory is leaked and counted, and nobody else ever gets it.
 fn executor_dropped(kind: BackendKind) {
     let before = ouzel::leaked_operations();
-    let Some(mut stalled) = Stalled::new(kind, Duration::from_millis(50)) else { return };
+    let Some(mut stalled) = Stalled::new(kind, What::GetXattr, Duration::from_millis(50)) else { return };
     stalled.check();
-    let Stalled { runtime, pool, stall, reading, .. } = stalled;
+    let Stalled { runtime, pool, stall, filling, .. } = stalled;
     let Runtime { executor, watch, .. } = runtime;
     let begun = Instant::now();
     drop(executor);
     assert!(begun.elapsed() < LIMIT / 2, "the bound holds");
-    drop(reading);
+    drop(filling);
     assert_eq!(ouzel::leaked_operations() - before, 1, "it is counted");
     assert_eq!(pool.statistics().in_use, 1, "memory was given back with the kernel in the midst of a copy");
     assert_eq!(rights(stall.start), "rw-");
