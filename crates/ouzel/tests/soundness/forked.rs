@@ -54,10 +54,14 @@ fn with(mut runtime: Runtime, row: &Row, scene: &mut Scene, form: Form, kept: bo
     runtime.turns();
     runtime.watch.catch_no_more();
     let started = runtime.handle.gauges();
+    let mut children = Vec::new();
     for child in [Child::Exits, Child::Drops] {
         wait_until_alone(PAUSE);
         // SAFETY: every other thread of this process sleeps, so the child finds no lock taken for ever.
         let Some(number) = (unsafe { fork() }) else { in_child(child, runtime, scene, future) };
+        children.push((child, number));
+    }
+    for (child, number) in children {
         assert_eq!(exit_status(number, PAUSE), Some(0), "{what}: a child that {child:?}");
     }
     if row.lasts.is_none() {
