@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 
 use futures::Moment;
 use ouzel::BackendKind;
-use table::{Row, WITHOUT, rows};
+use table::{Row, WITHOUT, missing, rows};
 
 /// What panics on purpose panics with.
 pub const IN_BETWEEN: &str = "in between";
@@ -155,8 +155,8 @@ impl Results {
         for (reason, cells) in &self.senseless {
             println!("{} cells make no sense, because {reason}: {}", cells.len(), cells.join("; "));
         }
-        for (verbs, reason) in WITHOUT {
-            println!("no row for {verbs}: {reason}");
+        for (verb, reason) in WITHOUT {
+            println!("no row for {}: {reason}", verb.name());
         }
         for (name, time) in &self.times {
             println!("{name}: {time:.1?}");
@@ -207,6 +207,11 @@ fn main() {
                 println!("{name}: {:.1?}", begun.elapsed());
             }
         }
+    }
+    if wanted.is_empty() {
+        let missing = missing();
+        let complaint = |verb: &&str| format!("{verb} has no row: give it one in the table, or a reason");
+        results.failed.extend(missing.iter().map(complaint));
     }
     results.report();
     std::process::exit(i32::from(!results.failed.is_empty()));

@@ -1,10 +1,12 @@
 //! The table: a row for every verb and way of using it. What a row says is how to set the operation up, how to begin it, as a
 //! single operation and as a chain, and how to bring about what it waits for.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use ouzel::abi::Errno;
+use ouzel::abi::{Errno, Verb};
 use ouzel::task::Handle;
 use ouzel::{Chain, Error};
 
@@ -63,6 +65,7 @@ impl Row {
         let mut chain = Chain::new();
         chain.room(scene.room());
         (self.chain)(&mut chain, scene);
+        BUILT.lock().unwrap_or_else(PoisonError::into_inner).extend(chain.verbs());
         chain
     }
 
@@ -130,13 +133,21 @@ pub fn nothing(_: &mut dyn Stage, _: &mut Scene, _: bool) {}
 pub fn no_set_up(_: &mut dyn Stage, _: &mut Scene) {}
 
 /// Verbs without a row, and why.
-pub const WITHOUT: &[(&str, &str)] = &[
-    ("CANCEL", "chains and handles have no step for it: dropping a future sends it, as every cell does"),
-    (
-        "SET, ADD, SUB, MIN, AND, SHIFT, LOAD, TEST, REPEAT",
-        "registers only; the row \"a loop\" runs them round a READ",
-    ),
-];
+pub const WITHOUT: &[(Verb, &str)] = &[(
+    Verb::Cancel,
+    "chains and handles have no step for it: dropping a future sends it, as every cell does",
+)];
+
+/// The verbs of all chains that rows have built so far.
+static BUILT: Mutex<BTreeSet<Verb>> = Mutex::new(BTreeSet::new());
+
+/// Verbs that should have a row and have none.
+pub fn missing() -> Vec<&'static str> {
+    let built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    let has_reason = |verb: &Verb| WITHOUT.iter().any(|(without, _)| without == verb);
+    let missing = Verb::ALL.iter().filter(|verb| !built.contains(verb) && !has_reason(verb));
+    missing.map(|verb| verb.name()).collect()
+}
 
 pub fn rows() -> Vec<Row> {
     let mut rows = files::rows();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ouzel::abi::Errno;
 use ouzel::abi::modifiers::{LockMode, PollEvents};
-use ouzel::{Buffer, Compute, Offset, OpenOptions, Program};
+use ouzel::{Buffer, Compute, Offset, OpenOptions, Program, Width};
 
 use crate::stage::{LIMIT, Scene, Stage};
 use crate::table::{Row, chain, no_set_up, nothing, row};
@@ -270,7 +270,7 @@ fn programs() -> Vec<Row> {
             )
         },
         chain!(
-            "a loop: SET, REPEAT, READ, ADD, TEST",
+            "a loop: REPEAT, READ, LOAD, TEST and all that computes",
             Waits,
             pipe,
             |on, scene| {
@@ -280,7 +280,12 @@ fn programs() -> Vec<Row> {
                 on.repeat(2, |turn| {
                     // One byte at a time: what comes at once is enough for all of them.
                     let got = turn.read(from, room.first(1u64), Offset::CURRENT);
-                    turn.assign(sum, Compute::add(sum, got));
+                    let byte = turn.load(room, Width::U8, 0u64);
+                    let bits = turn.and(byte, 0x7fu64);
+                    let twice = turn.shift_left(bits, 1u64);
+                    let least = turn.min(twice, 9u64);
+                    let less = turn.wrapping_sub(least, 1u64);
+                    turn.assign(sum, Compute::add(sum, less));
                     turn.when(got).is_zero().break_loop();
                 })
             },
