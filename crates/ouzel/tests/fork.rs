@@ -2,12 +2,17 @@
 //!
 //! Without the test harness, because a child must be forked where no other thread could hold a lock.
 
+mod fork_support;
+
 use std::time::Duration;
 
+#[cfg(target_arch = "x86_64")]
+use fork_support::{exit_status, fork, wait_until_alone};
 use ouzel::engine::Target;
 use ouzel::task::{Executor, Filling};
 use ouzel::{BackendKind, Buffer, Chain, Error, Offset, RawRing, Ring};
-use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
+
+const PAUSE: Duration = Duration::from_millis(10);
 
 fn refused<T: std::fmt::Debug>(call: &str, result: Result<T, Error>) -> Result<(), String> {
     match result {
@@ -59,47 +64,6 @@ fn in_child(
     }
 }
 
-/// Waits until every other thread of this process sleeps: then it holds no lock. (One that waits for a lock has it
-/// soon, so it is seen to sleep several times.)
-#[cfg(target_arch = "x86_64")]
-fn wait_until_alone() {
-    let own = std::fs::read_link("/proc/thread-self").expect("the number of this thread");
-    let asleep = || {
-        let tasks = std::fs::read_dir("/proc/self/task").expect("a list of threads");
-        tasks.flatten().filter(|task| Some(task.file_name().as_os_str()) != own.file_name()).all(|task| {
-            let text = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
-            // A thread that has just ended has no state.
-            text.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('S'))
-        })
-    };
-    let mut times = 0;
-    for _ in 0..2_000 {
-        std::thread::sleep(Duration::from_millis(10));
-        times = if asleep() { times + 1 } else { 0 };
-        if times == 5 {
-            return;
-        }
-    }
-    panic!("the threads of this process never rest");
-}
-
-/// `fork(2)` without the C library: the child, or `None` in the child.
-///
-/// # Safety
-///
-/// No other thread may hold a lock that the child needs.
-#[cfg(target_arch = "x86_64")]
-unsafe fn fork() -> Option<Pid> {
-    const FORK: isize = 57;
-    let result: isize;
-    // SAFETY: a system call without memory operands; the kernel clobbers rcx and r11.
-    unsafe {
-        std::arch::asm!("syscall", inlateout("rax") FORK => result, lateout("rcx") _, lateout("r11") _);
-    }
-    assert!(result >= 0, "fork failed: {result}");
-    Pid::from_raw(result as i32)
-}
-
 #[cfg(target_arch = "x86_64")]
 fn on(kind: BackendKind) {
     let builder = Ring::builder().backend(kind);
@@ -123,7 +87,7 @@ fn on(kind: BackendKind) {
     ring.flush().expect("a start");
     assert_eq!(ring.gauges().started, 1);
 
-    wait_until_alone();
+    wait_until_alone(PAUSE);
     // SAFETY: no other thread of this process is at work, so the child finds no lock taken for ever.
     let Some(child) = (unsafe { fork() }) else {
         let code = match in_child(ring, ticket, raw, from) {
@@ -135,11 +99,7 @@ fn on(kind: BackendKind) {
         };
         std::process::exit(code);
     };
-    let status = (0..3_000).find_map(|_| {
-        std::thread::sleep(Duration::from_millis(10));
-        waitpid(Some(child), WaitOptions::NOHANG).expect("it is ours").map(|(_, status)| status)
-    });
-    assert_eq!(status.and_then(WaitStatus::exit_status), Some(0), "the child");
+    assert_eq!(exit_status(child, PAUSE), Some(0), "the child");
     assert_eq!(ring.gauges().started, 1, "the child has not ended it");
     let mut chain = Chain::new();
     chain.write(to, b"here", Offset::CURRENT);
@@ -180,7 +140,7 @@ fn executor_on(kind: BackendKind) {
     let first = executor.block_on(handle.timeout(Duration::from_millis(5), &mut reading)).expect("a turn");
     assert!(first.is_none());
     assert_eq!(handle.gauges().started, 2, "the read and the bell");
-    wait_until_alone();
+    wait_until_alone(PAUSE);
     // SAFETY: no other thread of this process is at work, so the child finds no lock taken for ever.
     let Some(child) = (unsafe { fork() }) else {
         let code = match executor_in_child(executor, reading) {
@@ -192,11 +152,7 @@ fn executor_on(kind: BackendKind) {
         };
         std::process::exit(code);
     };
-    let status = (0..3_000).find_map(|_| {
-        std::thread::sleep(Duration::from_millis(10));
-        waitpid(Some(child), WaitOptions::NOHANG).expect("it is ours").map(|(_, status)| status)
-    });
-    assert_eq!(status.and_then(WaitStatus::exit_status), Some(0), "the child");
+    assert_eq!(exit_status(child, PAUSE), Some(0), "the child");
     assert_eq!(handle.gauges().started, 2, "the child has not ended them");
     let text = executor.block_on(async {
         handle.write(to, "here", Offset::CURRENT).await.expect("it is open");

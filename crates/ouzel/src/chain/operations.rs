@@ -380,7 +380,9 @@ impl Chain {
         Draft::new(Verb::Copy).between(self, (source, from), (target, to), length).add(self)
     }
 
-    /// PIPE: makes a pipe. The results are the end to read from and the end to write to.
+    /// PIPE: makes a pipe. The results are the end to read from and the end to write to. Of the second one only a
+    /// [`get_descriptor`](Chain::get_descriptor) tells outside; with [`finally`](Chain::finally) it does so also when the chain is
+    /// cancelled, so that the end can be closed.
     pub fn pipe(&mut self) -> (Reg<Fd>, Reg<Fd>) {
         let read: Reg<Fd> = Draft::new(Verb::Pipe).add(self);
         let write = self.result(read.step(), true);

@@ -200,7 +200,8 @@ impl Handle {
         self.operation(
             |chain| {
                 let (read, write) = chain.pipe();
-                chain.get_descriptor(write);
+                // Also after a cancel: it is what tells of the end that is to be closed then.
+                chain.finally().get_descriptor(write);
                 read
             },
             pipe_ends,

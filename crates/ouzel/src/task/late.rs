@@ -8,7 +8,8 @@ use crate::done::Done;
 impl Done {
     /// The descriptors that its steps have opened, connections that [`accept_many`](crate::Chain::accept_many) has taken and
     /// nobody has asked for among them. Later steps may have closed some of them again. Of a pipe's ends the second one is
-    /// only there if the chain has a [`get_descriptor`](crate::Chain::get_descriptor) of it.
+    /// only there if the chain has a [`get_descriptor`](crate::Chain::get_descriptor) of it that has run: one that is a FINALLY
+    /// step runs also when the chain is cancelled.
     pub fn descriptors(&self) -> Vec<Descriptor> {
         let body = &*self.chain.body;
         let mut descriptors = Vec::new();

@@ -36,7 +36,8 @@ pub(super) struct Shared {
     pending: AtomicBool,
     /// The executor sleeps, or is about to, and its bell has not been rung for that.
     asleep: AtomicBool,
-    bell: Bell,
+    /// `None` once the executor is gone: wakers may be kept, or forgotten, for ever, and must not keep a descriptor open.
+    bell: Mutex<Option<Bell>>,
     /// How often the bell was rung.
     rung: AtomicU64,
 }
@@ -47,13 +48,17 @@ impl Shared {
             inbox: Mutex::default(),
             pending: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
-            bell,
+            bell: Mutex::new(Some(bell)),
             rung: AtomicU64::new(0),
         }
     }
 
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bell(&self) -> MutexGuard<'_, Option<Bell>> {
+        self.bell.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts a wake or a job into the inbox; gives the job back if the executor is gone.
@@ -69,7 +74,9 @@ impl Shared {
         self.pending.store(true, Ordering::SeqCst);
         if self.asleep.swap(false, Ordering::SeqCst) {
             self.rung.fetch_add(1, Ordering::Relaxed);
-            self.bell.ring();
+            if let Some(bell) = &*self.bell() {
+                bell.ring();
+            }
         }
         true
     }
@@ -114,6 +121,7 @@ impl Shared {
 
     /// Takes nothing more, and returns the jobs that nobody will do.
     pub(super) fn close(&self) -> Vec<Job> {
+        self.bell().take();
         let mut inbox = self.inbox();
         inbox.closed = true;
         inbox.woken.clear();

@@ -69,6 +69,8 @@ impl Core {
         drop(late);
         let hook = self.on_late.take();
         drop(hook);
+        // A future that was forgotten keeps this for ever, but no descriptor.
+        drop(self.counter.take());
     }
 
     /// Waits until what was cancelled is over, and returns what is left of the bound.
