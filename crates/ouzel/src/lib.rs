@@ -77,6 +77,7 @@ mod ring;
 mod select;
 mod stat;
 mod statfs;
+mod sync;
 pub mod task;
 
 pub use address::SocketAddress;

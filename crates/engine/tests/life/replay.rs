@@ -8,7 +8,7 @@ use ouzel_ring::{Entry, EntryFlags, Errno, Verb};
 
 use super::common::Rig;
 use super::scenarios::{Chain, Scenario, Stop};
-use super::world::{End, Mood, Object, POLL, WIDTH, World, rules};
+use super::world::{End, Mood, Object, POLL, Pending, WIDTH, World, rules};
 
 /// One thing that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,12 +52,15 @@ pub struct Facts {
     pub closing: bool,
     pub entries: Vec<Entered>,
     pub known: Vec<super::world::Known>,
-    pub pending: Vec<(u64, bool, bool, u32, bool)>,
+    pub pending: Vec<Pending>,
     pub run_ends: Vec<(u64, Option<End>)>,
     pub told: Vec<(u64, Option<i32>)>,
     pub objects: Vec<Option<Object>>,
-    /// Completions that can be read.
-    pub readable: u32,
+    /// The descriptors that the engine takes for open, and how many indices are in use.
+    pub open: Vec<u64>,
+    pub indices: u32,
+    /// Completions that can be read: user data, error, and whether there are more to come.
+    pub readable: Vec<(u64, i32, bool)>,
     /// Entries that are in flight, chains, operations started, results stored.
     pub gauges: (u32, u32, u32, u32),
     pub stalled: bool,
@@ -229,8 +232,9 @@ impl<'a> Replay<'a> {
         }
     }
 
-    pub fn facts(&mut self) -> Facts {
-        let readable = self.readable();
+    pub fn facts(mut self) -> Facts {
+        let readable = self.rig.pop_all();
+        let readable = readable.iter().map(|one| (one.data, one.error, one.has_more())).collect();
         let gauges = self.rig.engine.gauges();
         let (next_timer, stalled) = (self.rig.engine.next_timer(), self.rig.engine.has_stalled());
         let world = self.rig.engine.backend();
@@ -251,6 +255,8 @@ impl<'a> Replay<'a> {
             run_ends: world.run_ends(),
             told: world.told(),
             objects: world.objects.clone(),
+            open: self.rig.engine.open_descriptors().map(|descriptor| descriptor.number()).collect(),
+            indices: gauges.descriptors,
             readable,
             gauges: (gauges.packets, gauges.chains, gauges.started, gauges.stored),
             stalled,
@@ -381,7 +387,7 @@ impl<'a> Replay<'a> {
         let leaked = gauges.started == world.running() && world.broken == 0;
         let asked = world.taken[..tells].iter().all(|taken| {
             let finally = world.finally.get(taken.data as usize).is_some_and(|finally| *finally);
-            taken.over || taken.cancelled || finally || world.is_cut_off(taken)
+            taken.over || taken.given_up.is_some() || finally || world.is_cut_off(taken)
         });
         leaked && asked && self.runs_out()
     }

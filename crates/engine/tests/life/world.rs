@@ -31,6 +31,8 @@ pub const WIDTH: u64 = 8;
 /// The last member of a chain that opens something is the one that closes it.
 pub const CLOSES: u64 = WIDTH - 1;
 
+/// The two entries that close what was adopted: the second has a timeout of 0, by which it is told.
+pub const CLOSES_ADOPTED: [u64; 2] = [1, WIDTH];
 /// The only entry that polls.
 pub const POLL: u64 = 3 * WIDTH;
 
@@ -57,12 +59,21 @@ pub enum End {
     More,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     Read,
     Poll,
     Open(u32),
     Close(u32),
+}
+
+/// Why the engine has given an operation up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Why {
+    Asked,
+    Timer,
+    /// There was no room for the result that the engine has just been told.
+    NoRoom,
 }
 
 /// What is behind an index.
@@ -84,9 +95,19 @@ pub struct Taken {
     object: Option<Object>,
     edge: Edge,
     run: u32,
-    /// It was asked to be given up, and whether a timer was why.
-    pub cancelled: bool,
-    pub by_timer: bool,
+    /// Why it was asked to be given up, if it was.
+    pub given_up: Option<Why>,
+    pub over: bool,
+}
+
+/// An operation that the engine does not know to be over.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Pending {
+    pub data: u64,
+    kind: Kind,
+    pub given_up: Option<Why>,
+    /// The first of its run.
+    ahead: u64,
     pub over: bool,
 }
 
@@ -113,6 +134,8 @@ pub struct World {
     pub opened: u32,
     pub closed: u32,
     ready: VecDeque<Report>,
+    /// Whose result, one of many, was the last thing that the engine was told.
+    last_result: Option<Token>,
     /// How the last operation of each run ended.
     runs: Vec<Option<End>>,
     pub broken: u16,
@@ -145,6 +168,7 @@ impl World {
             opened: 0,
             closed: 0,
             ready: VecDeque::new(),
+            last_result: None,
             runs: Vec::new(),
             broken: 0,
             ticked: false,
@@ -185,7 +209,7 @@ impl World {
         }
         let gone = matches!(taken.kind, Kind::Close(index) if self.objects[index as usize].is_none());
         let mut ends = if gone { vec![End::Failure] } else { vec![End::Success, End::Failure] };
-        if taken.cancelled {
+        if taken.given_up.is_some() {
             ends.push(End::Cancelled);
         }
         if taken.kind == Kind::Poll {
@@ -233,8 +257,12 @@ impl World {
                 }
             }
             (Kind::Close(index), End::Success | End::Failure) => {
-                // Of two, the second finds nothing.
-                self.closed += u32::from(self.objects[index as usize].take().is_some());
+                if self.objects[index as usize].take().is_some() {
+                    self.closed += 1;
+                } else {
+                    // Of two that were started, the second finds nothing: that is no different from not having run.
+                    self.known[data as usize].end = None;
+                }
             }
             _ => {}
         }
@@ -247,8 +275,8 @@ impl World {
     }
 
     /// Which entry an operation belongs to, what it is, and the index that it uses.
-    fn identify(&self, operation: &Operation) -> (u64, Kind, Option<u32>) {
-        match *operation {
+    fn identify(&self, step: &Step) -> (u64, Kind, Option<u32>) {
+        match step.operation {
             Operation::Read { file, position, .. } => (position.unwrap_or(0), Kind::Read, Some(file)),
             Operation::Poll { file, .. } => (POLL, Kind::Poll, Some(file)),
             Operation::Open { path, into, .. } => {
@@ -256,13 +284,14 @@ impl World {
                 ((place / size_of::<[u8; 2]>()) as u64, Kind::Open(into), None)
             }
             Operation::Close { file } => {
-                // Of whoever opens it, even if it is about to be; an adopted one is nobody's.
+                // Of whoever opens it, even if it is about to be.
                 let opener =
                     self.taken.iter().rev().find(|taken| taken.kind == Kind::Open(file) && !taken.over);
                 let opener = opener.map(|taken| taken.data);
                 let opener = opener.or(self.objects[file as usize].and_then(|object| object.opener));
-                let data = opener.map(|data| data / WIDTH * WIDTH + CLOSES);
-                (data.unwrap_or(u64::MAX), Kind::Close(file), Some(file))
+                let adopted = CLOSES_ADOPTED[usize::from(!step.may_wait)];
+                let data = opener.map_or(adopted, |data| data / WIDTH * WIDTH + CLOSES);
+                (data, Kind::Close(file), Some(file))
             }
             _ => unreachable!("no entry of the model asks for this"),
         }
@@ -293,9 +322,6 @@ impl World {
         {
             self.breaks(rules::DESCRIPTORS);
         }
-        if data == u64::MAX {
-            return;
-        }
         let chain = data / WIDTH;
         let earlier = chain * WIDTH..data;
         if place == 0 && earlier.clone().any(|member| self.is_running(member)) {
@@ -309,7 +335,7 @@ impl World {
         // Nothing else runs beside a chain with DRAIN.
         let others: Vec<u64> =
             self.taken.iter().filter(|taken| !taken.over).map(|taken| taken.data).collect();
-        let drains = |data: u64| data != u64::MAX && self.drains[(data / WIDTH * WIDTH) as usize];
+        let drains = |data: u64| self.drains[(data / WIDTH * WIDTH) as usize];
         let beside = others.iter().any(|other| other / WIDTH != chain && (drains(*other) || drains(data)));
         if beside {
             self.breaks(rules::DRAIN);
@@ -319,15 +345,21 @@ impl World {
 
     /// What nobody can see from outside, in so far as it decides what happens next: the operations that are running, and
     /// the reports that the engine has not seen.
-    pub fn pending(&self) -> Vec<(u64, bool, bool, u32, bool)> {
+    pub fn pending(&self) -> Vec<Pending> {
         let mut pending: Vec<_> = self
             .taken
             .iter()
             .filter(|taken| !taken.over || self.ready.iter().any(|report| report.token == taken.token))
             .map(|taken| {
                 let first = self.taken.iter().position(|other| other.run == taken.run);
-                let ahead = first.map_or(0, |first| self.taken[first].data as u32);
-                (taken.data, taken.cancelled, taken.by_timer, ahead, taken.over)
+                let ahead = first.map_or(0, |first| self.taken[first].data);
+                Pending {
+                    data: taken.data,
+                    kind: taken.kind,
+                    given_up: taken.given_up,
+                    ahead,
+                    over: taken.over,
+                }
             })
             .collect();
         pending.sort_unstable();
@@ -378,7 +410,7 @@ impl Backend for World {
             Mood::TakeOne => 1,
             Mood::TakeAll => steps.len(),
             Mood::Succeed | Mood::Fail => {
-                let (data, kind, file) = self.identify(&steps[0].operation);
+                let (data, kind, file) = self.identify(&steps[0]);
                 self.check_start(data, kind, file, 0);
                 let end = if self.mood == Mood::Succeed { End::Success } else { End::Failure };
                 return Started::Finished { outcome: self.outcome(data, kind, end), way };
@@ -387,7 +419,7 @@ impl Backend for World {
         let run = self.runs.len() as u32;
         self.runs.push(None);
         for (place, step) in steps[..count].iter().enumerate() {
-            let (data, kind, file) = self.identify(&step.operation);
+            let (data, kind, file) = self.identify(step);
             self.check_start(data, kind, file, place);
             if self.taken.iter().any(|taken| !taken.over && taken.token == step.token) {
                 self.breaks(rules::TOKENS);
@@ -400,8 +432,7 @@ impl Backend for World {
                 object: file.and_then(|file| self.objects[file as usize]),
                 edge: step.edge,
                 run,
-                cancelled: false,
-                by_timer: false,
+                given_up: None,
                 over: false,
             });
         }
@@ -411,8 +442,12 @@ impl Backend for World {
     fn cancel(&mut self, token: Token) {
         // Also one that is over and not collected: what is remembered of it is why.
         let Some(place) = self.taken.iter().rposition(|taken| taken.token == token) else { return };
-        self.taken[place].cancelled = true;
-        self.taken[place].by_timer = self.ticked;
+        let why = match self.last_result {
+            Some(last) if last == token => Why::NoRoom,
+            _ if self.ticked => Why::Timer,
+            _ => Why::Asked,
+        };
+        self.taken[place].given_up.get_or_insert(why);
         let data = self.taken[place].data as usize;
         if self.finally.get(data).is_some_and(|finally| *finally) {
             self.breaks(rules::FINALLY_LEFT_ALONE);
@@ -425,7 +460,9 @@ impl Backend for World {
     }
 
     fn next(&mut self) -> Option<Report> {
-        self.ready.pop_front()
+        let report = self.ready.pop_front();
+        self.last_result = report.filter(|report| report.more).map(|report| report.token);
+        report
     }
 
     fn attach(&mut self, _: u64, _: u32) {
