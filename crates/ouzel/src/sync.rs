@@ -1,12 +1,12 @@
 //! What threads share: the real things, or those of a model.
 //!
-//! Whatever of the futures other threads touch is built on these. `models` includes it as it is, with loom's or shuttle's in
-//! their place; see `docs/models.md`. There must be nothing else here.
+//! Whatever of the futures other threads touch is built on these. With `--cfg loom` or `--cfg shuttle` theirs are in their place;
+//! see `docs/models.md`. There must be nothing else here.
 
 #[cfg(not(any(loom, shuttle)))]
 pub(crate) use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, mpsc},
     thread::{self, Thread},
     thread_local,
 };
@@ -22,7 +22,7 @@ pub(crate) use loom::{
 #[cfg(shuttle)]
 pub(crate) use shuttle::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Condvar, Mutex, MutexGuard, mpsc},
     thread::{self, Thread},
     thread_local,
 };
