@@ -7,7 +7,7 @@
 //! which shuttle tells. Each model runs on random schedules, and on such that give few threads all turns but for a few
 //! moments; a failure prints the schedule. How strong the orders of atomics are it does not ask: `loom_wakers` does.
 //!
-//! `OUZEL_SHUTTLE` sets how many schedules of each kind are tried (default 1500).
+//! `OUZEL_SHUTTLE` sets how many schedules of each kind are tried (default 3000).
 
 #![cfg(shuttle)]
 #![allow(clippy::unwrap_used)]
@@ -30,7 +30,7 @@ fn executor() -> Result<Executor, Error> {
 
 /// Runs a model on many schedules of two kinds.
 fn model(body: fn()) {
-    let schedules = std::env::var("OUZEL_SHUTTLE").ok().and_then(|count| count.parse().ok()).unwrap_or(1500);
+    let schedules = std::env::var("OUZEL_SHUTTLE").ok().and_then(|count| count.parse().ok()).unwrap_or(3000);
     run(RandomScheduler::new(schedules), body);
     run(PctScheduler::new(3, schedules), body);
 }
@@ -38,6 +38,8 @@ fn model(body: fn()) {
 fn run(scheduler: impl Scheduler + 'static, body: fn()) {
     let mut config = Config::new();
     config.stack_size = 1 << 20;
+    // It says that it takes all atomics for sequentially consistent.
+    config.silence_warnings = true;
     Runner::new(scheduler, config).run(body);
 }
 
@@ -77,17 +79,17 @@ impl Drop for Life {
     }
 }
 
-/// Something that one thread waits for and another sets.
+/// Something that tasks wait for and a thread sets.
 #[derive(Clone, Default)]
-struct Gate(Arc<Mutex<(bool, Option<Waker>)>>);
+struct Gate(Arc<Mutex<(bool, Vec<Waker>)>>);
 
 impl Gate {
     fn open(&self) {
         let mut gate = self.0.lock().unwrap();
         gate.0 = true;
-        let waker = gate.1.take();
+        let wakers = std::mem::take(&mut gate.1);
         drop(gate);
-        waker.into_iter().for_each(Waker::wake);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     fn pass(&self) -> impl Future<Output = ()> + use<> {
@@ -97,7 +99,7 @@ impl Gate {
             if gate.0 {
                 return Poll::Ready(());
             }
-            gate.1 = Some(context.waker().clone());
+            gate.1.push(context.waker().clone());
             Poll::Pending
         })
     }
