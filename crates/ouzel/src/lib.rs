@@ -81,6 +81,7 @@ mod ring;
 mod select;
 mod stat;
 mod statfs;
+mod sync;
 pub mod task;
 
 pub use address::SocketAddress;

@@ -4,15 +4,14 @@
 //! its bell.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::mpsc;
-use std::thread::JoinHandle;
 
 use ouzel_ring::Errno;
 
 use super::executor::Executor;
-use super::remote::{Answer, Remote, RemoteHandle, Reply};
+use super::remote::Remote;
+use super::reply::{Answer, reply};
 use crate::error::Error;
+use crate::sync::{mpsc, thread};
 
 /// An executor on a thread of its own, which is used through its [`Remote`].
 ///
@@ -37,7 +36,7 @@ pub struct Owner {
     remote: Remote,
     /// What it waits for: its being dropped ends the executor.
     end: Option<Answer<()>>,
-    thread: Option<JoinHandle<Result<(), Error>>>,
+    thread: Option<thread::JoinHandle<Result<(), Error>>>,
 }
 
 impl Owner {
@@ -45,16 +44,15 @@ impl Owner {
     ///
     /// Errors: those of `make`; [`Error::Refused`] if there can be no more threads.
     pub fn start(make: impl FnOnce() -> Result<Executor, Error> + Send + 'static) -> Result<Owner, Error> {
-        let reply = Arc::new(Reply::default());
-        let end = Answer::new(&reply);
+        let (end, until_then) = reply();
         let (send, made) = mpsc::channel();
         let run = move || {
             let mut executor = make()?;
             // Who does not wait for it has gone, and so has the end.
             drop(send.send(executor.remote()));
-            executor.block_on(RemoteHandle::new(reply)).map(drop)
+            executor.block_on(until_then).map(drop)
         };
-        let thread = std::thread::Builder::new().name("ouzel-owner".to_owned()).spawn(run);
+        let thread = thread::Builder::new().name("ouzel-owner".to_owned()).spawn(run);
         let thread = thread.map_err(|error| Error::Refused {
             call: "start of a thread",
             errno: Errno::from_raw(error.raw_os_error().unwrap_or(0)),
@@ -81,7 +79,7 @@ impl Owner {
 
     fn end_thread(&mut self) -> Result<(), Error> {
         self.end = None;
-        match self.thread.take().map(JoinHandle::join) {
+        match self.thread.take().map(thread::JoinHandle::join) {
             Some(Ok(ended)) => ended,
             Some(Err(_)) => {
                 Err(Error::Refused { call: "stop of an owner that panicked", errno: Errno::ECANCELED })

@@ -6,15 +6,15 @@
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use ouzel_engine::EnterError;
 
 use super::handle::Handle;
 use super::join::JoinError;
+use super::reply::{Answer, RemoteHandle, reply};
 use super::waker::Shared;
 use crate::chain::Chain;
 use crate::done::Done;
@@ -59,12 +59,11 @@ impl Remote {
         F: Future + 'static,
         F::Output: Send + 'static,
     {
-        let reply = Arc::new(Reply::default());
-        let answer = Answer::new(&reply);
+        let (answer, handle) = reply();
         let job = Box::new(move |handle: &Handle| start(handle, make, answer));
         // A job that is refused is dropped, and its answer says so.
         drop(self.shared.send_job(job));
-        RemoteHandle::new(reply)
+        handle
     }
 
     /// Has `act` called on the executor's thread, between tasks.
@@ -96,7 +95,7 @@ where
 {
     let own = handle.clone();
     drop(handle.spawn(async move {
-        let Some(reply) = answer.0.clone() else { return };
+        let Some(reply) = answer.reply() else { return };
         let mut answer = answer;
         let made = catch_unwind(AssertUnwindSafe(|| make(own)));
         let ended = match made {
@@ -105,157 +104,6 @@ where
         };
         answer.give(ended);
     }));
-}
-
-/// What a task says to whoever started it.
-pub(super) struct Reply<T>(Mutex<Said<T>>);
-
-struct Said<T> {
-    result: Option<Result<T, JoinError>>,
-    /// Who waits for the result.
-    waiter: Option<Waker>,
-    aborted: bool,
-    /// The task, to be told that it is aborted.
-    task: Option<Waker>,
-    over: bool,
-}
-
-impl<T> Default for Reply<T> {
-    fn default() -> Reply<T> {
-        Reply(Mutex::new(Said { result: None, waiter: None, aborted: false, task: None, over: false }))
-    }
-}
-
-impl<T> Reply<T> {
-    fn said(&self) -> MutexGuard<'_, Said<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Awaits `future`, its panic included, unless an abort comes first.
-    async fn until_aborted(&self, future: impl Future<Output = T>) -> Result<T, JoinError> {
-        let mut future = pin!(future);
-        std::future::poll_fn(|context| {
-            let waker = {
-                let mut said = self.said();
-                if said.aborted {
-                    return Poll::Ready(Err(JoinError::Aborted));
-                }
-                let is_current = said.task.as_ref().is_some_and(|task| task.will_wake(context.waker()));
-                if is_current { None } else { said.task.replace(context.waker().clone()) }
-            };
-            drop(waker);
-            match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
-                Ok(polled) => polled.map(Ok),
-                Err(panic) => Poll::Ready(Err(JoinError::Panicked(panic))),
-            }
-        })
-        .await
-    }
-
-    fn abort(&self) {
-        let task = {
-            let mut said = self.said();
-            said.aborted = true;
-            said.task.take()
-        };
-        if let Some(task) = task {
-            task.wake();
-        }
-    }
-}
-
-/// The task's end of a reply. One that is dropped unanswered says that the executor is gone.
-pub(super) struct Answer<T>(Option<Arc<Reply<T>>>);
-
-impl<T> Answer<T> {
-    pub(super) fn new(reply: &Arc<Reply<T>>) -> Answer<T> {
-        Answer(Some(Arc::clone(reply)))
-    }
-
-    fn give(&mut self, result: Result<T, JoinError>) {
-        let Some(reply) = self.0.take() else { return };
-        let (waiter, task) = {
-            let mut said = reply.said();
-            said.result = Some(result);
-            said.over = true;
-            (said.waiter.take(), said.task.take())
-        };
-        drop(task);
-        if let Some(waiter) = waiter {
-            waiter.wake();
-        }
-    }
-}
-
-impl<T> Drop for Answer<T> {
-    fn drop(&mut self) {
-        self.give(Err(JoinError::Closed));
-    }
-}
-
-/// Awaits the result of a task on another thread. Dropping it lets the task go on by itself.
-#[must_use = "dropping it detaches the task: say so with drop, or await it"]
-pub struct RemoteHandle<T> {
-    reply: Arc<Reply<T>>,
-}
-
-impl<T> RemoteHandle<T> {
-    pub(super) fn new(reply: Arc<Reply<T>>) -> RemoteHandle<T> {
-        RemoteHandle { reply }
-    }
-
-    /// Has the task's future dropped, as soon as the executor gets to it, which cancels what it has in flight.
-    pub fn abort(&self) {
-        self.reply.abort();
-    }
-
-    /// Whether the task is over.
-    pub fn is_finished(&self) -> bool {
-        self.reply.said().over
-    }
-
-    /// Waits on this thread. It must not be the executor's own, which could not go on then.
-    pub fn wait(mut self) -> Result<T, JoinError> {
-        struct Unpark(Thread);
-        impl Wake for Unpark {
-            fn wake(self: Arc<Unpark>) {
-                self.0.unpark();
-            }
-        }
-        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-        loop {
-            match Pin::new(&mut self).poll(&mut Context::from_waker(&waker)) {
-                Poll::Ready(result) => return result,
-                Poll::Pending => std::thread::park(),
-            }
-        }
-    }
-}
-
-impl<T> Future for RemoteHandle<T> {
-    type Output = Result<T, JoinError>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let waker = context.waker().clone();
-        let mut said = self.reply.said();
-        if let Some(result) = said.result.take() {
-            drop(said);
-            return Poll::Ready(result);
-        }
-        let before = said.waiter.replace(waker);
-        drop(said);
-        drop(before);
-        Poll::Pending
-    }
-}
-
-impl<T> fmt::Debug for RemoteHandle<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("RemoteHandle")
-            .field("is_finished", &self.is_finished())
-            .finish_non_exhaustive()
-    }
 }
 
 /// A chain that runs on another thread's ring.
@@ -275,8 +123,7 @@ impl Future for RemoteRun {
 impl RemoteRun {
     /// Waits on this thread. It must not be the executor's own, which could not go on then.
     pub fn wait(self) -> Result<Done, Error> {
-        let waiting = RemoteHandle { reply: Arc::clone(&self.handle.reply) };
-        flatten(waiting.wait())
+        flatten(self.handle.again().wait())
     }
 }
 

@@ -1,131 +1,34 @@
 //! Wakers: how a task is made runnable again, from its own thread or any other.
 //!
-//! On the executor's own thread a wake puts the task straight into its queue. From elsewhere it goes through the inbox, the
-//! one thing of an executor that other threads touch, and rings the executor's bell, but only if the executor sleeps and
-//! nobody has rung before: many wakes cost one system call, and none while it is awake. Wakers may outlive the executor;
-//! they then do nothing. A waker belongs to a place for a task, not to the task: one that is late may wake a later task in
-//! the same place for nothing, which futures have to expect anyway.
+//! On the executor's own thread a wake puts the task straight into its queue. From elsewhere it goes through the inbox
+//! (`inbox`), and rings the executor's bell, but only if the executor sleeps and nobody has rung before: many wakes cost one
+//! system call, and none while it is awake. Wakers may outlive the executor; they then do nothing. A waker belongs to a
+//! place for a task, not to the task: one that is late may wake a later task in the same place for nothing, which futures
+//! have to expect anyway.
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Wake, Waker};
 
 use super::core::Core;
 use super::handle::Handle;
+use super::inbox::{self, Alarm, Mark};
 use crate::Bell;
+use crate::sync::thread_local;
 
 /// Something to be done on the executor's thread.
 pub(super) type Job = Box<dyn FnOnce(&Handle) + Send>;
 
 /// What came from other threads.
-#[derive(Default)]
-pub(super) struct Inbox {
-    /// Places of tasks to be woken.
-    pub(super) woken: Vec<u32>,
-    pub(super) jobs: Vec<Job>,
-    /// The executor is gone.
-    closed: bool,
-}
+pub(super) type Inbox = inbox::Inbox<Job>;
 
 /// The part of an executor that other threads may touch.
-pub(super) struct Shared {
-    inbox: Mutex<Inbox>,
-    /// The inbox is not empty.
-    pending: AtomicBool,
-    /// The executor sleeps, or is about to, and its bell has not been rung for that.
-    asleep: AtomicBool,
-    /// `None` once the executor is gone: wakers may be kept, or forgotten, for ever, and must not keep a descriptor open.
-    bell: Mutex<Option<Bell>>,
-    /// How often the bell was rung.
-    rung: AtomicU64,
-}
+pub(super) type Shared = inbox::Shared<Job, Bell>;
 
-impl Shared {
-    pub(super) fn new(bell: Bell) -> Shared {
-        Shared {
-            inbox: Mutex::default(),
-            pending: AtomicBool::new(false),
-            asleep: AtomicBool::new(false),
-            bell: Mutex::new(Some(bell)),
-            rung: AtomicU64::new(0),
-        }
-    }
-
-    fn inbox(&self) -> MutexGuard<'_, Inbox> {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn bell(&self) -> MutexGuard<'_, Option<Bell>> {
-        self.bell.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Puts a wake or a job into the inbox; gives the job back if the executor is gone.
-    fn send(&self, put: impl FnOnce(&mut Inbox)) -> bool {
-        let mut inbox = self.inbox();
-        if inbox.closed {
-            return false;
-        }
-        put(&mut inbox);
-        drop(inbox);
-        // Sequentially consistent, as all of these: either the executor, which says that it sleeps before it looks here,
-        // sees this, or we see that it sleeps.
-        self.pending.store(true, Ordering::SeqCst);
-        if self.asleep.swap(false, Ordering::SeqCst) {
-            self.rung.fetch_add(1, Ordering::Relaxed);
-            if let Some(bell) = &*self.bell() {
-                bell.ring();
-            }
-        }
-        true
-    }
-
-    /// Has `job` done on the executor's thread; gives it back if the executor is gone.
-    pub(super) fn send_job(&self, job: Job) -> Result<(), Job> {
-        let mut job = Some(job);
-        self.send(|inbox| inbox.jobs.extend(job.take()));
-        job.map_or(Ok(()), Err)
-    }
-
-    /// Takes what has come: `into` is swapped with it, and should be empty.
-    pub(super) fn receive(&self, into: &mut Inbox) -> bool {
-        if !self.pending.load(Ordering::Relaxed) || !self.pending.swap(false, Ordering::SeqCst) {
-            return false;
-        }
-        let mut inbox = self.inbox();
-        std::mem::swap(&mut inbox.woken, &mut into.woken);
-        std::mem::swap(&mut inbox.jobs, &mut into.jobs);
-        true
-    }
-
-    /// Says that the executor is about to sleep; false if it must not, because something has come.
-    pub(super) fn fall_asleep(&self) -> bool {
-        self.asleep.store(true, Ordering::SeqCst);
-        if self.pending.load(Ordering::SeqCst) {
-            self.wake_up();
-            return false;
-        }
-        true
-    }
-
-    /// Says that the executor is awake.
-    pub(super) fn wake_up(&self) {
-        self.asleep.store(false, Ordering::SeqCst);
-    }
-
-    /// How often the executor was woken by its bell.
-    pub(super) fn rung(&self) -> u64 {
-        self.rung.load(Ordering::Relaxed)
-    }
-
-    /// Takes nothing more, and returns the jobs that nobody will do.
-    pub(super) fn close(&self) -> Vec<Job> {
-        self.bell().take();
-        let mut inbox = self.inbox();
-        inbox.closed = true;
-        inbox.woken.clear();
-        std::mem::take(&mut inbox.jobs)
+impl Alarm for Bell {
+    fn ring(&self) {
+        Bell::ring(self);
     }
 }
 
@@ -133,18 +36,17 @@ impl Shared {
 pub(super) struct Header {
     shared: Arc<Shared>,
     place: u32,
-    /// It is in the inbox.
-    sent: AtomicBool,
+    mark: Mark,
 }
 
 impl Header {
     pub(super) fn new(shared: &Arc<Shared>, place: u32) -> Arc<Header> {
-        Arc::new(Header { shared: Arc::clone(shared), place, sent: AtomicBool::new(false) })
+        Arc::new(Header { shared: Arc::clone(shared), place, mark: Mark::new() })
     }
 
     /// It has been taken out of the inbox: whatever is woken from now on is sent again.
     pub(super) fn received(&self) {
-        self.sent.store(false, Ordering::SeqCst);
+        self.mark.clear();
     }
 
     fn wake_here(&self) -> bool {
@@ -165,10 +67,9 @@ impl Wake for Header {
     }
 
     fn wake_by_ref(self: &Arc<Header>) {
-        if self.wake_here() || self.sent.swap(true, Ordering::SeqCst) {
-            return;
+        if !self.wake_here() {
+            self.shared.send_wake(self.place, &self.mark);
         }
-        self.shared.send(|inbox| inbox.woken.push(self.place));
     }
 }
 

@@ -3,13 +3,20 @@
 //! A bell is the only thing that reaches into a simulation from outside. A simulator looks whether one of its bells has
 //! been rung whenever it is entered; on one thread everything stays as deterministic as it is without them.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::PollEvents;
 
 use super::turn::{Key, Stop};
 use super::world::{Object, Subject, World};
+#[cfg(shuttle)]
+use crate::sync::Condvar;
+use crate::sync::{Mutex, MutexGuard};
+
+/// How long the simulator rests, in real time, when nothing but a bell that another thread rings can change anything.
+#[cfg(not(shuttle))]
+const PAUSE: std::time::Duration = std::time::Duration::from_micros(50);
 
 /// The largest count.
 const MOST: u64 = u64::MAX - 1;
@@ -25,11 +32,16 @@ struct State {
 
 /// A bell.
 #[derive(Debug, Default)]
-pub(crate) struct SharedBell(Mutex<State>);
+pub(crate) struct SharedBell {
+    state: Mutex<State>,
+    /// In a model nobody rests, since there is no time: whoever has nothing to do is asleep until somebody rings.
+    #[cfg(shuttle)]
+    heard: Condvar,
+}
 
 impl SharedBell {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds to the count. False if it has no room for that.
@@ -41,6 +53,8 @@ impl SharedBell {
         state.count = count;
         state.changes += 1;
         state.rung += 1;
+        #[cfg(shuttle)]
+        self.heard.notify_all();
         true
     }
 
@@ -79,6 +93,23 @@ impl World {
             let changes = heard.bell.state().changes;
             if std::mem::replace(&mut heard.seen, changes) != changes {
                 self.network.touched.push(Key::Bell(*id));
+            }
+        }
+    }
+
+    /// Rests until a bell may have been rung: nothing is gained by asking all the time.
+    #[cfg(not(shuttle))]
+    pub(super) fn rest(&self) {
+        std::thread::sleep(PAUSE);
+    }
+
+    /// Sleeps until the bell is rung, if it has not been: in a model there is one.
+    #[cfg(shuttle)]
+    pub(super) fn rest(&self) {
+        for Heard { bell, seen } in self.bells.values() {
+            let mut state = bell.state();
+            while state.changes == *seen {
+                state = bell.heard.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
         }
     }

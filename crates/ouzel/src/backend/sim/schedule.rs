@@ -6,7 +6,6 @@
 use core::ops::RangeInclusive;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use ouzel_engine::{Edge, Operation, Outcome, Report, Started, Step, Token};
 use ouzel_ring::Errno;
@@ -23,9 +22,6 @@ use super::world::{BOTH, Memory, Object, World};
 use crate::BufferGroup;
 use crate::backend::memory;
 use crate::backend::random::Random;
-
-/// How long the simulator rests, in real time, when nothing but a bell that another thread rings can change anything.
-const BELL_PAUSE: Duration = Duration::from_micros(50);
 
 /// One step of a run.
 #[derive(Debug)]
@@ -352,8 +348,8 @@ impl Schedule {
                 Some(instant) if until.is_none_or(|until| instant <= until) => self.advance(),
                 _ => {
                     if until.is_none() && !self.world.bells.is_empty() {
-                        // Only a bell can change that, from another thread: nothing is gained by asking all the time.
-                        std::thread::sleep(BELL_PAUSE);
+                        // Only a bell can change that, from another thread.
+                        self.world.rest();
                     }
                     self.now = self.now.max(until.unwrap_or(self.now));
                     return;

@@ -21,7 +21,8 @@ use crate::chain::{Chain, Fd, Reg};
 use crate::error::Error;
 use crate::task::handle::Handle;
 use crate::task::join::JoinError;
-use crate::task::remote::{Remote, RemoteHandle, RemoteRun};
+use crate::task::remote::{Remote, RemoteRun};
+use crate::task::reply::RemoteHandle;
 
 /// How much is received at a time, and how much is taken to be sent at the most.
 const CHUNK: usize = 64 * 1024;

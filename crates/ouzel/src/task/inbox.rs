@@ -1,0 +1,164 @@
+//! The inbox: what other threads send to an executor, and how it is woken for that.
+//!
+//! It is the one thing of an executor that other threads touch. It may take its lock, change its flags and ring an alarm; it
+//! must never run anything of the user's, nor ring the alarm of an executor that is awake. Loom tries every order of what it
+//! does (`models/tests/loom_wakers`), so nothing here knows of rings, tasks or system calls.
+
+use std::sync::PoisonError;
+
+use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering};
+
+/// The sender rings, or finds that it need not: pairs with [`SLEEP`] and [`WAKE`], which see what was sent before.
+const RING: Ordering = if cfg!(weaken = "inbox_ring") { Ordering::Relaxed } else { Ordering::Release };
+/// The executor says that it sleeps: pairs with [`RING`]. Whichever comes second sees the first.
+const SLEEP: Ordering = if cfg!(weaken = "inbox_sleep") { Ordering::Relaxed } else { Ordering::Acquire };
+/// The executor says that it is awake: pairs with [`RING`]. Of two that send while it sleeps the second does not ring, and
+/// with this what it has sent is seen all the same.
+const WAKE: Ordering = if cfg!(weaken = "inbox_wake") { Ordering::Relaxed } else { Ordering::Acquire };
+/// A wake finds that its place is marked already: pairs with [`UNMARK`], behind which the task is polled.
+const MARK: Ordering = if cfg!(weaken = "wake_mark") { Ordering::Relaxed } else { Ordering::Release };
+/// A wake was taken out: pairs with [`MARK`], also of those that had found the mark and sent nothing.
+const UNMARK: Ordering = if cfg!(weaken = "wake_unmark") { Ordering::Relaxed } else { Ordering::Acquire };
+
+/// What wakes an executor that sleeps.
+pub(super) trait Alarm {
+    /// Wakes it, or has it not fall asleep. Never waits.
+    fn ring(&self);
+}
+
+/// What came from other threads.
+pub(super) struct Inbox<J> {
+    /// Places of tasks to be woken.
+    pub(super) woken: Vec<u32>,
+    pub(super) jobs: Vec<J>,
+    /// The executor is gone.
+    closed: bool,
+}
+
+impl<J> Default for Inbox<J> {
+    fn default() -> Inbox<J> {
+        Inbox { woken: Vec::new(), jobs: Vec::new(), closed: false }
+    }
+}
+
+/// The part of an executor that other threads may touch: they send wakes and jobs `J`, and ring `A`.
+pub(super) struct Shared<J, A> {
+    inbox: Mutex<Inbox<J>>,
+    /// The inbox is not empty. What is in there is seen behind the lock, so this orders nothing.
+    pending: AtomicBool,
+    /// The executor sleeps, or is about to, and its alarm has not been rung for that.
+    asleep: AtomicBool,
+    /// `None` once the executor is gone: wakers may be kept, or forgotten, for ever, and must not keep a descriptor open.
+    alarm: Mutex<Option<A>>,
+    /// How often the alarm was rung.
+    rung: AtomicU64,
+}
+
+impl<J, A: Alarm> Shared<J, A> {
+    pub(super) fn new(alarm: A) -> Shared<J, A> {
+        Shared {
+            inbox: Mutex::new(Inbox::default()),
+            pending: AtomicBool::new(false),
+            asleep: AtomicBool::new(false),
+            alarm: Mutex::new(Some(alarm)),
+            rung: AtomicU64::new(0),
+        }
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, Inbox<J>> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn alarm(&self) -> MutexGuard<'_, Option<A>> {
+        self.alarm.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts something into the inbox. False if the executor is gone.
+    fn send(&self, put: impl FnOnce(&mut Inbox<J>)) -> bool {
+        let mut inbox = self.inbox();
+        if inbox.closed {
+            return false;
+        }
+        put(&mut inbox);
+        drop(inbox);
+        self.pending.store(true, Ordering::Relaxed);
+        // Both sides exchange the same flag, so one of them comes second: either we see that the executor sleeps, or the
+        // executor, which looks at `pending` after it has said so, sees what we have sent.
+        if self.asleep.swap(false, RING) {
+            self.rung.fetch_add(1, Ordering::Relaxed);
+            if let Some(alarm) = &*self.alarm() {
+                alarm.ring();
+            }
+        }
+        true
+    }
+
+    /// Has `job` done on the executor's thread; gives it back if the executor is gone.
+    pub(super) fn send_job(&self, job: J) -> Result<(), J> {
+        let mut job = Some(job);
+        self.send(|inbox| inbox.jobs.extend(job.take()));
+        job.map_or(Ok(()), Err)
+    }
+
+    /// Has what is in `place` polled, unless that is sent already: `mark` is the place's.
+    pub(super) fn send_wake(&self, place: u32, mark: &Mark) {
+        if !mark.0.swap(true, MARK) {
+            self.send(|inbox| inbox.woken.push(place));
+        }
+    }
+
+    /// Takes what has come: `into` is swapped with it, and should be empty.
+    pub(super) fn receive(&self, into: &mut Inbox<J>) -> bool {
+        if !self.pending.load(Ordering::Relaxed) || !self.pending.swap(false, Ordering::Relaxed) {
+            return false;
+        }
+        let mut inbox = self.inbox();
+        std::mem::swap(&mut inbox.woken, &mut into.woken);
+        std::mem::swap(&mut inbox.jobs, &mut into.jobs);
+        true
+    }
+
+    /// Says that the executor is about to sleep; false if it must not, because something has come.
+    pub(super) fn fall_asleep(&self) -> bool {
+        self.asleep.swap(true, SLEEP);
+        if self.pending.load(Ordering::Relaxed) {
+            self.wake_up();
+            return false;
+        }
+        true
+    }
+
+    /// Says that the executor is awake. It has to look what has come before it sleeps again.
+    pub(super) fn wake_up(&self) {
+        self.asleep.swap(false, WAKE);
+    }
+
+    /// How often the executor was woken by its alarm.
+    pub(super) fn rung(&self) -> u64 {
+        self.rung.load(Ordering::Relaxed)
+    }
+
+    /// Takes nothing more, and returns the jobs that nobody will do.
+    pub(super) fn close(&self) -> Vec<J> {
+        self.alarm().take();
+        let mut inbox = self.inbox();
+        inbox.closed = true;
+        inbox.woken.clear();
+        std::mem::take(&mut inbox.jobs)
+    }
+}
+
+/// Whether a wake for one place is in the inbox.
+pub(super) struct Mark(AtomicBool);
+
+impl Mark {
+    pub(super) fn new() -> Mark {
+        Mark(AtomicBool::new(false))
+    }
+
+    /// The wake has been taken out: whatever is woken from now on is sent again. An exchange, because it has to see what
+    /// those did before who found the mark and relied on this.
+    pub(super) fn clear(&self) {
+        self.0.swap(false, UNMARK);
+    }
+}

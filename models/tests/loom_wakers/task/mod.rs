@@ -1,0 +1,11 @@
+//! The parts of `crates/ouzel/src/task` that are modelled, and their models.
+
+#[path = "../../../../crates/ouzel/src/task/inbox.rs"]
+#[allow(dead_code)]
+mod inbox;
+mod inbox_model;
+mod join;
+#[path = "../../../../crates/ouzel/src/task/reply.rs"]
+#[allow(dead_code)]
+mod reply;
+mod reply_model;
