@@ -15,6 +15,7 @@ mod dispatch;
 mod engine;
 mod intake;
 mod keep;
+mod observe;
 mod operation;
 mod packet;
 mod payloads;
@@ -29,6 +30,7 @@ pub use backend::{Backend, Counters, Edge, Outcome, Place, Report, Started, Step
 pub use cancel::Target;
 pub use claim::{Claim, Claimant};
 pub use engine::{Engine, EnterError, Entered, Gauges, Limits, MAX_RUN};
+pub use observe::{AT_ONCE, End, Observer, Origin};
 pub use operation::{
     Attribute, Buffers, Directory, Message, Operation, Path, Position, Process, Span, Times,
 };

@@ -1,6 +1,8 @@
 //! Errors: what can go wrong when a ring is made, a chain built, or an operation run.
 
 use std::fmt;
+use std::io;
+use std::path::PathBuf;
 
 use ouzel_engine::{EnterError, Rejection, StoreError};
 use ouzel_ring::{Errno, GeometryError, Verb};
@@ -37,6 +39,13 @@ pub enum Error {
     ForkedChild,
     /// A program was not stored.
     Store(StoreError),
+    /// A ring cannot be observed as was asked for.
+    Observe {
+        /// Where its numbers were to be published, if they were.
+        directory: Option<PathBuf>,
+        /// Why not.
+        cause: io::Error,
+    },
     /// A call on a descriptor, ticket or program that the ring refused.
     Refused {
         /// What was asked.
@@ -77,6 +86,12 @@ impl fmt::Display for Error {
             Error::ForkedChild => formatter
                 .write_str("this ring belongs to the parent of this forked process: make a new ring here"),
             Error::Store(error) => write!(formatter, "store: {error}"),
+            Error::Observe { directory: Some(directory), cause } => {
+                write!(formatter, "cannot publish the numbers of a ring in {}: {cause}", directory.display())
+            }
+            Error::Observe { directory: None, cause } => {
+                write!(formatter, "cannot observe a ring: no memory for its numbers: {cause}")
+            }
             Error::Refused { call, errno } => write!(formatter, "{call}: {errno}"),
         }
     }
@@ -90,6 +105,7 @@ impl std::error::Error for Error {
             Error::Operation(error) => Some(error),
             Error::Enter(error) => Some(error),
             Error::Store(error) => Some(error),
+            Error::Observe { cause, .. } => Some(cause),
             _ => None,
         }
     }

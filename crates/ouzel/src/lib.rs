@@ -71,6 +71,7 @@ mod fork;
 mod futex;
 mod memory;
 mod metadata;
+pub mod observe;
 mod program;
 mod raw;
 mod ring;
