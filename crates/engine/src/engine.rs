@@ -261,11 +261,7 @@ impl<B: Backend> Engine<B> {
                 self.deliver_stored();
                 self.deliver_withdrawn();
                 self.work_off();
-                let taken = self.take_in(submit.saturating_sub(entered.taken))?;
-                if taken > 0 {
-                    self.record_state();
-                }
-                entered.taken += taken;
+                entered.taken += self.take_in(submit.saturating_sub(entered.taken))?;
                 self.wake_callers();
                 if self.work.is_empty() {
                     break;

@@ -71,7 +71,7 @@ pub trait Observer: Any + Send {
     /// An entry was refused before it had a packet.
     fn refused(&mut self, entry: &Entry, error: Errno);
 
-    /// What is alive, and what the backend has cost: when entries were taken in, before the engine sleeps, and when an
+    /// What is alive, and what the backend has cost: when a chain was admitted, before the engine sleeps, and when an
     /// enter is over.
     fn state(&mut self, gauges: Gauges, counters: Counters, at: u64);
 }
@@ -161,6 +161,8 @@ impl<B: Backend> Engine<B> {
             self.note(slot, data, EventKind::Admitted, at);
             slot = next;
         }
+        // There may never be more alive than now.
+        self.note_state();
     }
 
     /// Notes that the member that was in `slot` ended, and that its completion is posted.
