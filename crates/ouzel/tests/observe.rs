@@ -10,10 +10,10 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::time::Duration;
 
 use observe_support::*;
-use ouzel::abi::{Errno, Verb};
+use ouzel::abi::{EntryFlags, Errno, Verb};
 use ouzel::engine::Place;
 use ouzel::observe::{Liveness, Observe, PageError, Process, Statistics, read_page, rings_in};
-use ouzel::{BackendKind, Buffer, Chain, Data, Error, Offset, OpenOptions, Program, Ring};
+use ouzel::{BackendKind, Buffer, Chain, Error, Offset, OpenOptions, Program, Ring};
 
 /// What must hold for every ring at rest: nothing was counted twice or forgotten.
 #[track_caller]
@@ -183,25 +183,26 @@ fn loops_and_programs_are_counted_by_what_ran() {
             program.get(sum)
         });
         let program = ring.store(program.unwrap()).unwrap();
-        let _ = program;
-        check(&ring.observed().unwrap().statistics(), statistics.completed(), 1);
+        for _ in 0..3 {
+            assert_eq!(ring.run_program(program.call().number(4u64)).unwrap().result().unwrap(), 5);
+        }
+        let after = ring.observed().unwrap().statistics();
+        let of = |verb| after.of(verb).unwrap().completed;
+        assert_eq!((of(Verb::Call), of(Verb::Add), of(Verb::Get)), (3, 3, 3), "{backend:?}");
+        // The programs of calls are no chains of the submitter's.
+        check(&after, statistics.completed() + 9, 1 + 3);
+        assert_eq!((after.peaks.calls, after.peaks.steps, after.gauges.programs), (1, 2, 1));
     }
 }
 
 #[test]
 fn entries_refused_before_they_are_admitted_are_counted_apart() {
-    let mut ring = Ring::builder()
-        .entries(8)
-        .backend(BackendKind::Sim)
-        .observe(Observe::new())
-        .build_raw()
-        .unwrap();
-    let link = ouzel::abi::EntryFlags::LINK.bits();
-    let finally = ouzel::abi::EntryFlags::FINALLY.bits();
+    let mut ring =
+        Ring::builder().entries(8).backend(BackendKind::Sim).observe(Observe::new()).build_raw().unwrap();
+    let (link, finally) = (EntryFlags::LINK, EntryFlags::FINALLY);
     // A FINALLY entry before an ordinary one.
-    for flags in [link | finally, 0] {
-        let mut entry = ouzel::abi::Entry::new(Verb::Nop);
-        entry.flags = flags;
+    for flags in [link | finally, EntryFlags::empty()] {
+        let entry = ouzel::abi::Entry::new(Verb::Nop).flags(flags);
         // SAFETY: a NOP names no memory.
         unsafe { ring.push(&entry) }.unwrap();
     }
@@ -387,7 +388,10 @@ fn leaks_are_counted_told_and_stay_visible() {
         drop(ring);
     });
     assert_eq!(ouzel::leaked_operations(), before + 1);
-    assert_eq!(log.warnings(), ["operations had not ended when a ring was torn down: their memory is leaked"]);
+    assert_eq!(
+        log.warnings(),
+        ["operations had not ended when a ring was torn down: their memory is leaked"]
+    );
     // What leaked stays to be seen as long as the process is there.
     let found = rings_in(folder.path()).unwrap();
     let statistics = found[0].statistics.as_ref().unwrap();
@@ -476,7 +480,23 @@ fn spans_of_files_close_on_every_way() {
 #[test]
 fn executors_publish_their_numbers_too() {
     let builder = Ring::builder().backend(BackendKind::Sim).observe(Observe::new());
-    let executor = ouzel::task::Executor::builder().ring(builder).build();
-    let _ = executor;
-    let _: Option<Data> = None;
+    let mut executor = ouzel::task::Executor::builder().ring(builder).build().unwrap();
+    let handle = executor.handle();
+    let own = handle.clone();
+    executor
+        .block_on(async move {
+            for number in 0..10u64 {
+                let mut chain = own.chain();
+                let number = chain.get(number);
+                own.run(chain).await.unwrap().get(number).unwrap();
+            }
+        })
+        .unwrap();
+    let statistics = handle.observed().unwrap().statistics();
+    let metrics = statistics.executor.unwrap();
+    assert_eq!(metrics.submitted, 10);
+    assert!(metrics.turns > 0 && metrics.turns <= handle.metrics().turns);
+    assert_eq!(statistics.of(Verb::Get).unwrap().completed, 10);
+    // Its bell is listened to for as long as it lives.
+    assert_eq!(statistics.gauges.chains, 1);
 }

@@ -10,9 +10,9 @@ use metrics::{Counter, Gauge, Histogram as Sink, Label, Unit, counter, gauge, hi
 use ouzel_engine::{Gauges, Place};
 use ouzel_ring::Verb;
 
+use super::Observed;
 use super::histogram::Histogram;
 use super::statistics::{Statistics, VerbStatistics};
-use super::Observed;
 use crate::explain::place_name;
 use crate::raw::leaked_operations;
 

@@ -253,18 +253,8 @@ pub(super) fn gauge_words(gauges: Gauges) -> [u64; 8] {
 }
 
 fn executor(words: &[u64]) -> Option<Metrics> {
-    let &[
-        turns,
-        polls,
-        spawned,
-        submitted,
-        backlogged,
-        cancelled,
-        late,
-        late_closed,
-        late_bytes,
-        rung,
-    ] = words
+    let &[turns, polls, spawned, submitted, backlogged, cancelled, late, late_closed, late_bytes, rung] =
+        words
     else {
         return None;
     };
@@ -322,8 +312,7 @@ mod tests {
             for row in 0..super::super::layout::VERBS {
                 for stage in 0..super::super::layout::STAGES {
                     // Mostly ones that exist, or hardly any would be looked at.
-                    words[assignment_of(row, stage)] =
-                        if round % 2 == 0 { random() % 200 } else { random() };
+                    words[assignment_of(row, stage)] = if round % 2 == 0 { random() % 200 } else { random() };
                 }
             }
             if round % 4 == 0 {

@@ -26,10 +26,17 @@ struct Row {
     begun: u64,
     /// When the backend had reported it, or 0.
     reported: u64,
+    /// How long it has waited for its start.
+    waited: u64,
     stage: u8,
-    /// It had been begun in a run that broke before it.
-    again: bool,
     verb: u8,
+}
+
+impl Row {
+    /// It is the turn of an entry of this verb.
+    const fn ready(at: u64, verb: u8) -> Row {
+        Row { ready: at, begun: 0, reported: 0, waited: 0, stage: NOWHERE, verb }
+    }
 }
 
 /// What is known of a chain.
@@ -60,9 +67,7 @@ impl Watch {
         packets: u32,
         chains: u32,
     ) -> Watch {
-        let row =
-            Row { ready: 0, begun: 0, reported: 0, stage: NOWHERE, again: false, verb: (VERBS - 1) as u8 };
-        let rows = vec![row; packets as usize + 1].into_boxed_slice();
+        let rows = vec![Row::ready(0, (VERBS - 1) as u8); packets as usize + 1].into_boxed_slice();
         let chains = vec![ChainRow { begun: 0, called: false }; chains as usize + 1].into_boxed_slice();
         let spans = spans.then(|| Spans::new(rows.len(), chains.len()));
         Watch { page, file, rows, chains, spans }
@@ -115,7 +120,7 @@ impl Observer for Watch {
     fn admitted(&mut self, slot: u32, chain: u32, entry: &Entry, at: u64) {
         let verb = Verb::from_number(entry.op).map_or((VERBS - 1) as u8, |verb| verb as u8);
         let place = Watch::place(&self.rows, slot);
-        self.rows[place] = Row { ready: at, begun: 0, reported: 0, stage: NOWHERE, again: false, verb };
+        self.rows[place] = Row::ready(at, verb);
         if let Some(spans) = &mut self.spans {
             spans.begin(place, Watch::place(&self.chains, chain), entry);
         }
@@ -125,10 +130,7 @@ impl Observer for Watch {
         let stage = stage_of(place);
         let row = self.row(slot);
         (row.begun, row.stage) = (at, stage as u8);
-        let (waited, verb) = (at.saturating_sub(row.ready), row.verb);
-        if !std::mem::take(&mut row.again) {
-            self.page.time(usize::from(verb), QUEUED, waited);
-        }
+        row.waited += at.saturating_sub(row.ready);
         if let Some(spans) = &mut self.spans {
             spans.started(Watch::place(&self.rows, slot), place);
         }
@@ -139,7 +141,8 @@ impl Observer for Watch {
         if ran {
             row.reported = at;
         } else {
-            (row.ready, row.stage, row.again) = (at, NOWHERE, true);
+            // It waits again.
+            (row.ready, row.stage) = (at, NOWHERE);
         }
     }
 
@@ -151,9 +154,9 @@ impl Observer for Watch {
     fn ended(&mut self, slot: u32, next: Option<u32>, end: End, at: u64) {
         let place = Watch::place(&self.rows, slot);
         let row = &mut self.rows[place];
-        let Row { ready, begun, reported, stage, verb, .. } = *row;
+        let Row { begun, reported, waited, stage, verb, .. } = *row;
         // If it runs again, it is its turn from here on.
-        *row = Row { ready: at, begun: 0, reported: 0, stage: NOWHERE, again: false, verb };
+        *row = Row::ready(at, verb);
         let verb = usize::from(verb);
         if end.skipped {
             self.page.count(verb, counter::SKIPPED, 1);
@@ -166,13 +169,13 @@ impl Observer for Watch {
                 _ => self.page.count(verb, counter::FAILED, 1),
             }
             // What never started was answered by the engine, there and then.
-            let (stage, begun) = if stage == NOWHERE {
-                (stage_of(Place::Engine), at.max(ready))
+            if stage == NOWHERE {
+                self.page.time(verb, stage_of(Place::Engine), 0);
             } else {
-                (usize::from(stage), begun)
-            };
-            let until = if reported == 0 { at } else { reported };
-            self.page.time(verb, stage, until.saturating_sub(begun));
+                let until = if reported == 0 { at } else { reported };
+                self.page.time(verb, QUEUED, waited);
+                self.page.time(verb, usize::from(stage), until.saturating_sub(begun));
+            }
         }
         if let Some(next) = next {
             let next = self.row(next);

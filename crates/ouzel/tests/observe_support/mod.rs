@@ -17,6 +17,7 @@ use ouzel::{BackendKind, Ring};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_core::span::Current;
 
 pub const BACKENDS: [BackendKind; 3] = [BackendKind::Uring, BackendKind::Threads, BackendKind::Sim];
 
@@ -140,6 +141,7 @@ struct Notes {
     references: HashMap<u64, u64>,
     entered: Vec<u64>,
     warnings: Vec<String>,
+    metadata: HashMap<u64, &'static Metadata<'static>>,
 }
 
 /// A subscriber that remembers all spans and warnings.
@@ -170,6 +172,7 @@ impl Subscriber for Log {
         attributes.record(&mut span);
         notes.spans.push(span);
         notes.references.insert(id, 1);
+        notes.metadata.insert(id, attributes.metadata());
         Id::from_u64(id)
     }
 
@@ -211,7 +214,9 @@ impl Subscriber for Log {
         closed
     }
 
-    fn current_span(&self) -> tracing_core::span::Current {
-        unimplemented!()
+    fn current_span(&self) -> Current {
+        let notes = self.0.lock().unwrap();
+        let Some(id) = notes.entered.last() else { return Current::none() };
+        Current::new(Id::from_u64(*id), notes.metadata[id])
     }
 }
