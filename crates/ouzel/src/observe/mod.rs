@@ -1,7 +1,7 @@
 //! Observing a ring: what it does, how long that takes, and what is alive in it, while it runs.
 //!
 //! A ring counts nothing of this unless it was [asked to](crate::RingBuilder::observe) when it was made; then it keeps
-//! counters, gauges, peaks and histograms in fixed memory, and reads its clock four times for each operation. Nothing is
+//! counters, gauges, peaks and histograms in fixed memory, and reads its clock up to four times for each operation. Nothing is
 //! allocated for an operation. [`docs/observability.md`] says what each number means and costs.
 //!
 //! ```
