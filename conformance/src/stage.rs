@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ouzel::observe::Observe;
 use ouzel::{BackendKind, Policy, RawRing, RingBuilder};
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -74,9 +75,15 @@ impl Stage {
         self.base.is_none()
     }
 
-    /// A builder for rings of this stage.
+    /// A builder for rings of this stage. With `OUZEL_OBSERVED` in the environment they are observed, which must change
+    /// nothing.
     pub fn builder(&self) -> RingBuilder {
-        RingBuilder::new().backend(self.backend).seed(self.seed).policy(self.policy).descriptors(64)
+        let builder = RingBuilder::new().backend(self.backend).seed(self.seed);
+        let builder = builder.policy(self.policy).descriptors(64);
+        match std::env::var_os("OUZEL_OBSERVED") {
+            Some(_) => builder.observe(Observe::new().spans()),
+            None => builder,
+        }
     }
 
     /// Why nothing can run here, if so.

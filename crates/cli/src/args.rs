@@ -25,6 +25,8 @@ pub enum Command {
     Explain(ExplainArguments),
     /// Say what this machine lets Ouzel do, and what would change that
     Doctor(DoctorArguments),
+    /// Watch what the rings of processes do, live
+    Top(TopArguments),
 }
 
 /// The backends that can be asked for.
@@ -78,6 +80,9 @@ pub struct RunArguments {
     /// Print every completion on standard error
     #[arg(long)]
     pub trace: bool,
+    /// Write what the steps of all chains did when into this file, as JSON that https://ui.perfetto.dev opens
+    #[arg(long, value_name = "FILE")]
+    pub timeline: Option<PathBuf>,
 }
 
 /// `ouzel explain`.
@@ -97,6 +102,37 @@ pub struct DoctorArguments {
     /// Print one JSON object instead of text
     #[arg(long)]
     pub json: bool,
+}
+
+/// `ouzel top`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Rings are seen that were made with Ring::builder().observe(Observe::new().publish()).\n\
+                        Exit status: 0, or 1 if the process that was asked for has none, or 2 if nothing could be read."
+)]
+pub struct TopArguments {
+    /// Show the rings of this process only
+    #[arg(value_name = "PID")]
+    pub process: Option<u32>,
+    /// Print one snapshot as text and end; rates are those since each ring was made
+    #[arg(long)]
+    pub once: bool,
+    /// With --once, print one JSON object instead of text; times are in nanoseconds
+    #[arg(long, requires = "once")]
+    pub json: bool,
+    /// How long to wait between two looks
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = interval)]
+    pub interval: f64,
+    /// Where rings publish what they do, if it is not where they do by default
+    #[arg(long, value_name = "FOLDER")]
+    pub directory: Option<PathBuf>,
+}
+
+fn interval(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.1..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("a number of seconds from 0.1 to 3600 is wanted".to_owned()),
+    }
 }
 
 /// `ouzel check`.

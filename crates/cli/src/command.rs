@@ -19,6 +19,8 @@ use crate::program::{self, MAX_PROGRAM, Problem, Program, ProgramError, Values};
 use crate::report::Reporter;
 use crate::run::{self, Options};
 use crate::summary::Summary;
+use crate::timeline::TimelineFile;
+use crate::top;
 
 /// Why nothing, or not everything, was run.
 #[derive(Debug, Error)]
@@ -41,6 +43,25 @@ pub enum CommandError {
     /// What executes chains failed.
     #[error(transparent)]
     Machine(#[from] MachineError),
+    /// The file of a timeline cannot be written.
+    #[error("cannot write the timeline {name}: {cause}")]
+    Timeline {
+        /// Its name.
+        name: String,
+        /// Why.
+        cause: io::Error,
+    },
+    /// The folder cannot be read where rings publish what they do.
+    #[error("cannot look for rings in {folder}: {cause}")]
+    Look {
+        /// Its name.
+        folder: String,
+        /// Why.
+        cause: io::Error,
+    },
+    /// The terminal cannot be used.
+    #[error("cannot use the terminal: {0}; --once prints one snapshot without it")]
+    Terminal(io::Error),
     /// Standard output is gone.
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
@@ -54,6 +75,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Explain(arguments) => (run_program(&arguments.run, true), arguments.run.json),
         Command::Check(arguments) => (check_program(arguments), arguments.json),
         Command::Doctor(arguments) => (examine(arguments), arguments.json),
+        Command::Top(arguments) => (top::run(arguments), arguments.json),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -94,7 +116,7 @@ fn problem_json(problem: &Problem) -> serde_json::Value {
     })
 }
 
-fn print_json(value: &impl serde::Serialize) -> Result<(), CommandError> {
+pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), CommandError> {
     let text = serde_json::to_string(value).map_err(|error| CommandError::Output(error.into()))?;
     writeln!(io::stdout(), "{text}").map_err(CommandError::Output)
 }
@@ -203,6 +225,7 @@ fn run_program(arguments: &RunArguments, explain: bool) -> Result<bool, CommandE
         in_flight: if arguments.each.is_empty() { 1 } else { arguments.in_flight },
         explain,
         trace: arguments.trace,
+        timeline: arguments.timeline.is_some(),
     };
     let mut machine = machine::open(&wanted, &program)?;
     let options = Options { name, in_flight: arguments.in_flight, collect: arguments.json, explain };
@@ -214,10 +237,18 @@ fn run_program(arguments: &RunArguments, explain: bool) -> Result<bool, CommandE
         Box::new(inputs::each(&arguments.each, &exclusions, &mut names, terminator).map(Some))
     };
     let mut reporter = Reporter::new(!arguments.each.is_empty(), arguments.trace, arguments.json);
-    let observe = &mut |event: run::Event<'_>| reporter.observe(&event);
+    let mut timeline = arguments.timeline.as_deref().map(TimelineFile::create).transpose()?;
+    let observe = &mut |event: run::Event<'_>| {
+        if let (Some(file), run::Event::Timeline { input, timeline }) = (&mut timeline, &event) {
+            file.add(*input, timeline);
+        }
+        reporter.observe(&event);
+    };
     let summary = run::execute(&program, &mut each, values, &options, machine.as_mut(), observe);
     let output = reporter.finish();
+    let written = timeline.map_or(Ok(()), TimelineFile::finish);
     let summary = summary?;
+    written?;
     show(&summary, arguments.json)?;
     output.map_err(CommandError::Output)?;
     Ok(summary.failed == 0)

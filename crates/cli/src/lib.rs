@@ -1,6 +1,6 @@
 //! The parts of the `ouzel` command that can be used and tested without a terminal: the text language
 //! ([`program`]), what a program runs for ([`inputs`]), the loop that keeps many chains in flight ([`run`]) over
-//! whatever executes them ([`machine`]), and what comes out ([`summary`], [`output`], [`report`]).
+//! whatever executes them ([`machine`]), and what comes out ([`summary`], [`output`], [`report`]); and the view of rings that run elsewhere ([`top`]).
 
 #![forbid(unsafe_code)]
 
@@ -17,3 +17,5 @@ pub mod report;
 pub mod ring_machine;
 pub mod run;
 pub mod summary;
+pub mod timeline;
+pub mod top;

@@ -69,6 +69,8 @@ pub struct Ended {
     /// The last numbers of names that more than one statement sets, and the lengths of named buffers, as far as they are
     /// printed.
     pub values: Vec<(Slot, u64)>,
+    /// What its steps did when, if that was asked for.
+    pub timeline: Option<ouzel::observe::Timeline>,
 }
 
 /// How one step ended.
@@ -121,6 +123,8 @@ pub struct Wanted {
     pub explain: bool,
     /// Whether all chains are to say where their steps ran.
     pub trace: bool,
+    /// Whether all chains are to say what their steps did when.
+    pub timeline: bool,
 }
 
 /// Opens the machine that is wanted for `program`.

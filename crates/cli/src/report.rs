@@ -62,7 +62,7 @@ impl Reporter {
                 self.broken_output = written.err();
             }
             Event::Done => self.bar.inc(1),
-            Event::Completion { .. } | Event::Output(_) => {}
+            Event::Completion { .. } | Event::Output(_) | Event::Timeline { .. } => {}
         }
     }
 

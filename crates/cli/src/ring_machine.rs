@@ -81,6 +81,7 @@ pub struct RingMachine {
     kept: u64,
     streams: [Option<Descriptor>; 3],
     explain: bool,
+    timeline: bool,
     explanation: Option<Explanation>,
     /// For each step of the chain that was built last the step of the program.
     origins: Vec<usize>,
@@ -138,7 +139,7 @@ impl RingMachine {
             }
             other => MachineError::Ring(other.to_string()),
         })?;
-        ring.trace(wanted.trace || wanted.explain);
+        ring.trace(wanted.trace || wanted.explain || wanted.timeline);
         let mut machine = RingMachine {
             ring,
             running: HashMap::new(),
@@ -149,6 +150,7 @@ impl RingMachine {
             kept: 0,
             streams: [None; 3],
             explain: wanted.explain,
+            timeline: wanted.timeline,
             explanation: None,
             origins: Vec::new(),
             shapes: shapes(program),
@@ -169,7 +171,7 @@ impl RingMachine {
     /// [`MachineError::Chain`] if one of them cannot be built.
     pub fn plan(program: &Program) -> Result<Plan, MachineError> {
         let backend = BackendChoice::Sim;
-        let wanted = Wanted { backend, in_flight: 1, explain: false, trace: false };
+        let wanted = Wanted { backend, in_flight: 1, explain: false, trace: false, timeline: false };
         let mut machine = RingMachine::open(&wanted, program)?;
         // Any that are descriptors: they are not used.
         machine.streams = [Descriptor::new(1, 0), Descriptor::new(1, 1), Descriptor::new(1, 2)];
@@ -218,7 +220,9 @@ impl RingMachine {
     /// Turns what came of a chain into endings, and keeps its memory for the next one.
     fn end(&mut self, ticket: u64, built: &Built, mut done: Done) -> Ended {
         self.buffered -= built.buffered;
-        let mut ended = Ended { ticket, endings: Vec::with_capacity(done.len()), ..Ended::default() };
+        let timeline = self.timeline.then(|| done.timeline());
+        let mut ended =
+            Ended { ticket, endings: Vec::with_capacity(done.len()), timeline, ..Ended::default() };
         let places = Places::new(built, self.shapes.len());
         let mut given_back = Vec::new();
         for (step, shape) in self.shapes.iter().enumerate() {

@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Instant;
 
+use ouzel::observe::Timeline;
 use ouzel_ring::Errno;
 
 use crate::explained::ExplainedChain;
@@ -49,6 +50,13 @@ pub enum Event<'a> {
     Failure(&'a Failure),
     /// The program printed something.
     Output(&'a Output),
+    /// What the steps of a chain did when, if that was asked for.
+    Timeline {
+        /// The input; `None` for a run without `--each`.
+        input: Option<&'a str>,
+        /// It.
+        timeline: &'a Timeline,
+    },
     /// A chain is over, with all its events.
     Done,
 }
@@ -257,6 +265,9 @@ impl Runner<'_> {
             });
         }
         self.outputs(input, ended, &results);
+        if let Some(timeline) = &ended.timeline {
+            (self.observe)(Event::Timeline { input, timeline });
+        }
         (self.observe)(Event::Done);
     }
 

@@ -102,7 +102,7 @@ fn run(text: &str, inputs: Vec<Option<Input>>, machine: &mut Fake, in_flight: u3
     let observe = &mut |event: Event<'_>| match event {
         Event::Failure(failure) => events.push(failure.to_string()),
         Event::Output(output) => events.push(String::from_utf8_lossy(&output.bytes).into_owned()),
-        Event::Completion { .. } | Event::Done => {}
+        Event::Completion { .. } | Event::Timeline { .. } | Event::Done => {}
     };
     let mut inputs = inputs.into_iter();
     let summary = execute(&program, &mut inputs, Values::new(), &options, machine, observe).unwrap();

@@ -15,6 +15,7 @@ use crate::descriptors::Look;
 use crate::dispatch::load;
 use crate::engine::Staged;
 use crate::intake::Shape;
+use crate::observe::{AT_ONCE, Origin};
 use crate::packet::{Last, Registers, marks};
 use crate::slab::NONE;
 use crate::{Backend, Engine, Operation};
@@ -60,7 +61,7 @@ impl<B: Backend> Engine<B> {
     pub(crate) fn choose_at_once(&mut self, available: u32) -> Chosen {
         let plain = !self.draining && !self.closing && !self.refusing && self.restricted == 0;
         // What is traced is shown step by step, as started.
-        if !plain || self.trace.is_on() || available == 0 {
+        if !plain || self.trace.is_recording() || available == 0 {
             Chosen::None
         } else if self.backend.prefers_at_once(available) {
             Chosen::All
@@ -106,24 +107,42 @@ impl<B: Backend> Engine<B> {
         let local = leader.contains(EntryFlags::LOCAL);
         let registers = if local { Registers::UNDEFINED } else { Registers::of(self.queues.registers()) };
         let mut progress = Progress { registers, local, broken: false, last: None };
+        if self.trace.is_on() {
+            self.note_at_once();
+        }
         for place in 0..length {
+            let begun = self.instant_noted();
+            let mut asked = false;
             let flags = EntryFlags::from_bits_retain(self.at_once[place].flags);
             let finally = flags.contains(EntryFlags::FINALLY);
             let ending = if progress.broken && !finally {
                 Ending::skipped(Errno::ECANCELED)
             } else {
-                match self.do_at_once(place, flags, &progress.registers) {
+                match self.do_at_once(place, flags, &progress.registers, &mut asked) {
                     Some(ending) => ending,
                     None => return self.hand_on(place, length, &progress),
                 }
             };
+            if self.trace.is_on() {
+                let entry = self.at_once[place];
+                self.note_end_at_once(&entry, asked, ending, begun);
+            }
             self.end_at_once(place, flags, ending, &mut progress);
+        }
+        if self.trace.is_on() {
+            self.note_chain_over(AT_ONCE);
         }
     }
 
-    /// Does a member, if that takes no waiting. `None`: nothing has happened.
+    /// Does a member, if that takes no waiting, and says whether the backend was asked. `None`: nothing has happened.
     #[inline]
-    fn do_at_once(&mut self, place: usize, flags: EntryFlags, registers: &Registers) -> Option<Ending> {
+    fn do_at_once(
+        &mut self,
+        place: usize,
+        flags: EntryFlags,
+        registers: &Registers,
+        asked: &mut bool,
+    ) -> Option<Ending> {
         let entry = &mut self.at_once[place];
         let verb = match load(entry, registers) {
             Ok(verb) => verb,
@@ -139,6 +158,7 @@ impl<B: Backend> Engine<B> {
         if let Err(error) = decode(verb, flags, arguments, &mut context, scratch, &mut operation) {
             return Some(Ending::of(error));
         }
+        *asked = true;
         let outcome = match &mut operation {
             Operation::Open { into, .. } => {
                 let index = match self.descriptors.reserve() {
@@ -206,6 +226,7 @@ impl<B: Backend> Engine<B> {
             members.last = last;
             members.marks |= marks::RAN;
         }
+        self.record_chain(chain, Origin::AtOnce);
         self.queue(chain);
     }
 }

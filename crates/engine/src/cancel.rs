@@ -181,7 +181,7 @@ impl<B: Backend> Engine<B> {
         if !asked {
             let data = packet.entry.data;
             let token = Token { slot, generation: self.packets.generation(slot) };
-            self.record(data, EventKind::GivenUp);
+            self.record(slot, data, EventKind::GivenUp);
             self.backend.cancel(token);
             self.unsubmitted = true;
         }

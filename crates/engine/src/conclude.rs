@@ -96,6 +96,10 @@ impl<B: Backend> Engine<B> {
         self.started -= 1;
         self.eager -= eager as u32;
         let outcome = self.settle(slot, report.outcome);
+        if self.trace.is_on() {
+            let (ran, data) = (outcome != Outcome::NotRun, self.packets[slot].entry.data);
+            self.record(slot, data, if ran { EventKind::Reported } else { EventKind::NotRun });
+        }
         let packet = &mut self.packets[slot];
         if packet.stored > 0 {
             packet.stage = Stage::Stored;
@@ -103,10 +107,7 @@ impl<B: Backend> Engine<B> {
             return;
         }
         packet.stage = Stage::Reported(outcome);
-        let (chain, data) = (packet.chain, packet.entry.data);
-        if outcome == Outcome::NotRun {
-            self.record(data, EventKind::NotRun);
-        }
+        let chain = packet.chain;
         if self.chains[chain].current == slot {
             self.queue(chain);
         }
@@ -143,7 +144,9 @@ impl<B: Backend> Engine<B> {
     fn post_result(&mut self, slot: u32, outcome: Outcome) {
         let Entry { op, data, .. } = self.packets[slot].entry;
         let Outcome::Done { error, result, extra } = outcome else { return };
-        self.record(data, EventKind::Completed { error, result, skipped: false });
+        if self.trace.is_on() {
+            self.note_result(slot, data, EventKind::Completed { error, result, skipped: false });
+        }
         let flags = CompletionFlags::MORE.bits();
         self.post(Completion { op, error: error.raw(), data, result, flags, extra });
     }
@@ -295,6 +298,10 @@ impl<B: Backend> Engine<B> {
         if !skipped {
             self.save_or_break(chain, flags, error, result, second);
         }
+        if self.trace.is_on() {
+            let next = self.chains[chain].current;
+            self.note_end(slot, next, op, data, ending);
+        }
         self.tell(op, data, flags, ending);
     }
 
@@ -320,9 +327,7 @@ impl<B: Backend> Engine<B> {
     /// Tells the submitter how a member ended, unless it is a success that is to be silent.
     #[inline]
     pub(crate) fn tell(&mut self, op: u32, data: u64, flags: EntryFlags, ending: Ending) {
-        let Ending { error, result, skipped, .. } = ending;
-        self.record(data, EventKind::Completed { error, result, skipped });
-        if !(error.is_ok() && flags.contains(EntryFlags::SILENT)) {
+        if !(ending.error.is_ok() && flags.contains(EntryFlags::SILENT)) {
             self.post(ending.completion(op, data));
         }
     }
@@ -346,6 +351,9 @@ impl<B: Backend> Engine<B> {
 
     #[inline]
     pub(crate) fn finish_chain(&mut self, chain: u32) {
+        if self.trace.is_on() {
+            self.note_chain_over(chain);
+        }
         self.timers.clear(self.deadline_owner(chain));
         if self.chains[chain].marks & marks::PROGRAM != 0 {
             self.finish_program(chain);

@@ -11,8 +11,7 @@ use ouzel_ring::{Entry, EntryFlags, Errno, Verb};
 use crate::conclude::Ending;
 use crate::packet::{Last, Stage, marks};
 use crate::slab::NONE;
-use crate::trace::EventKind;
-use crate::{Backend, Engine, Place, Way};
+use crate::{Backend, Engine};
 
 /// Whether the engine itself executes `verb`: no backend ever sees it, and its first argument is no descriptor.
 #[inline]
@@ -60,8 +59,7 @@ impl<B: Backend> Engine<B> {
             },
             _ => (compute(verb, &arguments), ""),
         };
-        let way = Way { place: Place::Engine, reason };
-        self.record(data, EventKind::Started { verb, way, step: 0, run: 1 });
+        self.record_own(slot, data, verb, reason);
         match ended {
             Ok(result) => Ending::success(result),
             Err(error) => Ending::of(error),

@@ -21,8 +21,6 @@ use crate::slab::NONE;
 use crate::trace::EventKind;
 use crate::{Backend, Edge, Engine, Operation, Outcome, Place, Started, Step, Token, Way};
 
-const IN_ENGINE: Way = Way { place: Place::Engine, reason: "" };
-
 /// How many members of a chain with PROGRAM move on before others get their turn.
 const MEMBERS_AT_ONCE: u32 = 1024;
 
@@ -129,7 +127,7 @@ impl<B: Backend> Engine<B> {
             return Some(self.control(chain, slot, verb));
         }
         let Entry { data, timeout, arguments, .. } = self.packets[slot].entry;
-        self.record(data, EventKind::Started { verb, way: IN_ENGINE, step: 0, run: 1 });
+        self.record_own(slot, data, verb, "");
         let ending = match verb {
             Verb::Nop => match timeout {
                 u64::MAX => Ending::of(Errno::OK),
@@ -243,6 +241,7 @@ impl<B: Backend> Engine<B> {
     /// of the run.
     #[inline]
     fn hand_over(&mut self, chain: u32, slot: u32, run: &[Step], place: usize) -> Option<Ending> {
+        let begun = self.instant_noted();
         match self.backend.start(run) {
             Started::Taken { count, way } => {
                 let (taken, rest) = run.split_at(count.clamp(1, run.len()));
@@ -258,14 +257,14 @@ impl<B: Backend> Engine<B> {
                 }
                 self.unsubmitted = true;
                 if self.trace.is_on() {
-                    self.record_starts(taken, way);
+                    self.record_starts(taken, way, begun);
                 }
                 self.put_back(rest);
                 None
             }
             Started::Finished { outcome, way } => {
                 if self.trace.is_on() {
-                    self.record_starts(&run[..1], way);
+                    self.record_starts(&run[..1], way, begun);
                 }
                 self.started -= 1;
                 self.eager -= self.packets[slot].eager as u32;
@@ -350,7 +349,7 @@ impl<B: Backend> Engine<B> {
     #[cold]
     fn cut(&mut self, slot: u32, reason: &'static str) {
         let data = self.packets[slot].entry.data;
-        self.record(data, EventKind::Cut { reason });
+        self.record(slot, data, EventKind::Cut { reason });
     }
 
     /// Makes a member ready to be handed over: decodes it into `step`, reserves what it opens, and counts it as
@@ -434,14 +433,16 @@ impl<B: Backend> Engine<B> {
         }
     }
 
-    fn record_starts(&mut self, run: &[Step], way: Way) {
+    #[cold]
+    fn record_starts(&mut self, run: &[Step], way: Way, begun: u64) {
         for (place, step) in run.iter().enumerate() {
-            let entry = &self.packets[step.token.slot].entry;
+            let slot = step.token.slot;
+            let entry = &self.packets[slot].entry;
             let Some(verb) = Verb::from_number(entry.op) else { continue };
             let behind = place > 0 && way.place == Place::Kernel;
             let way = if behind { Way { place: Place::Linked, ..way } } else { way };
             let kind = EventKind::Started { verb, way, step: place as u32, run: run.len() as u32 };
-            self.record(entry.data, kind);
+            self.note(slot, entry.data, kind, begun);
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::program::{Calls, Programs};
 use crate::regions::{Regions, Scratch};
 use crate::slab::{NONE, Slab};
 use crate::timers::Timers;
-use crate::trace::{Event, EventKind, Trace};
+use crate::trace::{Event, Trace};
 use crate::{Backend, Counters, Step};
 
 /// The most steps the engine offers a backend as one run.
@@ -326,6 +326,7 @@ impl<B: Backend> Engine<B> {
             }
         }
         entered.incomplete = self.incomplete();
+        self.record_state();
         Ok(entered)
     }
 
@@ -350,6 +351,7 @@ impl<B: Backend> Engine<B> {
 
     fn sleep(&mut self, want: u32, until: Option<u64>) -> Result<(), EnterError> {
         self.unsubmitted = false;
+        self.record_state();
         self.backend.wait(want, until).map_err(EnterError::Backend)
     }
 
@@ -572,22 +574,13 @@ impl<B: Backend> Engine<B> {
 
     /// Starts recording events, forgetting earlier ones.
     pub fn start_trace(&mut self) {
-        self.trace = Trace { events: Some(Vec::new()), dropped: 0 };
+        self.trace.start();
     }
 
     /// Stops recording. Returns the events, oldest first, and how many more there were than
     /// [`MAX_EVENTS`](crate::MAX_EVENTS).
     pub fn stop_trace(&mut self) -> (Vec<Event>, u64) {
-        let trace = core::mem::take(&mut self.trace);
-        (trace.events.unwrap_or_default(), trace.dropped)
-    }
-
-    #[inline]
-    pub(crate) fn record(&mut self, data: u64, kind: EventKind) {
-        if self.trace.is_on() {
-            let event = Event { data, at: self.backend.now(), counters: self.backend.counters(), kind };
-            self.trace.push(event);
-        }
+        self.trace.stop()
     }
 }
 

@@ -8,6 +8,7 @@ use ouzel_ring::{Completion, Entry, EntryFlags, Errno, Verb};
 
 use crate::at_once::{Chosen, is_begun_at_once};
 use crate::engine::{EnterError, Staged};
+use crate::observe::Origin;
 use crate::packet::marks;
 use crate::slab::NONE;
 use crate::{Backend, Engine};
@@ -182,6 +183,7 @@ impl<B: Backend> Engine<B> {
             }
             if !flags.intersects(EntryFlags::CHAINED) {
                 self.queues.release(length);
+                self.record_chain(chain, Origin::Queue);
                 self.queue(chain);
                 return length;
             }
@@ -291,6 +293,7 @@ impl<B: Backend> Engine<B> {
             }
         }
         self.queues.release(length);
+        self.record_chain(chain, Origin::Queue);
         self.queue(chain);
         Some(length)
     }
@@ -316,6 +319,7 @@ impl<B: Backend> Engine<B> {
         self.queues.release(1);
         self.withdrawn -= u32::from(staged.withdrawn && !staged.taken);
         if !staged.taken {
+            self.note_refused(&staged.entry, error);
             self.post(completion(&staged.entry, error));
         }
         if self.refusing && !is_chained(&staged.entry) {
@@ -349,6 +353,7 @@ impl<B: Backend> Engine<B> {
             let chain = self.begin_chain(EntryFlags::from_bits_retain(entry.flags));
             let packet = self.begin_packet(entry, chain);
             self.chains[chain].lead(packet);
+            self.record_chain(chain, Origin::Queue);
             self.queue(chain);
         }
     }

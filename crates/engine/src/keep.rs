@@ -38,7 +38,7 @@ impl<B: Backend> Engine<B> {
         // If it runs again it is another operation: a cancel still on its way must not find it.
         self.packets.renew(slot);
         let packet = &mut self.packets[slot];
-        let (flags, second, data) = (packet.flags(), packet.second, packet.entry.data);
+        let (flags, second) = (packet.flags(), packet.second);
         let finally = flags.contains(EntryFlags::FINALLY);
         let members = &mut self.chains[chain];
         packet.second = 0;
@@ -74,7 +74,9 @@ impl<B: Backend> Engine<B> {
                 self.note_failure(chain, slot, error);
             }
         }
-        self.record(data, EventKind::Ended { error, result, skipped });
+        if self.trace.is_on() {
+            self.note_kept_end(chain, slot, Ending { error, result, extra, skipped });
+        }
     }
 
     /// A chain with PROGRAM is over: its completions are posted, or become the end of the CALL that runs it.
@@ -87,7 +89,10 @@ impl<B: Backend> Engine<B> {
         while slot != NONE {
             let packet = &self.packets[slot];
             let (Entry { op, data, .. }, flags) = (packet.entry, packet.flags());
-            self.tell(op, data, flags, self.kept[slot as usize].ending);
+            let ending = self.kept[slot as usize].ending;
+            let Ending { error, result, skipped, .. } = ending;
+            self.record(slot, data, EventKind::Completed { error, result, skipped });
+            self.tell(op, data, flags, ending);
             slot = self.let_go(slot);
         }
     }

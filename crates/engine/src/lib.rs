@@ -16,6 +16,7 @@ mod engine;
 mod groups;
 mod intake;
 mod keep;
+mod observe;
 mod operation;
 mod packet;
 mod payloads;
@@ -30,6 +31,7 @@ pub use backend::{Backend, Counters, Edge, Outcome, Place, Report, Started, Step
 pub use cancel::Target;
 pub use claim::{Claim, Claimant};
 pub use engine::{Engine, EnterError, Entered, Gauges, Limits, MAX_RUN};
+pub use observe::{AT_ONCE, End, Observer, Origin};
 pub use operation::{
     Attribute, Buffers, Directory, Message, Operation, Path, Position, Process, Span, Times,
 };

@@ -1,10 +1,11 @@
 //! The trace: what happened to each entry, for `explain`. Off unless asked for; it never changes what happens.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use ouzel_ring::{Errno, Verb};
 
-use crate::{Counters, Way};
+use crate::{Counters, Observer, Way};
 
 /// The most events a trace holds; later ones are dropped and counted.
 pub const MAX_EVENTS: usize = 1 << 16;
@@ -26,6 +27,8 @@ pub struct Event {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum EventKind {
+    /// Its chain was admitted: it waits for its turn.
+    Admitted,
     /// It was handed to the backend, or executed by the engine.
     Started {
         /// The verb.
@@ -42,6 +45,8 @@ pub enum EventKind {
         /// Why not, as half a sentence.
         reason: &'static str,
     },
+    /// The backend has reported its end. It completes when its turn comes.
+    Reported,
     /// It had been taken as part of a run that broke before it, and has not run.
     NotRun,
     /// The backend was asked to give it up.
@@ -69,14 +74,39 @@ pub enum EventKind {
 
 #[derive(Default)]
 pub(crate) struct Trace {
+    /// Somebody wants to know what happens.
+    on: bool,
     pub(crate) events: Option<Vec<Event>>,
     pub(crate) dropped: u64,
+    pub(crate) observer: Option<Box<dyn Observer>>,
 }
 
 impl Trace {
     #[inline]
     pub(crate) fn is_on(&self) -> bool {
+        self.on
+    }
+
+    /// Whether events are kept.
+    #[inline]
+    pub(crate) fn is_recording(&self) -> bool {
         self.events.is_some()
+    }
+
+    pub(crate) fn start(&mut self) {
+        self.on = true;
+        self.events = Some(Vec::new());
+        self.dropped = 0;
+    }
+
+    pub(crate) fn stop(&mut self) -> (Vec<Event>, u64) {
+        self.on = self.observer.is_some();
+        (self.events.take().unwrap_or_default(), core::mem::take(&mut self.dropped))
+    }
+
+    pub(crate) fn observe(&mut self, observer: Box<dyn Observer>) {
+        self.on = true;
+        self.observer = Some(observer);
     }
 
     pub(crate) fn push(&mut self, event: Event) {

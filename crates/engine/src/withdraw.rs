@@ -58,10 +58,12 @@ impl<B: Backend> Engine<B> {
         while self.withdrawn > 0 && place < self.staged.len() {
             let staged = &self.staged[place];
             if staged.withdrawn && !staged.taken {
-                let refused = completion(&staged.entry, Errno::ECANCELED);
+                let entry = staged.entry;
+                let refused = completion(&entry, Errno::ECANCELED);
                 if !self.has_slots(1) {
                     break;
                 }
+                self.note_refused(&entry, Errno::ECANCELED);
                 self.post(refused);
                 self.staged[place].taken = true;
                 self.withdrawn -= 1;

@@ -687,15 +687,19 @@ fn steps_are_traced_with_the_calls_data() {
         })
         .collect();
     let expected = [
+        "Admitted",
         "CALL Engine it runs a stored program",
+        "Admitted",
+        "Admitted",
         "SET Engine ",
         "ended 3",
         "READ Simulated ",
+        "Reported",
         "ended 1",
         "completed 0",
     ];
     assert_eq!(told, expected);
-    assert!(matches!(events[0].kind, EventKind::Started { way, .. } if way.place == Place::Engine));
+    assert!(matches!(events[1].kind, EventKind::Started { way, .. } if way.place == Place::Engine));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use ouzel_ring::Geometry;
 use crate::backend::HostBackend;
 use crate::backend::uring::{Costs, Policy};
 use crate::error::Error;
+use crate::observe::Observe;
 use crate::raw::{Movable, Pinned, RawRing, TEARDOWN_BOUND};
 use crate::ring::Ring;
 use crate::select::{BackendKind, Choice, open};
@@ -36,6 +37,7 @@ pub struct RingBuilder {
     bound: Duration,
     watched: bool,
     pool: Option<Pool>,
+    observe: Option<Observe>,
 }
 
 impl Default for RingBuilder {
@@ -60,6 +62,7 @@ impl RingBuilder {
             bound: TEARDOWN_BOUND,
             watched: false,
             pool: None,
+            observe: None,
         }
     }
 
@@ -141,9 +144,15 @@ impl RingBuilder {
         self
     }
 
+    /// Has the ring count and time what it does, see [`observe`](crate::observe).
+    pub fn observe(mut self, observe: Observe) -> RingBuilder {
+        self.observe = Some(observe);
+        self
+    }
+
     /// Makes the ring. It stays on this thread.
     ///
-    /// Errors: [`Error::Geometry`], [`Error::Backend`].
+    /// Errors: [`Error::Geometry`], [`Error::Backend`], [`Error::Observe`].
     pub fn build(&self) -> Result<Ring<Pinned>, Error> {
         Ring::over(self.build_raw()?).with_pool(self.pool.as_ref())
     }
@@ -169,7 +178,7 @@ impl RingBuilder {
     pub fn build_raw(&self) -> Result<RawRing<Pinned>, Error> {
         let geometry = self.geometry()?;
         let (backend, choice) = open(self, self.watched)?;
-        RawRing::on(backend, choice, geometry, self.limits(), self.bound)
+        RawRing::on(backend, choice, geometry, self)
     }
 
     /// Makes a raw ring that can move to another thread.
@@ -178,7 +187,7 @@ impl RingBuilder {
     pub fn build_raw_movable(&self) -> Result<RawRing<Movable>, Error> {
         let geometry = self.geometry()?;
         let (backend, choice) = open(self, true)?;
-        RawRing::on(backend, choice, geometry, self.limits(), self.bound)
+        RawRing::on(backend, choice, geometry, self)
     }
 
     /// Makes a raw ring on a backend of the caller's; see [`build_on`](RingBuilder::build_on).
@@ -186,7 +195,7 @@ impl RingBuilder {
     /// Errors: [`Error::Geometry`].
     pub fn build_raw_on(&self, backend: Box<dyn HostBackend>) -> Result<RawRing<Pinned>, Error> {
         let choice = Choice::new(BackendKind::Custom, "brought by the caller");
-        RawRing::on(backend, choice, self.geometry()?, self.limits(), self.bound)
+        RawRing::on(backend, choice, self.geometry()?, self)
     }
 
     /// The backend that this builder would choose, by itself: to be wrapped and given to [`build_on`](RingBuilder::build_on).
@@ -201,7 +210,17 @@ impl RingBuilder {
         Ok(Geometry::new(self.entries, completions)?)
     }
 
-    fn limits(&self) -> Limits {
+    /// How long a teardown may take.
+    pub(crate) fn bound(&self) -> Duration {
+        self.bound
+    }
+
+    /// What the ring is to tell about itself, if anything.
+    pub(crate) fn observation(&self) -> Option<&Observe> {
+        self.observe.as_ref()
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
         Limits {
             descriptors: self.descriptors,
             chain: u32::MAX,

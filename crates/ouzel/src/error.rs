@@ -1,6 +1,8 @@
 //! Errors: what can go wrong when a ring is made, a chain built, or an operation run.
 
 use std::fmt;
+use std::io;
+use std::path::PathBuf;
 
 use ouzel_engine::{EnterError, Rejection, StoreError};
 use ouzel_ring::{Errno, GeometryError, Verb};
@@ -39,6 +41,13 @@ pub enum Error {
     Store(StoreError),
     /// A pool has no memory to give.
     Pool(ouzel_pool::Error),
+    /// A ring cannot be observed as was asked for.
+    Observe {
+        /// Where its numbers were to be published, if they were.
+        directory: Option<PathBuf>,
+        /// Why not.
+        cause: io::Error,
+    },
     /// A call on a descriptor, ticket or program that the ring refused.
     Refused {
         /// What was asked.
@@ -80,6 +89,12 @@ impl fmt::Display for Error {
                 .write_str("this ring belongs to the parent of this forked process: make a new ring here"),
             Error::Store(error) => write!(formatter, "store: {error}"),
             Error::Pool(error) => error.fmt(formatter),
+            Error::Observe { directory: Some(directory), cause } => {
+                write!(formatter, "cannot publish the numbers of a ring in {}: {cause}", directory.display())
+            }
+            Error::Observe { directory: None, cause } => {
+                write!(formatter, "cannot observe a ring: no memory for its numbers: {cause}")
+            }
             Error::Refused { call, errno } => write!(formatter, "{call}: {errno}"),
         }
     }
@@ -94,6 +109,7 @@ impl std::error::Error for Error {
             Error::Enter(error) => Some(error),
             Error::Store(error) => Some(error),
             Error::Pool(error) => Some(error),
+            Error::Observe { cause, .. } => Some(cause),
             _ => None,
         }
     }

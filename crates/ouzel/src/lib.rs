@@ -74,6 +74,7 @@ mod memory;
 mod metadata;
 #[cfg(feature = "mio")]
 mod mio;
+pub mod observe;
 mod program;
 mod raw;
 mod registered;

@@ -17,9 +17,11 @@ use ouzel_ring::{Completion, Descriptor, EngineEnd, Entry, Errno, Geometry, Push
 
 use crate::backend::HostBackend;
 use crate::backend::sim::SimProcess;
+use crate::builder::RingBuilder;
 use crate::error::Error;
 use crate::fork::Home;
 use crate::memory::RingMemory;
+use crate::observe::{Observed, Watch, watch_of, watch_of_mut};
 use crate::select::Choice;
 use crate::{Bell, BufferGroup, RegisteredMemory};
 
@@ -78,19 +80,22 @@ impl<M> RawRing<M> {
         backend: Box<dyn HostBackend>,
         choice: Choice,
         geometry: Geometry,
-        limits: Limits,
-        bound: Duration,
+        builder: &RingBuilder,
     ) -> Result<RawRing<M>, Error> {
         let memory = RingMemory::new(geometry)?;
         // SAFETY: `Inner` drops both ends before the memory.
         let handle = unsafe { memory.handle()? };
         let submitter = SubmitterEnd::new(handle.clone(), 0);
-        let engine = Engine::new(EngineEnd::new(handle, 0), backend, limits);
+        let mut engine = Engine::new(EngineEnd::new(handle, 0), backend, builder.limits());
+        if let Some(observe) = builder.observation() {
+            let limits = engine.limits();
+            observe.attach(&mut engine, &choice, geometry, limits)?;
+        }
         Ok(RawRing {
             inner: ManuallyDrop::new(Inner { engine, submitter, _memory: memory }),
             choice,
             home: Home::here(),
-            bound,
+            bound: builder.bound(),
             torn_down: false,
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             groups: Vec::new(),
@@ -398,6 +403,16 @@ impl<M> RawRing<M> {
         self.inner.engine.counters()
     }
 
+    /// The ring's numbers, if it was [asked to keep any](crate::RingBuilder::observe).
+    pub fn observed(&self) -> Option<Observed> {
+        watch_of(&self.inner.engine).map(Watch::observed)
+    }
+
+    /// Who keeps them.
+    pub(crate) fn watch(&mut self) -> Option<&mut Watch> {
+        watch_of_mut(&mut self.inner.engine)
+    }
+
     /// Starts recording what happens to entries.
     pub fn start_trace(&mut self) {
         self.inner.engine.start_trace();
@@ -435,6 +450,9 @@ impl<M> RawRing<M> {
             }
         }
         let leaked = inner.engine.gauges().started;
+        if let Some(watch) = watch_of_mut(&mut inner.engine) {
+            watch.note_teardown(leaked);
+        }
         if leaked > 0 {
             LEAKED.fetch_add(u64::from(leaked), Ordering::Relaxed);
             tracing::warn!(

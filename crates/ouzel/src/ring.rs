@@ -23,6 +23,7 @@ use crate::chain::{Body, Chain, Layouts};
 use crate::done::Done;
 use crate::error::{BuildError, Error};
 use crate::explain::Explanation;
+use crate::observe::{Observed, Watch};
 use crate::program::{Description, Program, ProgramId, Stored};
 use crate::raw::{Pinned, RawRing, Teardown};
 use crate::select::Choice;
@@ -95,6 +96,8 @@ pub struct Ring<M = Pinned> {
     longest: usize,
     in_flight: u32,
     tracing: bool,
+    /// Somebody wants to know where chains are submitted.
+    spans: bool,
     /// What no other ring of this process has.
     number: u64,
     /// Where its buffers come from, once it has any.
@@ -125,11 +128,10 @@ impl Ring<Pinned> {
 }
 
 impl<M> Ring<M> {
-    pub(crate) fn over(raw: RawRing<M>) -> Ring<M> {
+    pub(crate) fn over(mut raw: RawRing<M>) -> Ring<M> {
         Ring {
             longest: raw.limits().chain as usize,
             number: raw.number(),
-            raw,
             pool: None,
             counter: None,
             programs: Vec::new(),
@@ -140,9 +142,11 @@ impl<M> Ring<M> {
             layout: Layouts::default(),
             in_flight: 0,
             tracing: false,
+            spans: raw.watch().is_some_and(Watch::know_submitters),
             spare: None,
             spare_files: Vec::new(),
             spare_block: None,
+            raw,
         }
     }
 
@@ -195,6 +199,9 @@ impl<M> Ring<M> {
         };
         self.free.pop();
         self.in_flight += 1;
+        if self.spans {
+            self.note_submitter(slot);
+        }
         let place = &mut self.slots[slot as usize];
         place.remaining = self.layout.announced;
         let chain = place.chain.insert(chain);
@@ -202,6 +209,13 @@ impl<M> Ring<M> {
             chain.body.unsilence(last);
         }
         Ok(Ticket { slot, generation: place.generation })
+    }
+
+    #[cold]
+    fn note_submitter(&mut self, slot: u32) {
+        if let Some(watch) = self.raw.watch() {
+            watch.submitted(slot);
+        }
     }
 
     /// Lays a chain out and pushes its entries. The caller puts it into the slot returned, the last of the free ones.
@@ -448,6 +462,11 @@ impl<M> Ring<M> {
     /// What the backend has cost so far.
     pub fn counters(&self) -> Counters {
         self.raw.counters()
+    }
+
+    /// The ring's numbers, if it was [asked to keep any](RingBuilder::observe).
+    pub fn observed(&self) -> Option<Observed> {
+        self.raw.observed()
     }
 
     /// Tears the ring down within `bound`. Chains in flight are cancelled, their FINALLY steps run, and their results are

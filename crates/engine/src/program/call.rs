@@ -12,11 +12,12 @@ use ouzel_ring::modifiers::{CallFlags, MAX_CALL_PIECES};
 use ouzel_ring::{Completion, Entry, EntryFlags, Errno, Piece, Verb};
 
 use crate::conclude::Ending;
+use crate::observe::Origin;
 use crate::packet::{Ended, GivenUp, Stage, marks};
 use crate::regions::Pieces;
 use crate::slab::NONE;
 use crate::trace::EventKind;
-use crate::{Backend, Engine, Outcome, Place, Way};
+use crate::{Backend, Engine, Outcome};
 
 /// The bytes of a call's record before its pieces: r2 to r6.
 const REGISTERS_IN_RECORD: usize = 5 * size_of::<u64>();
@@ -180,8 +181,8 @@ impl<B: Backend> Engine<B> {
         if !first_try {
             self.calls.waiting.pop_front();
         }
-        let way = Way { place: Place::Engine, reason: "it runs a stored program" };
-        self.record(data, EventKind::Started { verb: Verb::Call, way, step: 0, run: 1 });
+        self.record_own(slot, data, Verb::Call, "it runs a stored program");
+        self.record_chain(inner, Origin::Call(slot));
         self.queue(inner);
         Ok(true)
     }
@@ -315,7 +316,7 @@ impl<B: Backend> Engine<B> {
         if packet.given_up.is_none() {
             packet.given_up = Some(why);
             let data = packet.entry.data;
-            self.record(data, EventKind::GivenUp);
+            self.record(slot, data, EventKind::GivenUp);
         }
         self.give_up(program, why);
     }

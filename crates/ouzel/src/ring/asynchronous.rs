@@ -13,6 +13,7 @@ use ouzel_ring::{Descriptor, Errno};
 use super::{Rejected, Ring, Ticket, data, deliver};
 use crate::chain::Chain;
 use crate::error::Error;
+use crate::task::Metrics;
 
 /// What became of an offer.
 pub(crate) enum Offered {
@@ -106,6 +107,13 @@ impl<M> Ring<M> {
     /// How long a teardown may take.
     pub(crate) fn bound(&self) -> Duration {
         self.raw.bound()
+    }
+
+    /// Notes what the executor counts that drives this ring, if it is observed.
+    pub(crate) fn note_executor(&mut self, metrics: impl FnOnce() -> Metrics) {
+        if let Some(watch) = self.raw.watch() {
+            watch.note_executor(metrics());
+        }
     }
 
     /// Whether this is the process that made the ring.

@@ -26,6 +26,7 @@ use crate::backend::sim::SimProcess;
 use crate::chain::{Chain, Fd};
 use crate::done::Kind;
 use crate::error::Error;
+use crate::observe::Observed;
 use crate::program::{Call, Program, ProgramId, Stored};
 use crate::select::Choice;
 use crate::{Bell, Buffer, BufferGroup, Done, Picked, RegisteredMemory};
@@ -207,6 +208,11 @@ impl Handle {
     /// What the executor has done so far.
     pub fn metrics(&self) -> Metrics {
         self.core.metrics()
+    }
+
+    /// The ring's numbers, if it was [asked to keep any](crate::RingBuilder::observe).
+    pub fn observed(&self) -> Option<Observed> {
+        self.core.with_ring(|ring| Ok(ring.observed())).ok().flatten()
     }
 
     /// What the ring's backend has cost so far.

@@ -61,7 +61,10 @@ impl Core {
         let timeout = if wait { self.longest_sleep(self.timers.borrow().next()) } else { None };
         let wait = wait && self.shared.fall_asleep();
         self.meter.turns.add(1);
-        let turned = self.with_ring(|ring| ring.turn(u32::from(wait), timeout));
+        let turned = self.with_ring(|ring| {
+            ring.note_executor(|| self.metrics());
+            ring.turn(u32::from(wait), timeout)
+        });
         if wait {
             self.shared.wake_up();
         }
