@@ -27,6 +27,9 @@ pub struct Pass {
     pub checksum: u64,
     /// Allocations.
     pub allocs: u64,
+    /// Bytes that went to operations that had been given up.
+    #[serde(default)]
+    pub lost: u64,
 }
 
 #[derive(Deserialize)]
