@@ -6,6 +6,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use contender::allocations;
 
+use crate::processor_time;
+
 /// A listener on loopback.
 ///
 /// Errors: no socket.
@@ -14,7 +16,7 @@ pub fn listener() -> Result<TcpListener, Box<dyn Error>> {
 }
 
 /// Says how the server was set up and where it listens. From then on a thread answers each line of standard input with the
-/// number of allocations so far, and ends the process with the input.
+/// number of allocations and the processor time so far, and ends the process with the input.
 ///
 /// Errors: a harness that went away.
 pub fn listening(setting: &str, address: SocketAddr) -> Result<(), Box<dyn Error>> {
@@ -23,7 +25,9 @@ pub fn listening(setting: &str, address: SocketAddr) -> Result<(), Box<dyn Error
     output.flush()?;
     std::thread::spawn(move || {
         for _ in std::io::stdin().lock().lines().map_while(Result::ok) {
-            if writeln!(output, "{{\"allocs\":{}}}", allocations()).and_then(|()| output.flush()).is_err() {
+            let (allocs, used) = (allocations(), processor_time().as_nanos());
+            let said = writeln!(output, "{{\"allocs\":{allocs},\"processor_ns\":{used}}}");
+            if said.and_then(|()| output.flush()).is_err() {
                 break;
             }
         }
