@@ -44,7 +44,9 @@ fn main() -> Result<(), Failed> {
         }),
         Task::Read(reads) => {
             let file = std::fs::OpenOptions::new().read(true).custom_flags(reads.flags()).open(&reads.path)?;
-            let (file, reads) = (Rc::new(File::from_std(file)?), Rc::new(reads));
+            // monoio's files belong to a runtime.
+            let file = Rc::new(runtime.block_on(async { File::from_std(file) })?);
+            let reads = Rc::new(reads);
             passes(setting, || {
                 runtime.block_on(async {
                     let worker = |worker| monoio::spawn(read(reads.clone(), worker, file.clone()));

@@ -2,17 +2,16 @@
 
 use std::error::Error;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::pin::pin;
 use std::rc::Rc;
 
 use async_task::{BLOCK_BYTES, LONG, Pairs, Reads, SPAWNED, STANDING, Task, word};
 use contender::{CountingAllocator, Tally, passes};
 use ouzel::abi::Descriptor;
-use ouzel::abi::modifiers::MessageFlags;
+use ouzel::abi::modifiers::{MessageFlags, OpenFlags};
 use ouzel::pool::Pool;
 use ouzel::task::{Executor, Handle};
-use ouzel::{Buffer, Offset, Ring};
+use ouzel::{Buffer, Offset, OpenOptions, Ring};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -43,8 +42,9 @@ fn main() -> Result<(), Failed> {
             Ok(tally(executor.block_on(all(&handle, tasks))??))
         }),
         Task::Read(reads) => {
-            let file = std::fs::OpenOptions::new().read(true).custom_flags(reads.flags()).open(&reads.path)?;
-            let file = handle.adopt(OwnedFd::from(file))?;
+            let direct = if reads.direct { OpenFlags::DIRECT } else { OpenFlags::empty() };
+            let options = OpenOptions::from_flags(OpenFlags::READ | direct);
+            let file = executor.block_on(handle.open(&reads.path, options))??;
             let pool = Pool::builder().build()?;
             let reads = Rc::new(reads);
             passes(&setting, || {
