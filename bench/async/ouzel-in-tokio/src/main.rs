@@ -89,14 +89,15 @@ async fn read_remotely(
     file: Descriptor,
 ) -> Result<u64, ouzel::Error> {
     let mut buffer = Buffer::with_capacity(BLOCK_BYTES);
+    let mut chain = Chain::new();
     let mut sum = 0;
     for offset in reads.offsets.iter().skip(worker as usize).step_by(reads.depth as usize) {
-        let mut chain = Chain::new();
         let length = chain.read(file, buffer, Offset::at(*offset));
         let mut done = remote.run(chain).await?;
         done.get(length)?;
         buffer = done.take(length).unwrap_or_default();
         sum += word(&buffer);
+        chain = done.into_chain();
     }
     Ok(sum)
 }

@@ -81,9 +81,14 @@ impl Shared {
         job.map_or(Ok(()), Err)
     }
 
+    /// Whether something has come. One that comes right now may be seen by the next look only, which `fall_asleep` is.
+    pub(super) fn has_received(&self) -> bool {
+        self.pending.load(Ordering::Relaxed)
+    }
+
     /// Takes what has come: `into` is swapped with it, and should be empty.
     pub(super) fn receive(&self, into: &mut Inbox) -> bool {
-        if !self.pending.load(Ordering::Relaxed) || !self.pending.swap(false, Ordering::SeqCst) {
+        if !self.has_received() || !self.pending.swap(false, Ordering::SeqCst) {
             return false;
         }
         let mut inbox = self.inbox();
