@@ -70,8 +70,10 @@ pub fn section(text: &mut String, pools: &[Pool]) -> std::fmt::Result {
     writeln!(
         text,
         "A buffer is got and the oldest of those held given back: Ouzel's pool; malloc and free; `vec![0; n]` (calloc); boxes of one \
-         size in\n`crossbeam`'s ArrayQueue and in a `slab`, which forget nothing and grow by hand. One process, one processor, in turn. \
-         Nanoseconds and\ninstructions per pair. The last column is Ouzel's time by this one's: above 1, Ouzel is slower.\n"
+         size in\n`crossbeam`'s ArrayQueue, in a `slab` beside a stack (for one thread), and in `sharded-slab`'s Pool. One process, one processor, in \
+         turn.\nNanoseconds and instructions per pair. The last column is Ouzel's time by this one's: above 1, Ouzel is slower. A slice of \
+         Ouzel's pool has any\nlength, lies where the kernel may write to it for longer than its owner lives, and is counted; boxes of one size are \
+         neither.\n"
     )?;
     writeln!(
         text,
