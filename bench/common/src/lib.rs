@@ -10,7 +10,7 @@ mod serve;
 
 pub use allocator::{CountingAllocator, allocations};
 pub use checksum::{Tally, sum};
-pub use serve::{Task, passes, serve, serve_with};
+pub use serve::{Outcome, Task, passes, serve, serve_with};
 
 /// The bytes every contender offers to a read: more than the largest file, so that one read takes the whole of it.
 pub const BUFFER_BYTES: usize = 8192;

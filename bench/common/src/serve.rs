@@ -71,12 +71,29 @@ pub fn serve_with<S: ToString>(
     passes(&setting, || pass(&mut state, &task))
 }
 
+/// What a pass came to, for those where not all of it is timed.
+#[derive(Clone, Copy, Default)]
+pub struct Outcome {
+    /// What was done.
+    pub tally: Tally,
+    /// Nanoseconds, if not the whole pass is what is measured, or not with this clock.
+    pub nanoseconds: Option<u128>,
+    /// Bytes that went to operations that had been given up.
+    pub lost: u64,
+}
+
+impl From<Tally> for Outcome {
+    fn from(tally: Tally) -> Outcome {
+        Outcome { tally, ..Outcome::default() }
+    }
+}
+
 /// Says how the contender was set up, then makes a pass for every line `run` until standard input ends.
 ///
 /// Errors: a pass that failed, a harness that went away.
-pub fn passes(
+pub fn passes<O: Into<Outcome>>(
     setting: &str,
-    mut pass: impl FnMut() -> Result<Tally, Box<dyn Error>>,
+    mut pass: impl FnMut() -> Result<O, Box<dyn Error>>,
 ) -> Result<(), Box<dyn Error>> {
     let mut output = std::io::stdout().lock();
     writeln!(output, "{{\"setting\":{:?}}}", setting)?;
@@ -87,13 +104,15 @@ pub fn passes(
         }
         let allocations_before = allocations();
         let start = Instant::now();
-        let tally = pass()?;
-        let nanoseconds = start.elapsed().as_nanos();
+        let outcome: Outcome = pass()?.into();
+        let whole = start.elapsed().as_nanos();
         let allocations = allocations() - allocations_before;
-        let Tally { items, bytes, checksum } = tally;
+        let Tally { items, bytes, checksum } = outcome.tally;
+        let (nanoseconds, lost) = (outcome.nanoseconds.unwrap_or(whole), outcome.lost);
         writeln!(
             output,
-            "{{\"ns\":{nanoseconds},\"items\":{items},\"bytes\":{bytes},\"checksum\":{checksum},\"allocs\":{allocations}}}"
+            "{{\"ns\":{nanoseconds},\"items\":{items},\"bytes\":{bytes},\"checksum\":{checksum},\"allocs\":{allocations},\
+             \"lost\":{lost}}}"
         )?;
         output.flush()?;
     }

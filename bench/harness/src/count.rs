@@ -18,15 +18,28 @@ const PASSES: (u64, u64) = (2, 4);
 
 /// System calls per file or operation, of all threads. `work` is where the tracer may write.
 pub fn system_calls(entrant: &Entrant, work: &Path) -> Counted {
-    let calls = |passes: u64| -> Result<f64, String> {
-        let table = work.join("strace.out");
-        let mut command = Command::new("strace");
-        command.args(["-f", "-c", "-o"]).arg(&table).arg(&entrant.program).args(&entrant.traced.arguments);
-        run(command, "strace", &"run\n".repeat(passes as usize))?;
-        let text = std::fs::read_to_string(&table).map_err(|error| error.to_string())?;
-        total_calls(&text).ok_or_else(|| "strace printed no total".to_owned())
-    };
-    difference(calls, entrant.traced.items)
+    difference(
+        |passes| traced(entrant, work, &[], passes)?.ok_or_else(|| "strace printed no total".to_owned()),
+        entrant.traced.items,
+    )
+}
+
+/// Calls of one kind per file or operation, of all threads.
+pub fn calls_of(entrant: &Entrant, work: &Path, call: &str) -> Counted {
+    let only = format!("trace={call}");
+    // It prints nothing if there are none.
+    difference(|passes| Ok(traced(entrant, work, &["-e", &only], passes)?.unwrap_or(0.0)), entrant.traced.items)
+}
+
+/// The calls of so many passes.
+fn traced(entrant: &Entrant, work: &Path, options: &[&str], passes: u64) -> Result<Option<f64>, String> {
+    let table = work.join("strace.out");
+    let mut command = Command::new("strace");
+    command.args(["-f", "-c", "-o"]).arg(&table).args(options);
+    command.arg(&entrant.program).args(&entrant.traced.arguments);
+    run(command, "strace", &"run\n".repeat(passes as usize))?;
+    let text = std::fs::read_to_string(&table).map_err(|error| error.to_string())?;
+    Ok(total_calls(&text))
 }
 
 /// Instructions in user space per file or operation, of all threads.
@@ -94,7 +107,8 @@ pub fn collected(text: &str) -> Result<f64, String> {
     line.and_then(|number| number.parse().ok()).ok_or_else(|| "valgrind printed no count".to_owned())
 }
 
-fn difference(count: impl Fn(u64) -> Result<f64, String>, items: u64) -> Counted {
+/// What is between a run of few passes and one of more, per file or operation.
+pub fn difference(count: impl Fn(u64) -> Result<f64, String>, items: u64) -> Counted {
     let (few, many) = (count(PASSES.0)?, count(PASSES.1)?);
     Ok((many - few) / ((PASSES.1 - PASSES.0) * items) as f64)
 }

@@ -2,10 +2,13 @@
 //! writes `RESULTS.md` and its picture. It may run compilers, contenders, strace and valgrind, and write below `bench/`.
 //! It must never drop a figure because Ouzel loses, nor mix figures of different runs.
 
+mod async_report;
+mod asyncs;
 mod blocks;
 mod build;
 mod copies;
 mod count;
+mod echoes;
 mod entrants;
 mod files;
 mod http;
@@ -13,6 +16,7 @@ mod http_report;
 mod machine;
 mod nops;
 mod picture;
+mod pools;
 mod process;
 mod race;
 mod raw_report;
@@ -44,8 +48,8 @@ enum Command {
 /// What to run. Only a whole run replaces RESULTS.md: one with `--quick`, `--only` or `--files` writes to work/.
 #[derive(Args, Clone)]
 pub struct Options {
-    /// Only these contenders of small-files, comma separated: `raw,ouzel`; and these benchmarks: `copy`, `nop`, `raw-nop`,
-    /// `raw-read`, `teardown`, `http`.
+    /// Only these contenders of small-files, comma separated: `raw,ouzel`; and these benchmarks: `copy`, `nop`, `pool`,
+    /// `raw-nop`, `raw-read`, `async-nop`, `async-read`, `echo`, `timers`, `spawn`, `cancel`, `in-tokio`, `teardown`, `http`.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Rounds that count, after one that warms up.
@@ -98,12 +102,16 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
             for contender in entrants::contenders() {
                 println!("{:<12} {}", contender.name, contender.what);
             }
-            for (name, what) in BENCHMARKS {
+            for (name, what) in BENCHMARKS.into_iter().chain(asyncs::BENCHMARKS) {
                 println!("{name:<12} {what}");
             }
             for contender in http::CONTENDERS {
                 println!("{:<12} (in http) {}", contender.name, contender.what);
             }
+            for contender in asyncs::CONTENDERS {
+                println!("{:<12} (in the asynchronous ones) {}", contender.name, contender.what);
+            }
+            println!("{:<12} (in in-tokio) {}", asyncs::IN_TOKIO.name, asyncs::IN_TOKIO.what);
             for contender in raw_rings::contenders() {
                 println!("{:<12} (in raw-nop and raw-read) {}", contender.name, contender.what);
             }
@@ -113,9 +121,10 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
 }
 
 /// What is raced besides small files.
-const BENCHMARKS: [(&str, &str); 6] = [
+const BENCHMARKS: [(&str, &str); 7] = [
     ("copy", "a file copied, through memory and by the kernel"),
     ("nop", "a NOP through Ouzel's engine, plain queues, the kernel's ring"),
+    ("pool", "a buffer got and given back, by pools and the allocator"),
     ("raw-nop", "a NOP through the libraries that drive a ring"),
     ("raw-read", "random reads through the libraries that drive a ring"),
     ("teardown", "runtimes dropped with reads in flight: what the kernel still writes to"),
@@ -130,7 +139,7 @@ fn home() -> PathBuf {
 fn all(options: &Options) -> Result<(), Box<dyn Error>> {
     let known = entrants::contenders();
     if let Some(wrong) = options.only.iter().find(|only| {
-        !BENCHMARKS.iter().any(|(name, _)| name == only) && !known.iter().any(|known| known.name == **only)
+        !BENCHMARKS.iter().chain(&asyncs::BENCHMARKS).any(|(name, _)| name == only) && !known.iter().any(|known| known.name == **only)
     }) {
         return Err(format!("--only {wrong}: no such contender; `harness list` names them").into());
     }
@@ -154,9 +163,20 @@ fn all(options: &Options) -> Result<(), Box<dyn Error>> {
             Err(reason) => results.skip("nop", reason),
         }
     }
+    if options.wants("pool") {
+        eprintln!("pool");
+        match build::package(&home, "pool") {
+            Ok(program) => match pools::run(&program, options) {
+                Ok(pools) => results.pools = pools,
+                Err(error) => results.skip("pool", error.to_string()),
+            },
+            Err(reason) => results.skip("pool", reason),
+        }
+    }
     if options.wants("raw-nop") || options.wants("raw-read") {
         raw_rings(&home, options, &mut results)?;
     }
+    asynchronous(&home, options, &mut results)?;
     if options.wants("teardown") {
         match teardown::run(&home, options, |name, reason| results.skip(name, reason)) {
             Ok(teardowns) => results.teardowns = teardowns,
@@ -228,6 +248,45 @@ fn raw_rings(home: &Path, options: &Options, results: &mut report::Results) -> R
         let raced =
             raw_rings::run(case, &programs, &work, options, |name, reason| results.skip(name, reason))?;
         results.raw.push(raced);
+    }
+    Ok(())
+}
+
+/// The races of runtimes.
+fn asynchronous(
+    home: &Path,
+    options: &Options,
+    results: &mut report::Results,
+) -> Result<(), Box<dyn Error>> {
+    let wanted: Vec<&str> =
+        asyncs::BENCHMARKS.iter().map(|(name, _)| *name).filter(|name| options.wants(name)).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let work = home.join("work");
+    let file = blocks::prepare(&work)?;
+    let programs = asyncs::build_all(home, &wanted, |name, reason| results.skip(name, reason));
+    for benchmark in wanted {
+        if benchmark == "echo" {
+            match build::package(home, "async-load") {
+                Ok(load) => {
+                    let servers: Vec<_> =
+                        programs.iter().filter(|(name, _)| *name != asyncs::IN_TOKIO.name).cloned().collect();
+                    let skip = |name: &str, reason| results.skip(name, reason);
+                    let raced = echoes::run(&servers, &load, &work, options, skip)?;
+                    results.asyncs.extend(raced);
+                }
+                Err(reason) => results.skip("echo", reason),
+            }
+            continue;
+        }
+        for (number, case) in asyncs::cases(benchmark, &file).iter().enumerate() {
+            let counts = !options.quick || number == 0;
+            let raced = asyncs::run(case, &programs, &work, options, counts, |name, reason| {
+                results.skip(name, reason);
+            })?;
+            results.asyncs.push(raced);
+        }
     }
     Ok(())
 }

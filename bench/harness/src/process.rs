@@ -27,6 +27,9 @@ pub struct Pass {
     pub checksum: u64,
     /// Allocations.
     pub allocs: u64,
+    /// Bytes that went to operations that had been given up, where there are such.
+    #[serde(default)]
+    pub lost: u64,
 }
 
 #[derive(Deserialize)]
@@ -44,12 +47,20 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts it.
+    /// Starts it, where it is to run.
     pub fn start(entrant: &Entrant) -> Result<Running, Box<dyn Error>> {
+        Running::start_on(entrant, entrant.pinned.then_some(Processor::Last))
+    }
+
+    /// Starts it on this processor, or on all.
+    pub fn start_on(entrant: &Entrant, processor: Option<Processor>) -> Result<Running, Box<dyn Error>> {
         let mut command = Command::new(&entrant.program);
         command.args(&entrant.timed.arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = if entrant.pinned { pinned(|| command.spawn())?? } else { command.spawn()? };
+        let mut child = match processor {
+            Some(processor) => pinned_to(processor, || command.spawn())??,
+            None => command.spawn()?,
+        };
         let output = child.stdout.take().ok_or("no standard output")?;
         let (sender, lines) = channel();
         std::thread::spawn(move || {
@@ -123,11 +134,6 @@ pub enum Processor {
     First,
     /// The last, where those are that are measured.
     Last,
-}
-
-/// Does something on the last processor this thread may use: a child started meanwhile stays there.
-pub fn pinned<T>(action: impl FnOnce() -> T) -> Result<T, Box<dyn Error>> {
-    pinned_to(Processor::Last, action)
 }
 
 /// Does something on one processor: a child started meanwhile stays there.

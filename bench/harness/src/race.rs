@@ -19,6 +19,10 @@ pub struct Line {
     pub samples: Vec<f64>,
     /// Allocations per file or operation in the last round.
     pub allocations: f64,
+    /// Bytes that went to operations that had been given up: the most of any round.
+    pub lost: u64,
+    /// Nanoseconds of processor per operation, where that is not what is timed.
+    pub processor: Option<f64>,
     /// System calls per file or operation.
     pub system_calls: Counted,
     /// Instructions in user space per file or operation.
@@ -92,6 +96,8 @@ pub fn run(entrants: &[Entrant], rounds: u32) -> Result<Outcome, Box<dyn Error>>
                     entrant: entrant.clone(),
                     samples: Vec::new(),
                     allocations: 0.0,
+                    lost: 0,
+                    processor: None,
                     system_calls: Err("not counted".to_owned()),
                     instructions: Err("not counted".to_owned()),
                 };
@@ -103,6 +109,7 @@ pub fn run(entrants: &[Entrant], rounds: u32) -> Result<Outcome, Box<dyn Error>>
     for round in 0..=rounds {
         running.retain_mut(|(process, line)| match process.pass(line.entrant.expected) {
             Ok(pass) => {
+                line.lost = line.lost.max(pass.lost);
                 line.allocations = pass.allocs as f64 / pass.items as f64;
                 if round > 0 {
                     line.samples.push(pass.ns as f64 / pass.items as f64);

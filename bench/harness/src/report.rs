@@ -3,12 +3,15 @@
 use std::fmt::Write;
 
 use crate::Options;
+use crate::async_report;
+use crate::asyncs::AsyncResult;
 use crate::copies::{CopyResult, WAYS};
 use crate::count::Counted;
 use crate::entrants::DEPTHS;
 use crate::http::HttpResult;
 use crate::http_report;
 use crate::nops::Nop;
+use crate::pools::{self, Pool};
 use crate::race::Line;
 use crate::raw_report;
 use crate::raw_rings::RawResult;
@@ -34,6 +37,10 @@ pub struct Results {
     pub nops: Vec<Nop>,
     /// The races of the libraries that drive a ring.
     pub raw: Vec<RawResult>,
+    /// The race of pools.
+    pub pools: Vec<Pool>,
+    /// The races of runtimes.
+    pub asyncs: Vec<AsyncResult>,
     /// What runtimes leave behind that are dropped.
     pub teardowns: Vec<Teardown>,
     /// The race of HTTP servers.
@@ -55,6 +62,8 @@ impl Results {
             copies: Vec::new(),
             nops: Vec::new(),
             raw: Vec::new(),
+            pools: Vec::new(),
+            asyncs: Vec::new(),
             teardowns: Vec::new(),
             http: None,
             skipped: Vec::new(),
@@ -116,6 +125,10 @@ fn write_to(text: &mut String, results: &Results) -> std::fmt::Result {
         results.file_system
     );
     raw_report::section(text, &results.raw, "raw-read", &reads)?;
+    if !results.pools.is_empty() {
+        pools::section(text, &results.pools)?;
+    }
+    async_report::sections(text, &results.asyncs)?;
     if !results.teardowns.is_empty() {
         teardown::section(text, &results.teardowns)?;
     }

@@ -7,6 +7,7 @@ use std::ptr::NonNull;
 
 use crossbeam_queue::ArrayQueue;
 use ouzel_pool::{Pool, Slice};
+use slab::Slab;
 
 /// Something that hands out buffers.
 pub trait Contender {
@@ -47,6 +48,8 @@ pub fn all() -> Vec<(&'static str, Open)> {
         ("malloc", Malloc::open),
         ("calloc", Vectors::open),
         ("array-queue", Queue::open),
+        ("slab", Slots::open),
+        ("sharded-slab", Shards::open),
     ]
 }
 
@@ -165,6 +168,83 @@ impl Contender for Queue {
             let mut buffer = self.free.pop().ok_or("the queue is empty")?;
             buffer[0] = number as u8;
             *place = Some(buffer);
+        }
+        Ok(())
+    }
+}
+
+/// Boxes of one size, those that are held in a `Slab` and the others in a stack: what a program on one thread does by
+/// hand that names its buffers by number.
+struct Slots {
+    free: Vec<Box<[u8]>>,
+    used: Slab<Box<[u8]>>,
+    held: Held<usize>,
+}
+
+impl Slots {
+    fn open(length: usize, held: usize) -> Result<Box<dyn Contender>, Box<dyn Error>> {
+        let mut used = Slab::with_capacity(256);
+        let held = Held::new(held, || Ok(used.insert(vec![0; length].into_boxed_slice())))?;
+        Ok(Box::new(Slots { free: Vec::with_capacity(256), used, held }))
+    }
+}
+
+impl Contender for Slots {
+    fn run(&mut self, operations: u64) -> Result<(), Box<dyn Error>> {
+        for number in 0..operations {
+            let place = self.held.place();
+            if let Some(key) = place.take() {
+                self.free.push(self.used.remove(key));
+            }
+            let mut buffer = self.free.pop().ok_or("the stack is empty")?;
+            buffer[0] = number as u8;
+            *place = Some(self.used.insert(buffer));
+        }
+        Ok(())
+    }
+}
+
+/// A buffer that stays as it is when it is given back.
+#[derive(Default)]
+struct Kept(Box<[u8]>);
+
+impl sharded_slab::Clear for Kept {
+    fn clear(&mut self) {}
+}
+
+/// `sharded_slab::Pool`, for several threads; a buffer is made by the first that gets one in its place.
+struct Shards {
+    pool: sharded_slab::Pool<Kept>,
+    length: usize,
+    held: Held<usize>,
+}
+
+impl Shards {
+    fn open(length: usize, held: usize) -> Result<Box<dyn Contender>, Box<dyn Error>> {
+        let pool = sharded_slab::Pool::new();
+        let held = Held::new(held, || Shards::take(&pool, length, 0))?;
+        Ok(Box::new(Shards { pool, length, held }))
+    }
+
+    fn take(pool: &sharded_slab::Pool<Kept>, length: usize, number: u64) -> Result<usize, Box<dyn Error>> {
+        let key = pool.create_with(|buffer| {
+            if buffer.0.is_empty() {
+                buffer.0 = vec![0; length].into_boxed_slice();
+            }
+            buffer.0[0] = number as u8;
+        });
+        Ok(key.ok_or("the pool is full")?)
+    }
+}
+
+impl Contender for Shards {
+    fn run(&mut self, operations: u64) -> Result<(), Box<dyn Error>> {
+        for number in 0..operations {
+            let place = self.held.place();
+            if let Some(key) = place.take() {
+                self.pool.clear(key);
+            }
+            *place = Some(Shards::take(&self.pool, self.length, number)?);
         }
         Ok(())
     }

@@ -102,7 +102,7 @@ fn count(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let (_, open) = all()
         .into_iter()
         .find(|(known, _)| known == name)
-        .ok_or_else(|| format!("no contender {name}; there are ouzel-pool, malloc, calloc, array-queue"))?;
+        .ok_or_else(|| format!("no contender {name}; there are ouzel-pool, malloc, calloc, array-queue, slab, sharded-slab"))?;
     let mut contender: Box<dyn Contender> = open(length.parse()?, held.parse()?)?;
     contender.run(operations.parse()?)
 }

@@ -62,6 +62,11 @@ impl<M> Ring<M> {
         Ok(())
     }
 
+    /// How many entries can be in flight, roughly.
+    pub(crate) fn most_in_flight(&self) -> usize {
+        self.raw.completions() as usize
+    }
+
     /// The next chain of which a multishot step has resulted in something, by its [index](Ticket::index). It may be over.
     pub(crate) fn next_news(&mut self) -> Option<u32> {
         self.news.as_mut()?.pop_front()

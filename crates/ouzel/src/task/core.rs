@@ -29,7 +29,7 @@ use crate::error::Error;
 use crate::ring::{Offered, Rejected, Ring, Ticket};
 use crate::select::BackendKind;
 
-/// Chains kept to be built into again.
+/// Chains kept to be built into again, unless the ring can have more in flight: then as many as that.
 const SPARES: usize = 1024;
 
 /// Takes a result that came too late, or gives it back to be dropped as usual.
@@ -53,6 +53,8 @@ pub(crate) struct Core {
     late: RefCell<VecDeque<Done>>,
     on_late: RefCell<Option<OnLate>>,
     spares: RefCell<Vec<Chain>>,
+    /// How many of them are kept.
+    most_spares: usize,
     shared: Arc<Shared>,
     /// Where the inbox is emptied into.
     received: RefCell<Inbox>,
@@ -81,6 +83,7 @@ impl Core {
         let adopted = ring.adopt_bell(&bell)?;
         ring.prepare_for_executor()?;
         let shared = Arc::new(Shared::new(bell));
+        let most_spares = ring.most_in_flight().max(SPARES);
         let core = Rc::new(Core {
             simulated: ring.backend().backend == BackendKind::Sim,
             ring: RefCell::new(Some(ring)),
@@ -90,6 +93,7 @@ impl Core {
             late: RefCell::default(),
             on_late: RefCell::new(on_late),
             spares: RefCell::default(),
+            most_spares,
             shared,
             received: RefCell::default(),
             cancels: RefCell::default(),
@@ -223,7 +227,7 @@ impl Core {
     pub(super) fn recycle(&self, done: Done) {
         let chain = done.into_chain();
         let mut spares = self.spares.borrow_mut();
-        if spares.len() < SPARES {
+        if spares.len() < self.most_spares {
             spares.push(chain);
         }
     }

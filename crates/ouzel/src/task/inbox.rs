@@ -107,9 +107,14 @@ impl<J, A: Alarm> Shared<J, A> {
         }
     }
 
+    /// Whether something has come. One that comes right now may be seen by the next look only, which `fall_asleep` is.
+    pub(super) fn has_received(&self) -> bool {
+        self.pending.load(Ordering::Relaxed)
+    }
+
     /// Takes what has come: `into` is swapped with it, and should be empty.
     pub(super) fn receive(&self, into: &mut Inbox<J>) -> bool {
-        if !self.pending.load(Ordering::Relaxed) || !self.pending.swap(false, Ordering::Relaxed) {
+        if !self.has_received() || !self.pending.swap(false, Ordering::Relaxed) {
             return false;
         }
         let mut inbox = self.inbox();

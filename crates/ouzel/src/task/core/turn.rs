@@ -288,6 +288,9 @@ impl Core {
 
     /// Takes what other threads have sent.
     fn receive(self: &Rc<Core>) {
+        if !self.shared.has_received() {
+            return;
+        }
         let mut received = self.received.take();
         if self.shared.receive(&mut received) {
             let mut tasks = self.tasks.borrow_mut();
