@@ -81,6 +81,8 @@ pub struct HttpLine {
     pub connections: u32,
     /// Requests per second, round by round.
     pub samples: Vec<f64>,
+    /// Nanoseconds of the server's processor time per request, round by round.
+    pub processor: Vec<f64>,
     /// System calls per request.
     pub system_calls: Counted,
 }
@@ -141,6 +143,7 @@ fn race(
                 name: contender.name,
                 connections,
                 samples: Vec::new(),
+                processor: Vec::new(),
                 system_calls: Err("not counted".to_owned()),
             })
             .collect();
@@ -151,6 +154,7 @@ fn race(
                     let line = raced.iter_mut().find(|line| line.name == contender.name);
                     if let Some(line) = line.filter(|_| round > 0) {
                         line.samples.push(driven.per_second);
+                        line.processor.extend(driven.processor);
                     }
                     true
                 }
@@ -183,6 +187,8 @@ fn contents() -> Vec<u8> {
 struct Driven {
     requests: f64,
     per_second: f64,
+    /// Nanoseconds of the server's processor time per request, if the kernel counts them.
+    processor: Option<f64>,
 }
 
 /// A server that is running.
@@ -239,10 +245,26 @@ impl Served {
         command.args(["--threads", "1", "--timeout", "30s", "--connections", &connections.to_string()]);
         command.args(["--duration", &format!("{seconds}s")]).arg(&self.url);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let before = self.processor_time();
         let child = pinned_to(Processor::First, || command.spawn()).map_err(|error| error.to_string())?;
         let child = child.map_err(|error| format!("wrk is missing (Debian: wrk): {error}"))?;
         let output = child.wait_with_output().map_err(|error| error.to_string())?;
-        driven(&String::from_utf8_lossy(&output.stdout))
+        let mut driven = driven(&String::from_utf8_lossy(&output.stdout))?;
+        let spent = self.processor_time().zip(before).map(|(after, before)| after.saturating_sub(before));
+        driven.processor = spent.map(|spent| spent as f64 / driven.requests);
+        Ok(driven)
+    }
+
+    /// The processor time of all its threads until now, in nanoseconds, as far as they are still there.
+    fn processor_time(&self) -> Option<u64> {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).ok()?;
+        threads
+            .flatten()
+            .map(|thread| {
+                let said = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+                said.split_whitespace().next()?.parse::<u64>().ok()
+            })
+            .sum()
     }
 }
 
@@ -278,7 +300,9 @@ fn driven(said: &str) -> Result<Driven, String> {
         line.split_whitespace().nth(place)?.parse::<f64>().ok()
     };
     match (number("requests in", 0), number("Requests/sec:", 1)) {
-        (Some(requests), Some(per_second)) if requests > 0.0 => Ok(Driven { requests, per_second }),
+        (Some(requests), Some(per_second)) if requests > 0.0 => {
+            Ok(Driven { requests, per_second, processor: None })
+        },
         _ => Err(format!("wrk said {said:?}")),
     }
 }
