@@ -112,7 +112,8 @@ impl<M> RawRing<M> {
     ///
     /// The memory that the entry's payloads name in region 0 must stay valid, unmoved and untouched by others (for
     /// what is only read: unwritten) until the entry's completion has been popped, or, if the ring is torn down
-    /// before that, for ever unless the teardown leaked nothing.
+    /// before that, for ever unless the teardown leaked nothing. Who pushes a RECV into a group keeps a handle of that
+    /// [`BufferGroup`] as long.
     #[inline]
     pub unsafe fn push(&mut self, entry: &Entry) -> Result<(), PushError> {
         self.inner.submitter.push(entry)
