@@ -67,7 +67,8 @@ pub struct RawRing<M = Pinned> {
     bound: Duration,
     torn_down: bool,
     number: u64,
-    groups: Vec<BufferGroup>,
+    /// Groups of buffers, each with how many of its handles are the ring's own and its backend's.
+    groups: Vec<(BufferGroup, usize)>,
     /// A pool is registered.
     follows_pools: bool,
     mobility: PhantomData<M>,
@@ -303,7 +304,9 @@ impl<M> RawRing<M> {
         });
         match made {
             Ok(group) => {
-                self.groups.push(group.clone());
+                // With the one that goes into the list, and without the caller's.
+                let own = group.holders();
+                self.groups.push((group.clone(), own));
                 Ok(group)
             }
             Err(error) => {
@@ -331,9 +334,8 @@ impl<M> RawRing<M> {
     #[cold]
     fn sweep_groups(&mut self) {
         let engine = &mut self.inner.engine;
-        self.groups.retain(|group| {
-            // This one, and the backend's.
-            let is_used = group.holders() > 2;
+        self.groups.retain(|(group, own)| {
+            let is_used = group.holders() > *own;
             if !is_used {
                 engine.remove_group(group.number());
                 engine.backend_mut().remove_group(group.number());
