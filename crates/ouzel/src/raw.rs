@@ -69,7 +69,8 @@ pub struct RawRing<M = Pinned> {
     bound: Duration,
     torn_down: bool,
     number: u64,
-    groups: Vec<BufferGroup>,
+    /// Groups of buffers, each with how many of its handles are the ring's own and its backend's.
+    groups: Vec<(BufferGroup, usize)>,
     /// A pool is registered.
     follows_pools: bool,
     mobility: PhantomData<M>,
@@ -117,7 +118,8 @@ impl<M> RawRing<M> {
     ///
     /// The memory that the entry's payloads name in region 0 must stay valid, unmoved and untouched by others (for
     /// what is only read: unwritten) until the entry's completion has been popped, or, if the ring is torn down
-    /// before that, for ever unless the teardown leaked nothing.
+    /// before that, for ever unless the teardown leaked nothing. Who pushes a RECV into a group keeps a handle of that
+    /// [`BufferGroup`] as long.
     #[inline]
     pub unsafe fn push(&mut self, entry: &Entry) -> Result<(), PushError> {
         self.inner.submitter.push(entry)
@@ -307,7 +309,9 @@ impl<M> RawRing<M> {
         });
         match made {
             Ok(group) => {
-                self.groups.push(group.clone());
+                // With the one that goes into the list, and without the caller's.
+                let own = group.holders();
+                self.groups.push((group.clone(), own));
                 Ok(group)
             }
             Err(error) => {
@@ -335,9 +339,8 @@ impl<M> RawRing<M> {
     #[cold]
     fn sweep_groups(&mut self) {
         let engine = &mut self.inner.engine;
-        self.groups.retain(|group| {
-            // This one, and the backend's.
-            let is_used = group.holders() > 2;
+        self.groups.retain(|(group, own)| {
+            let is_used = group.holders() > *own;
             if !is_used {
                 engine.remove_group(group.number());
                 engine.backend_mut().remove_group(group.number());

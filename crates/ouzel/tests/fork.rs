@@ -162,6 +162,51 @@ fn executor_on(kind: BackendKind) {
     println!("an executor on {}: ok", kind.name());
 }
 
+/// What was picked out of a group, and the group, are let go in a child: the parent's are as they were.
+#[cfg(target_arch = "x86_64")]
+fn group_on(kind: BackendKind) {
+    use std::io::Write;
+    let Ok(mut ring) = Ring::builder().backend(kind).build() else { return };
+    let Ok(group) = ring.group(2, 64) else {
+        println!("SKIPPED: {}: no groups of buffers", kind.name());
+        return;
+    };
+    let (mut near, far) = std::os::unix::net::UnixStream::pair().expect("two sockets");
+    let far = ring.adopt(far).expect("a descriptor");
+    near.write_all(b"first").expect("room");
+    let picked = ring.recv_picked(far, &group).expect("data").expect("a buffer");
+    let mut chain = Chain::new();
+    let many = chain.recv_many(far, &group);
+    let ticket = ring.submit(chain).expect("room");
+    ring.flush().expect("a turn");
+    wait_until_alone();
+    // SAFETY: no other thread of this process is at work, so the child finds no lock taken for ever.
+    let Some(child) = (unsafe { fork() }) else {
+        let same = &*picked == b"first";
+        drop(picked);
+        let refused = refused("group", ring.group(1, 1).map(|_| ()))
+            .and(refused("picked", ring.wait_picked(ticket, many)));
+        drop(group);
+        drop(ring);
+        std::process::exit(i32::from(!same || refused.is_err()));
+    };
+    let (_, status) = waitpid(Some(child), WaitOptions::empty()).expect("it is ours").expect("it has ended");
+    assert_eq!(status.exit_status(), Some(0), "the child");
+    assert_eq!((&*picked, group.idle()), (&b"first"[..], 1));
+    near.write_all(b"second").expect("room");
+    let second = ring.wait_picked(ticket, many).expect("data").expect("the other buffer");
+    assert_eq!(&*second, b"second");
+    drop(picked);
+    near.write_all(b"third").expect("room");
+    // It may have found no buffer before the first came back.
+    let third = match ring.wait_picked(ticket, many).expect("a turn") {
+        Some(third) => third,
+        None => ring.recv_picked(far, &group).expect("data").expect("a buffer"),
+    };
+    assert_eq!(&*third, b"third");
+    println!("a group on {}: ok", kind.name());
+}
+
 #[cfg(not(target_arch = "x86_64"))]
 fn main() {
     println!("SKIPPED: the raw fork of this test is written for x86-64");
@@ -172,5 +217,8 @@ fn main() {
     for kind in [BackendKind::Sim, BackendKind::Uring, BackendKind::Threads] {
         on(kind);
         executor_on(kind);
+        if kind != BackendKind::Sim {
+            group_on(kind);
+        }
     }
 }

@@ -193,3 +193,44 @@ fn who_only_yields_crosses_nothing() {
             .unwrap();
     });
 }
+
+/// Buffers of the ring's pool, and those that the ring picks, come and go without the heap.
+#[test]
+fn nothing_is_allocated_for_buffers_of_the_pool() {
+    use ouzel::abi::modifiers::MessageFlags;
+    on_each(|kind| {
+        if kind != BackendKind::Uring {
+            return;
+        }
+        let mut executor = executor(kind);
+        let handle = executor.handle();
+        let Ok(group) = handle.group(4, 256) else { return };
+        let round = async |near, far, rounds: u32| {
+            let mut stream = handle.recv_into(far, &group);
+            for _ in 0..rounds {
+                let mut text = handle.buffer(100)?;
+                text.extend_from_slice(&[1; 100]);
+                handle.send(near, text, MessageFlags::empty()).await?;
+                let picked = stream.next().await.unwrap()?;
+                // And back, as it is.
+                handle.send(far, picked, MessageFlags::empty()).await?;
+                assert_eq!(handle.recv(near, handle.buffer(256)?, MessageFlags::empty()).await?.len(), 100);
+                handle.send(far, handle.buffer(1)?, MessageFlags::empty()).await?;
+            }
+            Ok::<_, Error>(())
+        };
+        let counted = executor
+            .block_on(async {
+                let (near, far) = connected(&handle).await?;
+                round(near, far, 40).await?;
+                let before = allocations();
+                round(near, far, 200).await?;
+                Ok::<_, Error>(allocations() - before)
+            })
+            .unwrap()
+            .unwrap();
+        println!("{counted} allocations beside 800 operations");
+        // The end of the first stream is late, and the second one begins.
+        assert!(counted <= 8, "{counted} allocations");
+    });
+}

@@ -16,10 +16,16 @@ use crate::{BufferGroup, Picked};
 pub(crate) struct Picker {
     step: u16,
     pub(crate) group: BufferGroup,
-    picked: VecDeque<Picked>,
+    /// The oldest. One at a time needs no memory of the heap.
+    first: Option<Picked>,
+    rest: VecDeque<Picked>,
 }
 
 impl Picker {
+    fn next(&mut self) -> Option<Picked> {
+        self.first.take().or_else(|| self.rest.pop_front())
+    }
+
     /// The step, counted from 0 in the order steps were added.
     pub(crate) fn step(&self) -> usize {
         usize::from(self.step)
@@ -35,7 +41,8 @@ impl Chain {
     pub fn recv_picked(&mut self, socket: impl Into<File>, group: &BufferGroup) -> Reg<Picked> {
         let draft = Draft::new(Verb::Recv).file(self, 0, socket).value(3, RECV_GROUP);
         let reg: Reg<Picked> = draft.value(4, u64::from(group.number())).add(self);
-        self.body.pickers.push(Picker { step: reg.step, group: group.clone(), picked: VecDeque::new() });
+        let picker = Picker { step: reg.step, group: group.clone(), first: None, rest: VecDeque::new() };
+        self.body.pickers.push(picker);
         reg
     }
 
@@ -58,14 +65,18 @@ impl Body {
     #[cold]
     pub(crate) fn take_in(&mut self, step: u16, completion: &Completion) -> bool {
         let Some(picker) = self.pickers.iter_mut().find(|picker| picker.step == step) else { return false };
-        picker.picked.extend(picker.group.take(completion));
+        match picker.group.take(completion) {
+            None => {}
+            taken if picker.first.is_none() && picker.rest.is_empty() => picker.first = taken,
+            taken => picker.rest.extend(taken),
+        }
         true
     }
 
     /// The next of the buffers that a step has picked.
     pub(crate) fn next_picked(&mut self, step: usize) -> Option<Picked> {
         let picker = self.pickers.iter_mut().find(|picker| usize::from(picker.step) == step)?;
-        picker.picked.pop_front()
+        picker.next()
     }
 }
 
@@ -81,7 +92,8 @@ impl Done {
 
     /// Takes every buffer that its steps have picked and nobody has taken, for those who keep no registers.
     pub fn picked(&mut self) -> Vec<Picked> {
-        self.chain.body.pickers.iter_mut().flat_map(|picker| picker.picked.drain(..)).collect()
+        let pickers = self.chain.body.pickers.iter_mut();
+        pickers.flat_map(|picker| picker.first.take().into_iter().chain(picker.rest.drain(..))).collect()
     }
 
     /// How many bytes there are in buffers that a multishot step has picked and nobody has taken.
@@ -91,6 +103,9 @@ impl Done {
             step.is_some_and(|step| step.shape.has(Marks::MULTISHOT))
         };
         let pickers = self.chain.body.pickers.iter().filter(many);
-        pickers.flat_map(|picker| &picker.picked).map(|picked| picked.len() as u64).sum()
+        pickers
+            .flat_map(|picker| picker.first.iter().chain(&picker.rest))
+            .map(|picked| picked.len() as u64)
+            .sum()
     }
 }

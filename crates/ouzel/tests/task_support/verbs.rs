@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ouzel::abi::Descriptor;
-use ouzel::abi::modifiers::{MessageFlags, PollEvents};
+use ouzel::abi::modifiers::{MessageFlags, PollEvents, ShutdownHow};
 use ouzel::task::Handle;
 use ouzel::{Buffer, Chain, Error, FutexWord, Offset};
 
@@ -77,6 +77,40 @@ pub fn verbs() -> Vec<(&'static str, Make)> {
                             .await
                             .map(drop)
                             .map_err(Error::from)
+                    }),
+                    files: files.to_vec(),
+                })
+            })
+        }),
+        ("recv, picked", |handle| {
+            Box::pin(async move {
+                let files = pair(&handle).await?;
+                let group = handle.group(2, 64)?;
+                let receiving = handle.recv_picked(files[0], &group);
+                Ok(Waiting {
+                    future: Box::pin(async { receiving.await.map(drop) }),
+                    event: Box::pin(async move {
+                        handle
+                            .send(files[1], "late", MessageFlags::empty())
+                            .await
+                            .map(drop)
+                            .map_err(Error::from)
+                    }),
+                    files: files.to_vec(),
+                })
+            })
+        }),
+        ("recv, many", |handle| {
+            Box::pin(async move {
+                let files = pair(&handle).await?;
+                let group = handle.group(2, 64)?;
+                let mut stream = handle.recv_into(files[0], &group);
+                Ok(Waiting {
+                    future: Box::pin(async move { stream.next().await.transpose().map(drop) }),
+                    event: Box::pin(async move {
+                        handle.send(files[1], "late", MessageFlags::empty()).await?;
+                        // It goes on until there is nothing more to come.
+                        handle.shutdown(files[1], ShutdownHow::Send).await
                     }),
                     files: files.to_vec(),
                 })
