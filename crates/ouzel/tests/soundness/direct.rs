@@ -10,7 +10,7 @@ use std::time::Duration;
 use ouzel::pool::Pool;
 use ouzel::{BackendKind, Buffer, Chain, Offset, Ring};
 
-use crate::stage::{LIMIT, Runtime, check_files, home, open_files};
+use crate::stage::{Cell, LIMIT, Runtime, check_files, home, open_files};
 use crate::watch::Watch;
 
 /// Reads that are begun, and the bytes of each.
@@ -21,7 +21,7 @@ const FRESH: u8 = 0xaa;
 /// How long it is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
-pub const CELLS: &[(&str, fn(BackendKind))] = &[
+pub const CELLS: &[Cell] = &[
     ("O_DIRECT, ring dropped, memory of the heap", ring_dropped),
     ("O_DIRECT, ring dropped, memory of a pool", ring_dropped_over_a_pool),
     ("O_DIRECT, futures dropped, then the executor", executor_dropped),

@@ -4,7 +4,7 @@ use ouzel::abi::modifiers::{
     AccessFlags, AccessOptions, AllocateFlags, AtFlags, LinkFlags, NodeKind, RemoveFlags, RenameFlags,
     StatFlags, SyncMode, Whence, XattrFlags,
 };
-use ouzel::{Error, Offset, OpenOptions, Times};
+use ouzel::{Offset, OpenOptions, Times};
 
 use crate::stage::{Scene, Stage};
 use crate::table::{Row, chain, no_set_up, nothing, row};
@@ -264,7 +264,7 @@ fn attributes() -> Vec<Row> {
             call: Some(|handle, scene| {
                 let own = handle.clone();
                 let opening = handle.open(scene.at("file"), OpenOptions::read());
-                Box::pin(async move { own.close(opening.await?).await.map_err(Error::from) })
+                Box::pin(async move { own.close(opening.await?).await })
             }),
             ..chain!(
                 "a chain: OPEN, READ, CLOSE",

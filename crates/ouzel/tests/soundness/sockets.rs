@@ -192,9 +192,7 @@ fn used() -> Vec<Row> {
         Row {
             call: Some(|handle, scene| {
                 let mut receiving = handle.recv_many(scene.files[0], 512, NONE);
-                Box::pin(async move {
-                    receiving.next().await.map_or(Ok(()), |received| received.map(drop).map_err(Error::from))
-                })
+                Box::pin(async move { receiving.next().await.map_or(Ok(()), |received| received.map(drop)) })
             }),
             ..chain!(
                 "RECV, many",

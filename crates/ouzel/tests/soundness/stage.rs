@@ -25,6 +25,9 @@ use crate::watch::{Watch, Watching};
 /// The longest anything may take that should come at once.
 pub const LIMIT: Duration = Duration::from_secs(10);
 
+/// A cell that stands for itself, outside of the table: its name, and what it does on a backend.
+pub type Cell = (&'static str, fn(BackendKind));
+
 /// Something that chains can be run on.
 pub trait Stage {
     fn kind(&self) -> BackendKind;
@@ -309,6 +312,7 @@ impl Scene {
     }
 
     /// A child that goes on until it is killed; in the simulator, for a virtual second.
+    #[allow(clippy::zombie_processes)] // The ring waits for it, or the drop of the scene.
     pub fn start_child(&mut self, stage: &mut dyn Stage) {
         if self.kind == BackendKind::Sim {
             let process = SimProcess { runs: Duration::from_secs(1), status: 0, signal: 9 };

@@ -19,9 +19,9 @@ use rustix::io::Errno;
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 use rustix::mm::{Advice, UserfaultfdFlags, madvise, userfaultfd};
 
-use crate::stage::{LIMIT, Runtime, Scene, Trap, builder, check_files, open_files, small_pool};
+use crate::stage::{Cell, LIMIT, Runtime, Scene, Trap, builder, check_files, open_files, small_pool};
 
-pub const CELLS: &[(&str, fn(BackendKind))] = &[
+pub const CELLS: &[Cell] = &[
     ("stalled in a copy, the kernel's cancel", kernels_cancel),
     ("stalled in a copy, future dropped", future_dropped),
     ("stalled in a copy, future forgotten", future_forgotten),
