@@ -33,6 +33,9 @@ use world::{End, Mood, rules};
 /// How long one exploration may take.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// Something that has to happen somewhere.
+const LATE: &str = "a cancel that comes too late";
+
 /// The path to a state, and what can be seen there.
 #[derive(Clone, Debug)]
 struct State {
@@ -116,6 +119,7 @@ impl Model for Life {
             keeps("members keep their order", |_, state| unbroken(state, rules::ORDER)),
             keeps("tokens are one operation's", |_, state| unbroken(state, rules::TOKENS)),
             keeps("DRAIN keeps others out", |_, state| unbroken(state, rules::DRAIN)),
+            keeps("what runs for too long is asked to stop", |_, state| unbroken(state, rules::TIMERS)),
             keeps("a willing backend lets everything end, and FINALLY members run", |life, state| {
                 Replay::along(&life.scenario, &state.path).runs_out()
             }),
@@ -128,7 +132,7 @@ impl Model for Life {
                 }
                 life.is_over(state)
             }),
-            Property::sometimes("a cancel that comes too late", |_, state: &State| {
+            Property::sometimes(LATE, |_, state: &State| {
                 let known = &state.facts.known;
                 let late = |data: usize| known.get(data).is_some_and(|known| known.end == Some(End::Success));
                 let pending = &state.facts.pending;
@@ -174,6 +178,9 @@ fn explore(mut scenario: Scenario) {
         }
     }
     assert!(failed.is_empty(), "{name}: {}", failed.join("\n"));
+    if !is_short() && SHALLOW.is_none() {
+        assert!(checker.discovery(LATE).is_some(), "{name}: no cancel comes too late");
+    }
     assert!(checker.is_done(), "{name} was not explored whole");
     assert!(
         checker.unique_state_count() > if SHALLOW.is_some() { 50 } else { 1_000 },
