@@ -174,6 +174,7 @@ impl<'a> Replay<'a> {
         let entered = self.rig.engine.enter(u32::MAX, 0, None).unwrap();
         self.taken += entered.taken;
         self.stirred = false;
+        self.world().check_timers();
     }
 
     fn stop(&mut self, number: u8) {
@@ -396,9 +397,15 @@ impl<'a> Replay<'a> {
 /// Notes in the world what the flags of a chain promise.
 fn mark(world: &mut World, first: u64, chain: &Chain) {
     let flags = |entry: &Entry| EntryFlags::from_bits_retain(entry.flags);
+    // A chain's deadline is set before its next member starts.
+    let deadline = chain.entries.iter().find(|entry| entry.op == Verb::Deadline as u32);
+    let deadline = deadline.map_or(u64::MAX, |deadline| deadline.arguments[2]);
     for (place, entry) in chain.entries.iter().enumerate() {
         let data = entry.data as usize;
         world.finally[data] = flags(entry).contains(EntryFlags::FINALLY);
+        // A timeout of 0 only says that it may not wait.
+        let timeout = if entry.timeout == 0 { u64::MAX } else { entry.timeout };
+        world.limits[data] = timeout.min(if world.finally[data] { u64::MAX } else { deadline });
         let before = place.checked_sub(1).map(|before| &chain.entries[before]);
         let own = |entry: &Entry| entry.op == Verb::Deadline as u32;
         world.linked[data] = !world.finally[data]

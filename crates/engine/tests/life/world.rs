@@ -24,6 +24,8 @@ pub mod rules {
     pub const TOKENS: u16 = 1 << 6;
     /// DRAIN waits for all that is earlier, and lets nothing later start.
     pub const DRAIN: u16 = 1 << 7;
+    /// What has run for longer than it may is asked to stop.
+    pub const TIMERS: u16 = 1 << 8;
 }
 
 /// How many members a chain has at most, plus one: user data is the chain's number times this plus the member's.
@@ -95,6 +97,8 @@ pub struct Taken {
     object: Option<Object>,
     edge: Edge,
     run: u32,
+    /// When it was taken.
+    begun: u64,
     /// Why it was asked to be given up, if it was.
     pub given_up: Option<Why>,
     pub over: bool,
@@ -105,6 +109,7 @@ pub struct Taken {
 pub struct Pending {
     pub data: u64,
     kind: Kind,
+    begun: u64,
     pub given_up: Option<Why>,
     /// The first of its run.
     ahead: u64,
@@ -145,6 +150,8 @@ pub struct World {
     pub finally: Vec<bool>,
     /// By data: this entry hangs on the success of the one before it.
     pub linked: Vec<bool>,
+    /// By data: how long this entry may run.
+    pub limits: Vec<u64>,
     /// By data: this entry is the first of a chain with DRAIN.
     pub drains: Vec<bool>,
 }
@@ -174,6 +181,7 @@ impl World {
             ticked: false,
             finally: vec![false; entries],
             linked: vec![false; entries],
+            limits: vec![u64::MAX; entries],
             drains: vec![false; entries],
         }
     }
@@ -343,6 +351,18 @@ impl World {
         self.known[data as usize].started = true;
     }
 
+    /// What must hold when the engine has looked at its timers.
+    pub fn check_timers(&mut self) {
+        let late = |taken: &Taken| {
+            let limit = self.limits[taken.data as usize];
+            let is_up = limit != u64::MAX && self.now >= taken.begun + limit;
+            is_up && !taken.over && taken.given_up.is_none() && !self.is_cut_off(taken)
+        };
+        if self.taken.iter().any(late) {
+            self.breaks(rules::TIMERS);
+        }
+    }
+
     /// What nobody can see from outside, in so far as it decides what happens next: the operations that are running, and
     /// the reports that the engine has not seen.
     pub fn pending(&self) -> Vec<Pending> {
@@ -356,6 +376,7 @@ impl World {
                 Pending {
                     data: taken.data,
                     kind: taken.kind,
+                    begun: taken.begun,
                     given_up: taken.given_up,
                     ahead,
                     over: taken.over,
@@ -432,6 +453,7 @@ impl Backend for World {
                 object: file.and_then(|file| self.objects[file as usize]),
                 edge: step.edge,
                 run,
+                begun: self.now,
                 given_up: None,
                 over: false,
             });

@@ -8,13 +8,10 @@ use std::sync::PoisonError;
 
 use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering};
 
-/// The sender rings, or finds that it need not: pairs with [`SLEEP`] and [`WAKE`], which see what was sent before.
+/// The sender rings, or finds that it need not: pairs with [`SLEEP`], which sees what was sent before.
 const RING: Ordering = if cfg!(weaken = "inbox_ring") { Ordering::Relaxed } else { Ordering::Release };
 /// The executor says that it sleeps: pairs with [`RING`]. Whichever comes second sees the first.
 const SLEEP: Ordering = if cfg!(weaken = "inbox_sleep") { Ordering::Relaxed } else { Ordering::Acquire };
-/// The executor says that it is awake: pairs with [`RING`]. Of two that send while it sleeps the second does not ring, and
-/// with this what it has sent is seen all the same.
-const WAKE: Ordering = if cfg!(weaken = "inbox_wake") { Ordering::Relaxed } else { Ordering::Acquire };
 /// A wake finds that its place is marked already: pairs with [`UNMARK`], behind which the task is polled.
 const MARK: Ordering = if cfg!(weaken = "wake_mark") { Ordering::Relaxed } else { Ordering::Release };
 /// A wake was taken out: pairs with [`MARK`], also of those that had found the mark and sent nothing.
@@ -133,9 +130,12 @@ impl<J, A: Alarm> Shared<J, A> {
         true
     }
 
-    /// Says that the executor is awake. It has to look what has come before it sleeps again.
+    /// Says that the executor is awake.
+    ///
+    /// An exchange, which [`SLEEP`] sees through: of two that send while it sleeps only the first rings, and a store would hide
+    /// from the executor that the second has sent.
     pub(super) fn wake_up(&self) {
-        self.asleep.swap(false, WAKE);
+        self.asleep.swap(false, Ordering::Relaxed);
     }
 
     /// How often the executor was woken by its alarm.
