@@ -80,7 +80,7 @@ pub struct RunArguments {
     /// Print every completion on standard error
     #[arg(long)]
     pub trace: bool,
-    /// Write what the steps of all chains did when into this file, as JSON that https://ui.perfetto.dev opens
+    /// Write what the steps of all chains did when into this file, as JSON that Perfetto (ui.perfetto.dev) opens
     #[arg(long, value_name = "FILE")]
     pub timeline: Option<PathBuf>,
 }

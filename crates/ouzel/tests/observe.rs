@@ -214,6 +214,15 @@ fn entries_refused_before_they_are_admitted_are_counted_apart() {
     let statistics = ring.observed().unwrap().statistics();
     assert_eq!(statistics.refused, 2);
     check(&statistics, 0, 0);
+    // And what has no verb, to whom nothing else could be told.
+    let entry = ouzel::abi::Entry { op: 4_000_000_000, ..ouzel::abi::Entry::new(Verb::Nop) };
+    // SAFETY: it names no memory.
+    unsafe { ring.push(&entry) }.unwrap();
+    ring.enter(u32::MAX, 1, None).unwrap();
+    assert_eq!(ring.pop().unwrap().errno(), Errno::EINVAL);
+    let statistics = ring.observed().unwrap().statistics();
+    assert_eq!(statistics.refused, 3);
+    check(&statistics, 0, 1);
 }
 
 #[test]

@@ -44,7 +44,8 @@ pub struct Statistics {
     pub peaks: Gauges,
     /// What its backend has cost.
     pub counters: Counters,
-    /// Entries refused before they had a packet: in chains of a wrong shape or too long, or withdrawn from the queue.
+    /// Entries refused before they had a packet: in chains of a wrong shape or too long, or withdrawn from the queue; and those whose
+    /// number is no verb's.
     pub refused: u64,
     /// Durations that are in no histogram because all of them were in use.
     pub untimed: u64,

@@ -9,13 +9,16 @@ use ouzel_engine::{AT_ONCE, Counters, End, Gauges, Observer, Origin, Place};
 use ouzel_ring::{Entry, Errno, Verb};
 
 use super::directory::Published;
-use super::layout::{CHAINS, QUEUED, VERBS, counter, stage_of, word};
+use super::layout::{CHAINS, QUEUED, counter, stage_of, word};
 use super::page::Page;
 use super::spans::Spans;
 use super::statistics::gauge_words;
 
 /// The stage of what runs nowhere yet.
 const NOWHERE: u8 = u8::MAX;
+
+/// The row of entries whose number is no verb's.
+const NO_VERB: u8 = CHAINS as u8;
 
 /// What is known of the entry in a packet.
 #[derive(Clone, Copy)]
@@ -67,7 +70,7 @@ impl Watch {
         packets: u32,
         chains: u32,
     ) -> Watch {
-        let rows = vec![Row::ready(0, (VERBS - 1) as u8); packets as usize + 1].into_boxed_slice();
+        let rows = vec![Row::ready(0, NO_VERB); packets as usize + 1].into_boxed_slice();
         let chains = vec![ChainRow { begun: 0, called: false }; chains as usize + 1].into_boxed_slice();
         let spans = spans.then(|| Spans::new(rows.len(), chains.len()));
         Watch { page, file, rows, chains, spans }
@@ -118,7 +121,7 @@ impl Observer for Watch {
     }
 
     fn admitted(&mut self, slot: u32, chain: u32, entry: &Entry, at: u64) {
-        let verb = Verb::from_number(entry.op).map_or((VERBS - 1) as u8, |verb| verb as u8);
+        let verb = Verb::from_number(entry.op).map_or(NO_VERB, |verb| verb as u8);
         let place = Watch::place(&self.rows, slot);
         self.rows[place] = Row::ready(at, verb);
         if let Some(spans) = &mut self.spans {
@@ -158,7 +161,9 @@ impl Observer for Watch {
         // If it runs again, it is its turn from here on.
         *row = Row::ready(at, verb);
         let verb = usize::from(verb);
-        if end.skipped {
+        if verb == usize::from(NO_VERB) {
+            self.page.add(word::REFUSED, 1);
+        } else if end.skipped {
             self.page.count(verb, counter::SKIPPED, 1);
         } else {
             self.page.count(verb, counter::COMPLETED, 1);
