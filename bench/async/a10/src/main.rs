@@ -29,7 +29,8 @@ struct Runtime {
 
 impl Runtime {
     fn new() -> Result<Runtime, Failed> {
-        let ring = Ring::config().with_submission_queue_size(1024).single_issuer().defer_task_run().build()?;
+        let ring =
+            Ring::config().with_submission_queue_size(1024).single_issuer().defer_task_run().build()?;
         Ok(Runtime { ring, pool: LocalPool::new() })
     }
 
@@ -69,7 +70,7 @@ fn main() -> Result<(), Failed> {
     let mut runtime = Runtime::new()?;
     let setting = "one ring, 1,024 entries, SINGLE_ISSUER, DEFER_TASKRUN; futures' LocalPool";
     match task {
-        Task::Nop(..) => async_task::has_no("NOP among a10's operations"),
+        Task::Nop(..) => async_task::has_no("NOP among its operations"),
         Task::Yield(..) | Task::Spawn(_) => async_task::has_no("executor of its own"),
         Task::Sleeps(_) | Task::Timers(_) => async_task::has_no("timers"),
         Task::Read(reads) => {

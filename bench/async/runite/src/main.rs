@@ -24,7 +24,7 @@ fn main() -> Result<(), Failed> {
     let runtime = Builder::new().ring_entries(1024).build()?;
     let setting = "one runtime, 1,024 entries";
     match task {
-        Task::Nop(..) => async_task::has_no("NOP among runite's operations"),
+        Task::Nop(..) => async_task::has_no("NOP among its operations"),
         Task::Yield(tasks, count) => passes(setting, || {
             runtime.block_on(async {
                 let tasks: Vec<_> = (0..tasks).map(|_| runite::spawn(yields(count / tasks))).collect();
@@ -35,7 +35,8 @@ fn main() -> Result<(), Failed> {
             })
         }),
         Task::Read(reads) => {
-            let file = std::fs::OpenOptions::new().read(true).custom_flags(reads.flags()).open(&reads.path)?;
+            let file =
+                std::fs::OpenOptions::new().read(true).custom_flags(reads.flags()).open(&reads.path)?;
             let (file, reads) = (Rc::new(File::from_std(file)?), Rc::new(reads));
             passes(setting, || {
                 runtime.block_on(async {

@@ -26,7 +26,7 @@ fn main() -> Result<(), Failed> {
         _ => "current-thread runtime",
     };
     match task {
-        Task::Nop(..) => async_task::has_no("NOP: nothing of tokio's goes to a ring"),
+        Task::Nop(..) => async_task::has_no("NOP, as nothing of it goes to a ring"),
         Task::Yield(tasks, count) => passes(setting, || {
             runtime.block_on(async {
                 let tasks: Vec<_> = (0..tasks).map(|_| tokio::spawn(yields(count / tasks))).collect();
@@ -37,7 +37,8 @@ fn main() -> Result<(), Failed> {
             })
         }),
         Task::Read(reads) => {
-            let file = std::fs::OpenOptions::new().read(true).custom_flags(reads.flags()).open(&reads.path)?;
+            let file =
+                std::fs::OpenOptions::new().read(true).custom_flags(reads.flags()).open(&reads.path)?;
             let (file, reads) = (Arc::new(file), Arc::new(reads));
             passes(setting, || {
                 runtime.block_on(async {
