@@ -143,7 +143,8 @@ fn cancel(setting: &str, mut runtime: Runtime, count: u64) -> Result<(), Failed>
                 let sockets = Rc::clone(&sockets);
                 let reads: Vec<Reading> = runtime.block_on(async move {
                     let mut reads: Vec<Reading> = Vec::with_capacity(sockets.len());
-                    for socket in sockets.iter().cloned() {
+                    for socket in sockets.iter() {
+                        let socket = Rc::clone(socket);
                         let mut read = Box::pin(async move { socket.recv(Vec::with_capacity(64)).await });
                         async_task::poll_once(read.as_mut()).await;
                         reads.push(read);

@@ -135,6 +135,7 @@ fn cancel(setting: &str, runtime: &Runtime, count: u64) -> Result<(), Failed> {
     passes(setting, || {
         pairs.pass(
             |pairs| {
+                let heard = &mut **heard.borrow_mut();
                 runtime.block_on(async {
                     let mut reads = Vec::with_capacity(sockets.len());
                     for socket in &mut sockets {
@@ -142,12 +143,15 @@ fn cancel(setting: &str, runtime: &Runtime, count: u64) -> Result<(), Failed> {
                         async_task::poll_once(read.as_mut()).await;
                         reads.push(read);
                     }
-                    hear(pairs, &mut heard.borrow_mut()).await?;
+                    hear(pairs, heard).await?;
                     drop(reads);
-                    hear(pairs, &mut heard.borrow_mut()).await
+                    hear(pairs, heard).await
                 })
             },
-            |pairs| runtime.block_on(hear(pairs, &mut heard.borrow_mut())),
+            |pairs| {
+                let heard = &mut **heard.borrow_mut();
+                runtime.block_on(hear(pairs, heard))
+            },
         )
     })
 }
