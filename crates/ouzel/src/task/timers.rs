@@ -9,14 +9,18 @@ use super::waker::Wakee;
 const WIDTH: usize = 4;
 const NOWHERE: u32 = u32::MAX;
 
+struct Timer {
+    /// Where it is in the heap.
+    place: u32,
+    wakee: Wakee,
+}
+
 /// Timers by number.
 #[derive(Default)]
 pub(super) struct Timers {
     /// (instant, number), the first one smallest.
     heap: Vec<(u64, u32)>,
-    /// Where each timer is in the heap. They lie close together, as every move in the heap writes to one of them.
-    places: Vec<u32>,
-    wakees: Vec<Wakee>,
+    timers: Vec<Timer>,
     free: Vec<u32>,
 }
 
@@ -24,9 +28,8 @@ impl Timers {
     /// Sets a timer and returns its number.
     pub(super) fn add(&mut self, at: u64) -> u32 {
         let number = self.free.pop().unwrap_or_else(|| {
-            self.places.push(NOWHERE);
-            self.wakees.push(Wakee::Nobody);
-            (self.places.len() - 1) as u32
+            self.timers.push(Timer { place: NOWHERE, wakee: Wakee::Nobody });
+            (self.timers.len() - 1) as u32
         });
         self.heap.push((at, number));
         self.rise(self.heap.len() - 1, (at, number));
@@ -35,19 +38,19 @@ impl Timers {
 
     /// Whether it has fired.
     pub(super) fn has_fired(&self, number: u32) -> bool {
-        self.places.get(number as usize).is_none_or(|place| *place == NOWHERE)
+        self.timers.get(number as usize).is_none_or(|timer| timer.place == NOWHERE)
     }
 
     /// Who waits for it.
     pub(super) fn wakee(&mut self, number: u32) -> Option<&mut Wakee> {
-        self.wakees.get_mut(number as usize)
+        self.timers.get_mut(number as usize).map(|timer| &mut timer.wakee)
     }
 
     /// Removes a timer, fired or not; its number is another's from now on. Returns who waited.
     pub(super) fn remove(&mut self, number: u32) -> Wakee {
-        let Some(place) = self.places.get_mut(number as usize) else { return Wakee::Nobody };
-        let place = std::mem::replace(place, NOWHERE);
-        let wakee = std::mem::take(&mut self.wakees[number as usize]);
+        let Some(timer) = self.timers.get_mut(number as usize) else { return Wakee::Nobody };
+        let wakee = std::mem::take(&mut timer.wakee);
+        let place = std::mem::replace(&mut timer.place, NOWHERE);
         self.free.push(number);
         if place != NOWHERE {
             self.take_out(place as usize);
@@ -64,18 +67,18 @@ impl Timers {
     pub(super) fn fire(&mut self, now: u64) -> Option<Wakee> {
         let (_, number) = *self.heap.first().filter(|(at, _)| *at <= now)?;
         self.take_out(0);
-        self.places[number as usize] = NOWHERE;
-        Some(std::mem::take(&mut self.wakees[number as usize]))
+        let timer = self.timers.get_mut(number as usize)?;
+        timer.place = NOWHERE;
+        Some(std::mem::take(&mut timer.wakee))
     }
 
     /// Lets every timer fire.
     pub(super) fn fire_all(&mut self) -> Vec<Wakee> {
         self.heap.clear();
-        let timers = self.places.iter_mut().zip(&mut self.wakees);
-        let waiting = timers.filter(|(place, _)| **place != NOWHERE);
-        let fired = waiting.map(|(place, wakee)| {
-            *place = NOWHERE;
-            std::mem::take(wakee)
+        let waiting = self.timers.iter_mut().filter(|timer| timer.place != NOWHERE);
+        let fired = waiting.map(|timer| {
+            timer.place = NOWHERE;
+            std::mem::take(&mut timer.wakee)
         });
         fired.collect()
     }
@@ -109,18 +112,20 @@ impl Timers {
     fn sink(&mut self, mut place: usize, timer: (u64, u32)) {
         loop {
             let first = place * WIDTH + 1;
-            let children = self.heap.get(first..(first + WIDTH).min(self.heap.len())).unwrap_or_default();
-            let least = children.iter().enumerate().min_by_key(|(_, child)| child.0);
-            let Some((nth, &least)) = least.filter(|(_, least)| least.0 < timer.0) else { break };
-            self.put(place, least);
-            place = first + nth;
+            let children = first..(first + WIDTH).min(self.heap.len());
+            let Some(least) = children.min_by_key(|child| self.heap[*child].0) else { break };
+            if self.heap[least].0 >= timer.0 {
+                break;
+            }
+            self.put(place, self.heap[least]);
+            place = least;
         }
         self.put(place, timer);
     }
 
     fn put(&mut self, place: usize, timer: (u64, u32)) {
         self.heap[place] = timer;
-        self.places[timer.1 as usize] = place as u32;
+        self.timers[timer.1 as usize].place = place as u32;
     }
 }
 
