@@ -105,7 +105,13 @@ pub fn cases(benchmark: &str, file: &Path) -> Vec<Case> {
         "async-nop" => [1, 32, 1024]
             .map(|tasks| {
                 let words = ["nop", &tasks.to_string(), "#"];
-                case("async-nop", format!("{tasks} at once"), &words, tasks, (1 << 16, 1 << 13, 1 << 13, Some(1 << 13)))
+                case(
+                    "async-nop",
+                    format!("{tasks} at once"),
+                    &words,
+                    tasks,
+                    (1 << 16, 1 << 13, 1 << 13, Some(1 << 13)),
+                )
             })
             .into(),
         "async-read" => ["cached", "direct"]
@@ -124,15 +130,45 @@ pub fn cases(benchmark: &str, file: &Path) -> Vec<Case> {
             .collect(),
         "timers" => vec![
             case("timers", "sleeps", &["sleeps", "#"], 100_000, (100_000, 10_000, 10_000, Some(10_000))),
-            case("timers", "set and cancelled", &["timers", "#"], 1, (1_000_000, 100_000, 10_000, Some(10_000))),
+            case(
+                "timers",
+                "set and cancelled",
+                &["timers", "#"],
+                1,
+                (1_000_000, 100_000, 10_000, Some(10_000)),
+            ),
         ],
         "spawn" => vec![
-            case("spawn", "spawn and await", &["spawn", "#"], 1000, (1_000_000, 100_000, 10_000, Some(10_000))),
-            case("spawn", "yield, 1 task", &["yield", "1", "#"], 1, (1 << 19, 1 << 14, 1 << 12, Some(1 << 12))),
-            case("spawn", "yield, 64 tasks", &["yield", "64", "#"], 64, (1 << 19, 1 << 16, 1 << 14, Some(1 << 14))),
+            case(
+                "spawn",
+                "spawn and await",
+                &["spawn", "#"],
+                1000,
+                (1_000_000, 100_000, 10_000, Some(10_000)),
+            ),
+            case(
+                "spawn",
+                "yield, 1 task",
+                &["yield", "1", "#"],
+                1,
+                (1 << 19, 1 << 14, 1 << 12, Some(1 << 12)),
+            ),
+            case(
+                "spawn",
+                "yield, 64 tasks",
+                &["yield", "64", "#"],
+                64,
+                (1 << 19, 1 << 16, 1 << 14, Some(1 << 14)),
+            ),
         ],
         "cancel" => {
-            vec![case("cancel", "reads dropped", &["cancel", "#"], 10_000, (10_000, 1_000, 1_000, Some(1_000)))]
+            vec![case(
+                "cancel",
+                "reads dropped",
+                &["cancel", "#"],
+                10_000,
+                (10_000, 1_000, 1_000, Some(1_000)),
+            )]
         }
         "in-tokio" => {
             let words = ["in-tokio", "@", "32", "#"];

@@ -28,7 +28,10 @@ pub fn system_calls(entrant: &Entrant, work: &Path) -> Counted {
 pub fn calls_of(entrant: &Entrant, work: &Path, call: &str) -> Counted {
     let only = format!("trace={call}");
     // It prints nothing if there are none.
-    difference(|passes| Ok(traced(entrant, work, &["-e", &only], passes)?.unwrap_or(0.0)), entrant.traced.items)
+    difference(
+        |passes| Ok(traced(entrant, work, &["-e", &only], passes)?.unwrap_or(0.0)),
+        entrant.traced.items,
+    )
 }
 
 /// The calls of so many passes.

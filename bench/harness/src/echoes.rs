@@ -235,13 +235,7 @@ pub fn run(
             }
             lines.push(line);
         }
-        results.push(AsyncResult {
-            benchmark: "echo",
-            name,
-            lines,
-            lacking: Vec::new(),
-            enters: Vec::new(),
-        });
+        results.push(AsyncResult { benchmark: "echo", name, lines, lacking: Vec::new(), enters: Vec::new() });
     }
     Ok(results)
 }

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::Command;
 
 /// Crates whose versions belong to the results.
-const CRATES: [&str; 9] = ["tokio", "tokio-uring", "monoio", "compio", "a10", "runite", "io-uring", "rustix-uring", "rtrb"];
+const CRATES: [&str; 9] =
+    ["tokio", "tokio-uring", "monoio", "compio", "a10", "runite", "io-uring", "rustix-uring", "rtrb"];
 
 /// What it is and its value, line by line.
 pub fn describe(home: &Path) -> Vec<(&'static str, String)> {

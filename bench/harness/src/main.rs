@@ -139,7 +139,8 @@ fn home() -> PathBuf {
 fn all(options: &Options) -> Result<(), Box<dyn Error>> {
     let known = entrants::contenders();
     if let Some(wrong) = options.only.iter().find(|only| {
-        !BENCHMARKS.iter().chain(&asyncs::BENCHMARKS).any(|(name, _)| name == only) && !known.iter().any(|known| known.name == **only)
+        !BENCHMARKS.iter().chain(&asyncs::BENCHMARKS).any(|(name, _)| name == only)
+            && !known.iter().any(|known| known.name == **only)
     }) {
         return Err(format!("--only {wrong}: no such contender; `harness list` names them").into());
     }
@@ -253,11 +254,7 @@ fn raw_rings(home: &Path, options: &Options, results: &mut report::Results) -> R
 }
 
 /// The races of runtimes.
-fn asynchronous(
-    home: &Path,
-    options: &Options,
-    results: &mut report::Results,
-) -> Result<(), Box<dyn Error>> {
+fn asynchronous(home: &Path, options: &Options, results: &mut report::Results) -> Result<(), Box<dyn Error>> {
     let wanted: Vec<&str> =
         asyncs::BENCHMARKS.iter().map(|(name, _)| *name).filter(|name| options.wants(name)).collect();
     if wanted.is_empty() {

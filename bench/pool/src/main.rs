@@ -99,10 +99,9 @@ fn count(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let [name, length, held, operations] = arguments else {
         return Err("usage: pool count CONTENDER BYTES HELD OPERATIONS".into());
     };
-    let (_, open) = all()
-        .into_iter()
-        .find(|(known, _)| known == name)
-        .ok_or_else(|| format!("no contender {name}; there are ouzel-pool, malloc, calloc, array-queue, slab, sharded-slab"))?;
+    let (_, open) = all().into_iter().find(|(known, _)| known == name).ok_or_else(|| {
+        format!("no contender {name}; there are ouzel-pool, malloc, calloc, array-queue, slab, sharded-slab")
+    })?;
     let mut contender: Box<dyn Contender> = open(length.parse()?, held.parse()?)?;
     contender.run(operations.parse()?)
 }

@@ -29,7 +29,8 @@ struct Runtime {
 
 impl Runtime {
     fn new() -> Result<Runtime, Failed> {
-        let ring = Ring::config().with_submission_queue_size(1024).single_issuer().defer_task_run().build()?;
+        let ring =
+            Ring::config().with_submission_queue_size(1024).single_issuer().defer_task_run().build()?;
         Ok(Runtime { ring, pool: LocalPool::new() })
     }
 
@@ -69,7 +70,7 @@ fn main() -> Result<(), Failed> {
     let mut runtime = Runtime::new()?;
     let setting = "one ring, 1,024 entries, SINGLE_ISSUER, DEFER_TASKRUN; futures' LocalPool";
     match task {
-        Task::Nop(..) => async_task::has_no("NOP among a10's operations"),
+        Task::Nop(..) => async_task::has_no("NOP among its operations"),
         Task::Yield(..) | Task::Spawn(_) => async_task::has_no("executor of its own"),
         Task::Sleeps(_) | Task::Timers(_) => async_task::has_no("timers"),
         Task::Read(reads) => {
@@ -142,7 +143,8 @@ fn cancel(setting: &str, mut runtime: Runtime, count: u64) -> Result<(), Failed>
                 let sockets = Rc::clone(&sockets);
                 let reads: Vec<Reading> = runtime.block_on(async move {
                     let mut reads: Vec<Reading> = Vec::with_capacity(sockets.len());
-                    for socket in sockets.iter().cloned() {
+                    for socket in sockets.iter() {
+                        let socket = Rc::clone(socket);
                         let mut read = Box::pin(async move { socket.recv(Vec::with_capacity(64)).await });
                         async_task::poll_once(read.as_mut()).await;
                         reads.push(read);

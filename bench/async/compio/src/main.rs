@@ -8,7 +8,6 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 
 use async_task::{BLOCK_BYTES, LONG, Pairs, Reads, SPAWNED, STANDING, Task, page, word};
-use contender::{CountingAllocator, Tally, passes};
 use compio::BufResult;
 use compio::buf::{IntoInner as _, IoBuf as _};
 use compio::driver::{OpCode, OpEntry};
@@ -17,6 +16,7 @@ use compio::io::{AsyncRead as _, AsyncReadAt as _, AsyncWriteExt as _};
 use compio::net::{TcpListener, TcpStream, UnixStream};
 use compio::runtime::{Runtime, spawn as start};
 use compio::time::sleep;
+use contender::{CountingAllocator, Tally, passes};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;

@@ -32,7 +32,7 @@ fn main() -> Result<(), Failed> {
         .build()?;
     let setting = "one runtime, 1,024 entries, SINGLE_ISSUER, COOP_TASKRUN, TASKRUN_FLAG";
     match task {
-        Task::Nop(..) => async_task::has_no("NOP among monoio's operations"),
+        Task::Nop(..) => async_task::has_no("NOP among its operations"),
         Task::Yield(tasks, count) => passes(setting, || {
             runtime.block_on(async {
                 let tasks: Vec<_> = (0..tasks).map(|_| monoio::spawn(yields(count / tasks))).collect();
@@ -43,7 +43,8 @@ fn main() -> Result<(), Failed> {
             })
         }),
         Task::Read(reads) => {
-            let file = std::fs::OpenOptions::new().read(true).custom_flags(reads.flags()).open(&reads.path)?;
+            let file =
+                std::fs::OpenOptions::new().read(true).custom_flags(reads.flags()).open(&reads.path)?;
             // monoio's files belong to a runtime.
             let file = Rc::new(runtime.block_on(async { File::from_std(file) })?);
             let reads = Rc::new(reads);

@@ -50,8 +50,9 @@ fn main() -> Result<(), Failed> {
             let reads = Arc::new(reads);
             passes("multi-thread runtime; Remote of an Owner", || {
                 runtime.block_on(async {
-                    let worker =
-                        |worker| tokio::spawn(read_remotely(remote.clone(), Arc::clone(&reads), worker, file));
+                    let worker = |worker| {
+                        tokio::spawn(read_remotely(remote.clone(), Arc::clone(&reads), worker, file))
+                    };
                     let workers: Vec<_> = (0..reads.depth).map(worker).collect();
                     let mut sum = 0;
                     for worker in workers {
@@ -66,12 +67,7 @@ fn main() -> Result<(), Failed> {
 }
 
 /// One of the readers: every so-many-th block.
-async fn read(
-    handle: Handle,
-    reads: Rc<Reads>,
-    worker: u64,
-    file: Descriptor,
-) -> Result<u64, ouzel::Error> {
+async fn read(handle: Handle, reads: Rc<Reads>, worker: u64, file: Descriptor) -> Result<u64, ouzel::Error> {
     let mut buffer = Buffer::with_capacity(BLOCK_BYTES);
     let mut sum = 0;
     for offset in reads.offsets.iter().skip(worker as usize).step_by(reads.depth as usize) {

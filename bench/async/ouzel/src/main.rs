@@ -164,8 +164,10 @@ fn cancel(setting: &str, mut executor: Executor, count: u64) -> Result<(), Faile
     let handle = executor.handle();
     let (mut pairs, heard, sockets) = Pairs::new(count)?;
     let heard = handle.adopt(OwnedFd::from(heard))?;
-    let sockets =
-        sockets.into_iter().map(|socket| handle.adopt(OwnedFd::from(socket))).collect::<Result<Vec<_>, _>>()?;
+    let sockets = sockets
+        .into_iter()
+        .map(|socket| handle.adopt(OwnedFd::from(socket)))
+        .collect::<Result<Vec<_>, _>>()?;
     let none = MessageFlags::empty();
     let hear = async |pairs: &mut Pairs| -> Result<(), Failed> {
         pairs.ring()?;
@@ -214,4 +216,3 @@ async fn echo(handle: Handle, connection: Descriptor, bytes: usize) -> Result<()
         }
     }
 }
-

@@ -24,7 +24,7 @@ fn main() -> Result<(), Failed> {
     let runtime = Builder::new().ring_entries(1024).build()?;
     let setting = "one runtime, 1,024 entries";
     match task {
-        Task::Nop(..) => async_task::has_no("NOP among runite's operations"),
+        Task::Nop(..) => async_task::has_no("NOP among its operations"),
         Task::Yield(tasks, count) => passes(setting, || {
             runtime.block_on(async {
                 let tasks: Vec<_> = (0..tasks).map(|_| runite::spawn(yields(count / tasks))).collect();
@@ -35,7 +35,8 @@ fn main() -> Result<(), Failed> {
             })
         }),
         Task::Read(reads) => {
-            let file = std::fs::OpenOptions::new().read(true).custom_flags(reads.flags()).open(&reads.path)?;
+            let file =
+                std::fs::OpenOptions::new().read(true).custom_flags(reads.flags()).open(&reads.path)?;
             let (file, reads) = (Rc::new(File::from_std(file)?), Rc::new(reads));
             passes(setting, || {
                 runtime.block_on(async {
@@ -134,6 +135,7 @@ fn cancel(setting: &str, runtime: &Runtime, count: u64) -> Result<(), Failed> {
     passes(setting, || {
         pairs.pass(
             |pairs| {
+                let heard = &mut **heard.borrow_mut();
                 runtime.block_on(async {
                     let mut reads = Vec::with_capacity(sockets.len());
                     for socket in &mut sockets {
@@ -141,12 +143,15 @@ fn cancel(setting: &str, runtime: &Runtime, count: u64) -> Result<(), Failed> {
                         async_task::poll_once(read.as_mut()).await;
                         reads.push(read);
                     }
-                    hear(pairs, &mut heard.borrow_mut()).await?;
+                    hear(pairs, heard).await?;
                     drop(reads);
-                    hear(pairs, &mut heard.borrow_mut()).await
+                    hear(pairs, heard).await
                 })
             },
-            |pairs| runtime.block_on(hear(pairs, &mut heard.borrow_mut())),
+            |pairs| {
+                let heard = &mut **heard.borrow_mut();
+                runtime.block_on(hear(pairs, heard))
+            },
         )
     })
 }

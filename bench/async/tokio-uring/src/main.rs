@@ -46,7 +46,8 @@ fn main() -> Result<(), Failed> {
             })
         }),
         Task::Read(reads) => {
-            let file = std::fs::OpenOptions::new().read(true).custom_flags(reads.flags()).open(&reads.path)?;
+            let file =
+                std::fs::OpenOptions::new().read(true).custom_flags(reads.flags()).open(&reads.path)?;
             let (file, reads) = (Rc::new(File::from_std(file)), Rc::new(reads));
             passes(setting, || {
                 runtime.block_on(async {

@@ -26,7 +26,7 @@ fn main() -> Result<(), Failed> {
         _ => "current-thread runtime",
     };
     match task {
-        Task::Nop(..) => async_task::has_no("NOP: nothing of tokio's goes to a ring"),
+        Task::Nop(..) => async_task::has_no("NOP, as nothing of it goes to a ring"),
         Task::Yield(tasks, count) => passes(setting, || {
             runtime.block_on(async {
                 let tasks: Vec<_> = (0..tasks).map(|_| tokio::spawn(yields(count / tasks))).collect();
@@ -37,7 +37,8 @@ fn main() -> Result<(), Failed> {
             })
         }),
         Task::Read(reads) => {
-            let file = std::fs::OpenOptions::new().read(true).custom_flags(reads.flags()).open(&reads.path)?;
+            let file =
+                std::fs::OpenOptions::new().read(true).custom_flags(reads.flags()).open(&reads.path)?;
             let (file, reads) = (Arc::new(file), Arc::new(reads));
             passes(setting, || {
                 runtime.block_on(async {
@@ -185,6 +186,7 @@ fn cancel(setting: &str, runtime: &tokio::runtime::Runtime, count: u64) -> Resul
     passes(setting, || {
         pairs.pass(
             |pairs| {
+                let heard = &mut **heard.borrow_mut();
                 runtime.block_on(async {
                     let mut reads = Vec::with_capacity(sockets.len());
                     for socket in &mut sockets {
@@ -192,12 +194,15 @@ fn cancel(setting: &str, runtime: &tokio::runtime::Runtime, count: u64) -> Resul
                         async_task::poll_once(read.as_mut()).await;
                         reads.push(read);
                     }
-                    hear(pairs, &mut heard.borrow_mut()).await?;
+                    hear(pairs, heard).await?;
                     drop(reads);
-                    hear(pairs, &mut heard.borrow_mut()).await
+                    hear(pairs, heard).await
                 })
             },
-            |pairs| runtime.block_on(hear(pairs, &mut heard.borrow_mut())),
+            |pairs| {
+                let heard = &mut **heard.borrow_mut();
+                runtime.block_on(hear(pairs, heard))
+            },
         )
     })
 }
