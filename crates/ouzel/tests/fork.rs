@@ -179,7 +179,7 @@ fn group_on(kind: BackendKind) {
     let many = chain.recv_many(far, &group);
     let ticket = ring.submit(chain).expect("room");
     ring.flush().expect("a turn");
-    wait_until_alone();
+    wait_until_alone(PAUSE);
     // SAFETY: no other thread of this process is at work, so the child finds no lock taken for ever.
     let Some(child) = (unsafe { fork() }) else {
         let same = &*picked == b"first";
@@ -190,8 +190,7 @@ fn group_on(kind: BackendKind) {
         drop(ring);
         std::process::exit(i32::from(!same || refused.is_err()));
     };
-    let (_, status) = waitpid(Some(child), WaitOptions::empty()).expect("it is ours").expect("it has ended");
-    assert_eq!(status.exit_status(), Some(0), "the child");
+    assert_eq!(exit_status(child, PAUSE), Some(0), "the child");
     assert_eq!((&*picked, group.idle()), (&b"first"[..], 1));
     near.write_all(b"second").expect("room");
     let second = ring.wait_picked(ticket, many).expect("data").expect("the other buffer");
