@@ -302,7 +302,7 @@ fn driven(said: &str) -> Result<Driven, String> {
     match (number("requests in", 0), number("Requests/sec:", 1)) {
         (Some(requests), Some(per_second)) if requests > 0.0 => {
             Ok(Driven { requests, per_second, processor: None })
-        },
+        }
         _ => Err(format!("wrk said {said:?}")),
     }
 }
