@@ -190,6 +190,8 @@ fn lock_and_unlock_in_a_chain(world: &mut World) {
         close(0).load(0, 0).finally(),
     ]);
     assert!(all.iter().all(|one| one.error == 0), "{all:#?}");
-    assert!(is_free(world, second, 0, 0));
+    // A child that another case is just making may hold the descriptor a moment longer, and with it the lock.
+    world.ok(lock(second, 0, 0, EXCLUSIVE));
+    world.ok(lock(second, 0, 0, UNLOCK));
     assert_eq!(world.contents(second, 0, 20), b"mine456789");
 }
