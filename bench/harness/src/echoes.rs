@@ -3,10 +3,10 @@
 //! used of its processor, which does not hide behind the client.
 
 use std::error::Error;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use contender::Tally;
@@ -16,7 +16,7 @@ use crate::Options;
 use crate::asyncs::{AsyncResult, OUZEL};
 use crate::count::{self, Counted};
 use crate::entrants::{Entrant, Memory, Work};
-use crate::process::{Processor, Running, pinned_to};
+use crate::process::{Processor, Running, lines_of, pinned_to};
 use crate::race::Line;
 
 /// Connections and bytes of a message.
@@ -49,15 +49,7 @@ impl Server {
     fn start(mut command: Command) -> Result<Server, Box<dyn Error>> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = pinned_to(Processor::Last, || command.spawn())??;
-        let output = child.stdout.take().ok_or("no standard output")?;
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    break;
-                }
-            }
-        });
+        let lines = lines_of(&mut child)?;
         let said = lines.recv_timeout(BOUND);
         let hello = match said {
             Ok(said) => serde_json::from_str(&said)?,
@@ -154,17 +146,7 @@ impl Pair {
         let server = Server::start(command)?;
         let entrant = client(load, name, &server.hello.address, connections, bytes, messages);
         let client = Running::start_on(&entrant, Some(Processor::First))?;
-        let line = Line {
-            name: name.to_owned(),
-            setting: server.hello.setting.clone(),
-            entrant,
-            samples: Vec::new(),
-            allocations: 0.0,
-            lost: 0,
-            processor: None,
-            system_calls: Err("not counted".to_owned()),
-            instructions: Err("not counted".to_owned()),
-        };
+        let line = Line::new(name, &server.hello.setting, entrant);
         Ok(Pair { server, client, line })
     }
 

@@ -46,6 +46,20 @@ pub struct Running {
     pub setting: String,
 }
 
+/// What a child says on its standard output, line by line as it comes.
+pub fn lines_of(child: &mut Child) -> Result<Receiver<String>, Box<dyn Error>> {
+    let output = child.stdout.take().ok_or("no standard output")?;
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    Ok(lines)
+}
+
 impl Running {
     /// Starts it, where it is to run.
     pub fn start(entrant: &Entrant) -> Result<Running, Box<dyn Error>> {
@@ -61,15 +75,7 @@ impl Running {
             Some(processor) => pinned_to(processor, || command.spawn())??,
             None => command.spawn()?,
         };
-        let output = child.stdout.take().ok_or("no standard output")?;
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    break;
-                }
-            }
-        });
+        let lines = lines_of(&mut child)?;
         let input = child.stdin.take();
         let mut running = Running { child, input, lines, setting: String::new() };
         let hello: Hello = serde_json::from_str(&running.line()?)?;

@@ -30,6 +30,21 @@ pub struct Line {
 }
 
 impl Line {
+    /// One of which nothing is known yet.
+    pub fn new(name: &str, setting: &str, entrant: Entrant) -> Line {
+        Line {
+            name: name.to_owned(),
+            setting: setting.to_owned(),
+            entrant,
+            samples: Vec::new(),
+            allocations: 0.0,
+            lost: 0,
+            processor: None,
+            system_calls: Err("not counted".to_owned()),
+            instructions: Err("not counted".to_owned()),
+        }
+    }
+
     /// The median, in nanoseconds per file or operation.
     pub fn median(&self) -> f64 {
         median(self.samples.clone())
@@ -90,17 +105,7 @@ pub fn run(entrants: &[Entrant], rounds: u32) -> Result<Outcome, Box<dyn Error>>
     for entrant in entrants {
         match Running::start(entrant) {
             Ok(process) => {
-                let line = Line {
-                    name: entrant.name.clone(),
-                    setting: process.setting.clone(),
-                    entrant: entrant.clone(),
-                    samples: Vec::new(),
-                    allocations: 0.0,
-                    lost: 0,
-                    processor: None,
-                    system_calls: Err("not counted".to_owned()),
-                    instructions: Err("not counted".to_owned()),
-                };
+                let line = Line::new(&entrant.name, &process.setting, entrant.clone());
                 running.push((process, line));
             }
             Err(error) => skipped.push((entrant.name.clone(), error.to_string())),

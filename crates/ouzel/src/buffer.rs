@@ -158,44 +158,42 @@ impl Buffer {
             own.extend_from_slice(bytes);
             return;
         }
-        let filled = self.len();
-        let end = filled.saturating_add(bytes.len());
-        let fits = match &mut self.0 {
-            Bytes::Heap(_) => None,
-            Bytes::Pool(slice, length) => {
-                slice.get_mut(filled..end).map(|room| (room, length)).map(|(room, length)| {
-                    room.copy_from_slice(bytes);
-                    *length = end;
-                })
-            }
-            Bytes::Picked(picked) => {
-                picked.all().get_mut(filled..end).map(|room| room.copy_from_slice(bytes)).map(|()| {
-                    picked.set_length(end);
-                })
-            }
-        };
-        if fits.is_none() {
+        let end = self.len().saturating_add(bytes.len());
+        let Some(room) = self.rest().get_mut(..bytes.len()) else {
             let mut own = copied(self, end);
             own.extend_from_slice(bytes);
             self.0 = Bytes::Heap(own);
+            return;
+        };
+        room.copy_from_slice(bytes);
+        match &mut self.0 {
+            Bytes::Heap(_) => {}
+            Bytes::Pool(_, filled) => *filled = end,
+            Bytes::Picked(picked) => picked.set_length(end),
+        }
+    }
+
+    /// What is behind the filled bytes, if that is memory of a pool: whatever was left there.
+    fn rest(&mut self) -> &mut [u8] {
+        match &mut self.0 {
+            Bytes::Heap(_) => &mut [],
+            Bytes::Pool(slice, filled) => slice.get_mut(*filled..).unwrap_or_default(),
+            Bytes::Picked(picked) => {
+                let filled = picked.len();
+                picked.all().get_mut(filled..).unwrap_or_default()
+            }
         }
     }
 
     /// Fills the room behind the filled bytes with zeros; they do not count as filled.
     pub(crate) fn initialise(&mut self) {
-        match &mut self.0 {
-            Bytes::Heap(bytes) => {
-                let filled = bytes.len();
-                bytes.resize(bytes.capacity(), 0);
-                bytes.truncate(filled);
-            }
-            // What others left there is not for who is sent the room.
-            Bytes::Pool(slice, filled) => slice.get_mut(*filled..).unwrap_or_default().fill(0),
-            Bytes::Picked(picked) => {
-                let filled = picked.len();
-                picked.all().get_mut(filled..).unwrap_or_default().fill(0);
-            }
+        if let Bytes::Heap(bytes) = &mut self.0 {
+            let filled = bytes.len();
+            bytes.resize(bytes.capacity(), 0);
+            bytes.truncate(filled);
         }
+        // What others left there is not for who is sent the room.
+        self.rest().fill(0);
     }
 
     #[inline]

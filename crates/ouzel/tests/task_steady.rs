@@ -1,50 +1,18 @@
 //! What operations cost once an executor has grown to its work: no allocation, and one enter for many of them.
 #![allow(clippy::unwrap_used)]
 
+mod counting;
 mod task_support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use counting::allocations;
 use ouzel::abi::Descriptor;
 use ouzel::task::{Handle, yield_now};
 use ouzel::{BackendKind, Buffer, Error, Offset, OpenOptions, Policy};
 use task_support::*;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: everything is the system allocator's; the count is beside it.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: the contract is the caller's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the contract is the caller's.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: the contract is the caller's.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-fn allocations() -> u64 {
-    ALLOCATIONS.with(Cell::get)
-}
 
 async fn file(handle: &Handle, place: &Place) -> Result<Descriptor, Error> {
     let file = handle.open(place.path(), OpenOptions::read_write().create().truncate()).await?;

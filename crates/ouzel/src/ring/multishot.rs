@@ -3,7 +3,7 @@
 use ouzel_ring::Completion;
 
 use super::{Ring, Ticket};
-use crate::chain::Reg;
+use crate::chain::{Body, Reg};
 use crate::done::Kind;
 use crate::error::Error;
 
@@ -12,9 +12,7 @@ impl<M> Ring<M> {
     /// the ring. `None` if there is none now, or if there is no such chain (any more). What is not taken stays in the chain,
     /// for [`Done::results`](crate::Done::results).
     pub fn next_result<T: Kind>(&mut self, ticket: Ticket, reg: Reg<T>) -> Option<T::Value> {
-        let place = self.slots.get(ticket.index())?;
-        let number = place.chain.as_ref()?.body.number;
-        if reg.chain != number {
+        if reg.chain != self.body_of(ticket)?.number {
             return None;
         }
         loop {
@@ -39,10 +37,15 @@ impl<M> Ring<M> {
 
     /// The next of the completions that a multishot has posted, as it is.
     pub(crate) fn next_completion(&mut self, ticket: Ticket) -> Option<Completion> {
+        self.body_of(ticket)?.many.pop_front()
+    }
+
+    /// The chain of `ticket`, as long as nobody has taken it.
+    pub(super) fn body_of(&mut self, ticket: Ticket) -> Option<&mut Body> {
         let place = self.slots.get_mut(ticket.index())?;
         if place.generation != ticket.generation {
             return None;
         }
-        place.chain.as_mut()?.body.many.pop_front()
+        Some(&mut place.chain.as_mut()?.body)
     }
 }

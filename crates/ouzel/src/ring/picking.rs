@@ -63,11 +63,7 @@ impl<M> Ring<M> {
     /// entering the ring. `None` if there is none now, or if there is no such chain (any more). What is not taken stays in
     /// the chain, for [`Done::take_picked`](crate::Done::take_picked).
     pub fn next_picked(&mut self, ticket: Ticket, reg: Reg<Picked>) -> Option<Picked> {
-        let place = self.slots.get_mut(ticket.index())?;
-        if place.generation != ticket.generation {
-            return None;
-        }
-        let body = &mut *place.chain.as_mut()?.body;
+        let body = self.body_of(ticket)?;
         if reg.chain == body.number { body.next_picked(reg.step()) } else { None }
     }
 
@@ -85,10 +81,6 @@ impl<M> Ring<M> {
 
     /// The next buffer that the only step of a chain has filled.
     pub(crate) fn next_picked_of_first(&mut self, ticket: Ticket) -> Option<Picked> {
-        let place = self.slots.get_mut(ticket.index())?;
-        if place.generation != ticket.generation {
-            return None;
-        }
-        place.chain.as_mut()?.body.next_picked(0)
+        self.body_of(ticket)?.next_picked(0)
     }
 }

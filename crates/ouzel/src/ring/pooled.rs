@@ -30,8 +30,8 @@ impl<M> Ring<M> {
         Ok(Buffer::from_pool(self.pool()?, capacity)?)
     }
 
-    /// The ring's pool, which is [registered](Ring::register_pool): the one it was [built with](crate::RingBuilder::pool), or one of its own with default settings. Clone it for
-    /// slices of other alignments or on other threads.
+    /// The ring's pool, which is [registered](Ring::register_pool): the one it was [built with](crate::RingBuilder::pool), or
+    /// one of its own with default settings. Clone it for slices of other alignments or on other threads.
     ///
     /// Errors: [`Error::Pool`].
     pub fn pool(&mut self) -> Result<&Pool, Error> {
