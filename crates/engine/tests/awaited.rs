@@ -77,7 +77,7 @@ fn who_has_enough_is_not_kept_for_more() {
 fn with_company_nothing_may() {
     let (mut rig, file) = rig();
     // The first has another behind it in the queue; the second is all that is left.
-    assert_eq!(allowed(&mut rig, &[read(1, file), read(2, file)], 2)[0], false);
+    assert!(!allowed(&mut rig, &[read(1, file), read(2, file)], 2)[0]);
     let (mut rig, file) = self::rig();
     rig.backend().answers.push_back(Answer::Take(1));
     rig.push(&[read(1, file)]);
