@@ -143,6 +143,9 @@ impl<B: Backend> Engine<B> {
         registers: &Registers,
         asked: &mut bool,
     ) -> Option<Ending> {
+        // One that has a limit of time does not wait here: nobody would end it.
+        let chains = if self.at_once[place].timeout == u64::MAX { 0 } else { u32::MAX };
+        self.tell_whether_awaited(chains);
         let entry = &mut self.at_once[place];
         let verb = match load(entry, registers) {
             Ok(verb) => verb,

@@ -256,11 +256,18 @@ pub trait Backend {
         false
     }
 
-    /// Does an operation, if that can be done here and now, without waiting for anything, and returns how it ended: never
-    /// as [`Outcome::NotRun`]. `None` means that nothing has happened; it will be started.
+    /// Does an operation, if that can be done here and now, without waiting for anything (unless it
+    /// [may](Backend::may_block)), and returns how it ended: never as [`Outcome::NotRun`]. `None` means that nothing has happened; it will be started.
     fn do_at_once(&mut self, operation: &Operation) -> Option<Outcome> {
         let _ = operation;
         None
+    }
+
+    /// Says whether whoever entered the engine can do nothing but wait for the operation that is started next, or offered
+    /// to [`do_at_once`](Backend::do_at_once), until it is said otherwise. If so, what only storage delays may be done
+    /// within that call, however long it takes; what waits for an *event* may not. A hint.
+    fn may_block(&mut self, may: bool) {
+        let _ = may;
     }
 
     /// Whether `next` could be started in one run behind `previous`.
@@ -324,6 +331,10 @@ impl<B: Backend + ?Sized> Backend for alloc::boxed::Box<B> {
 
     fn do_at_once(&mut self, operation: &Operation) -> Option<Outcome> {
         (**self).do_at_once(operation)
+    }
+
+    fn may_block(&mut self, may: bool) {
+        (**self).may_block(may);
     }
 
     fn follows(&self, previous: &Operation, edge: Edge, next: &Operation) -> bool {

@@ -242,6 +242,7 @@ impl<B: Backend> Engine<B> {
     #[inline]
     fn hand_over(&mut self, chain: u32, slot: u32, run: &[Step], place: usize) -> Option<Ending> {
         let begun = self.instant_noted();
+        self.tell_whether_awaited(1);
         match self.backend.start(run) {
             Started::Taken { count, way } => {
                 let (taken, rest) = run.split_at(count.clamp(1, run.len()));

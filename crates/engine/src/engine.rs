@@ -192,6 +192,12 @@ pub struct Engine<B> {
     /// The mark of chains admitted now, if only programs may be called.
     pub(crate) restricted: u8,
     pub(crate) closing: bool,
+    /// Who enters is who submits: nothing is pushed, read or cancelled while an enter lasts.
+    pub(crate) submitter_enters: bool,
+    /// How many completions whoever has entered waits for without a limit of time, if it is who submits.
+    pub(crate) awaited: u32,
+    /// What the backend was told last.
+    pub(crate) told_awaited: bool,
     pub(crate) trace: Trace,
 }
 
@@ -238,6 +244,9 @@ impl<B: Backend> Engine<B> {
             calls: Calls::default(),
             restricted: 0,
             closing: false,
+            submitter_enters: false,
+            awaited: 0,
+            told_awaited: false,
             trace: Trace::default(),
         }
     }
@@ -250,6 +259,15 @@ impl<B: Backend> Engine<B> {
     /// Nothing is locked while it waits. Who embeds the engine where two threads could call this at once answers the
     /// second with EBUSY; in Rust the exclusive borrow rules it out.
     pub fn enter(&mut self, submit: u32, wait: u32, timeout: Option<u64>) -> Result<Entered, EnterError> {
+        let patient = self.submitter_enters && timeout.is_none() && !self.closing;
+        self.awaited = if patient { wait } else { 0 };
+        let entered = self.go_on(submit, wait, timeout);
+        self.awaited = 0;
+        entered
+    }
+
+    #[inline]
+    fn go_on(&mut self, submit: u32, wait: u32, timeout: Option<u64>) -> Result<Entered, EnterError> {
         let deadline = match timeout {
             Some(nanoseconds) if wait > 0 => self.backend.now().checked_add(nanoseconds),
             _ => None,

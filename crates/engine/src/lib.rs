@@ -4,6 +4,7 @@
 extern crate alloc;
 
 mod at_once;
+mod awaited;
 mod backend;
 mod cancel;
 mod claim;

@@ -88,6 +88,7 @@ impl<M> RawRing<M> {
         let handle = unsafe { memory.handle()? };
         let submitter = SubmitterEnd::new(handle.clone(), 0);
         let mut engine = Engine::new(EngineEnd::new(handle, 0), backend, builder.limits());
+        engine.submitter_enters();
         if let Some(observe) = builder.observation() {
             let limits = engine.limits();
             observe.attach(&mut engine, &choice, geometry, limits)?;

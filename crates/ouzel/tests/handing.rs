@@ -21,6 +21,13 @@ fn ring() -> Option<Ring> {
     }
 }
 
+/// Keeps something else in flight, so that whoever waits for a chain does not do it himself.
+fn occupy(ring: &mut Ring) {
+    let mut chain = Chain::new();
+    chain.sleep(Duration::from_secs(3600));
+    ring.submit(chain).unwrap();
+}
+
 /// A folder of its own on each file system.
 fn folders(name: &str) -> Vec<PathBuf> {
     let list = std::env::var("OUZEL_TEST_DIRS")
@@ -56,6 +63,7 @@ fn places(explanation: &Explanation, verb: Verb) -> Vec<Place> {
 fn what_readies_a_file_for_a_copy_goes_along_with_it() {
     for folder in folders("along") {
         let Some(mut ring) = ring() else { return };
+        occupy(&mut ring);
         let (from, to) = (folder.join("from"), folder.join("to"));
         std::fs::write(&from, b"new").unwrap();
         std::fs::write(&to, b"older and longer").unwrap();
@@ -222,6 +230,7 @@ fn nothing_is_written_behind_a_truncate_that_fails() {
 fn a_file_that_is_there_is_opened_for_writing_by_a_call_and_closed_by_the_ring() {
     for folder in folders("written") {
         let Some(mut ring) = ring() else { return };
+        occupy(&mut ring);
         let to = folder.join("to");
         for (options, place) in [
             (OpenOptions::write().create(), Place::Kernel),

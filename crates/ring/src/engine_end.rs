@@ -83,6 +83,12 @@ impl EngineEnd {
         Some(entry)
     }
 
+    /// Whether all that [`available`](EngineEnd::available) last counted are copied.
+    #[inline]
+    pub fn is_copied(&self) -> bool {
+        self.copied == self.tail_seen
+    }
+
     /// How many copied entries still hold their slot.
     #[inline]
     pub fn held(&self) -> u32 {

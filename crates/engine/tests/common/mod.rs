@@ -56,6 +56,10 @@ pub struct Scripted {
     pub at_once: VecDeque<Option<Outcome>>,
     /// What was asked for to be done at once.
     pub asked: Vec<Operation>,
+    /// Whether it was allowed to block.
+    pub may_block: bool,
+    /// Whether it was, each time something was started or to be done at once.
+    pub allowed: Vec<bool>,
 }
 
 impl Scripted {
@@ -80,6 +84,8 @@ impl Scripted {
             fails: None,
             at_once: VecDeque::new(),
             asked: Vec::new(),
+            may_block: false,
+            allowed: Vec::new(),
         }
     }
 
@@ -119,12 +125,18 @@ impl Backend for Scripted {
 
     fn do_at_once(&mut self, operation: &Operation) -> Option<Outcome> {
         self.asked.push(*operation);
+        self.allowed.push(self.may_block);
         self.at_once.pop_front().flatten()
+    }
+
+    fn may_block(&mut self, may: bool) {
+        self.may_block = may;
     }
 
     fn start(&mut self, steps: &[Step]) -> Started {
         assert!(!steps.is_empty() && steps.len() <= self.longest_run);
         self.starts += 1;
+        self.allowed.push(self.may_block);
         self.offered.push(steps.len());
         let way = Way { place: Place::Simulated, reason: "" };
         match self.answers.pop_front().unwrap_or(self.otherwise) {

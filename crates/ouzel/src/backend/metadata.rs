@@ -16,6 +16,7 @@ use ouzel_ring::modifiers::{
 use rustix::fs::{self, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
 use rustix::io;
 
+use super::host::{self, errno};
 use super::memory;
 
 /// A bit that says that the others are valid (`ST_VALID`).
@@ -32,19 +33,9 @@ enum Place<'a> {
 /// How a call ends.
 type Ended<T> = Result<T, Errno>;
 
-fn errno(error: io::Errno) -> Errno {
-    Errno::from_raw(error.raw_os_error())
-}
-
 /// Makes a call again for as long as a signal interrupts it.
-fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> Ended<T> {
-    loop {
-        match call() {
-            Err(io::Errno::INTR) => {}
-            Err(error) => return Err(errno(error)),
-            Ok(value) => return Ok(value),
-        }
-    }
+fn retry<T>(call: impl FnMut() -> io::Result<T>) -> Ended<T> {
+    host::retry(call).map_err(errno)
 }
 
 /// Does one of the operations named above; ENOSYS if it is another. `at` is the descriptor behind its directory, and

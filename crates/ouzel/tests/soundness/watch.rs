@@ -145,6 +145,10 @@ impl Backend for Watch {
         !self.seen.inner().catching && self.below.prefers_at_once(entries)
     }
 
+    fn may_block(&mut self, may: bool) {
+        self.below.may_block(may && !self.seen.inner().catching);
+    }
+
     fn prefers_chain_at_once(&mut self, first: Verb, second: Option<Verb>) -> bool {
         !self.seen.inner().catching && self.below.prefers_chain_at_once(first, second)
     }

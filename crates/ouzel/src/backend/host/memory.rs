@@ -5,10 +5,11 @@
 //! touches no byte beyond it. Nothing here keeps an address.
 
 use std::ffi::{c_int, c_void};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 
 use ouzel_engine::Span;
 use ouzel_ring::Errno;
+use rustix::io;
 
 unsafe extern "C" {
     fn getsockopt(socket: c_int, level: c_int, name: c_int, value: *mut c_void, length: *mut u32) -> c_int;
@@ -32,6 +33,16 @@ struct Flock {
 }
 
 const _: () = assert!(size_of::<Flock>() == 32);
+
+/// Closes a descriptor and says what the kernel thought of it. It is closed whatever that was.
+pub(in crate::backend) fn close(descriptor: OwnedFd) -> io::Result<()> {
+    // SAFETY: the number was owned and is given up.
+    match unsafe { io::try_close(descriptor.into_raw_fd()) } {
+        // On Linux an interrupted close has closed.
+        Err(io::Errno::INTR) => Ok(()),
+        other => other,
+    }
+}
 
 /// The error of the call that has just failed.
 fn last_error() -> Errno {

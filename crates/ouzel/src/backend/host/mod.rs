@@ -12,6 +12,7 @@ mod option;
 mod process;
 pub(super) mod spans;
 mod splice;
+pub(super) mod storage;
 mod wake;
 
 use std::os::fd::{AsFd, BorrowedFd};
@@ -90,21 +91,27 @@ pub(super) fn attempt(operation: &Operation, subject: BorrowedFd<'_>, other: Opt
 }
 
 /// The system's error number as ours.
-fn errno(error: io::Errno) -> Errno {
+#[inline]
+pub(super) fn errno(error: io::Errno) -> Errno {
     Errno::from_raw(error.raw_os_error())
+}
+
+/// Makes a call again for as long as a signal interrupts it.
+#[inline]
+pub(super) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(io::Errno::INTR) => {}
+            other => return other,
+        }
+    }
 }
 
 /// Whether one of `events`, an error or a hang-up is there.
 fn is_ready(descriptor: BorrowedFd<'_>, events: PollFlags) -> bool {
     let mut asked = [PollFd::from_borrowed_fd(descriptor, events)];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    loop {
-        match poll(&mut asked, Some(&now)) {
-            Err(io::Errno::INTR) => {}
-            Err(_) => return false,
-            Ok(_) => return !asked[0].revents().is_empty(),
-        }
-    }
+    retry(|| poll(&mut asked, Some(&now))).is_ok() && !asked[0].revents().is_empty()
 }
 
 /// Held while a flag of an object that others may share is changed and changed back. One for the process: two
@@ -112,10 +119,7 @@ fn is_ready(descriptor: BorrowedFd<'_>, events: PollFlags) -> bool {
 pub(super) static FLAGS: Mutex<()> = Mutex::new(());
 
 /// Makes a call that has no way of its own to be told not to block, with O_NONBLOCK set on each of `descriptors`.
-fn without_blocking<T>(
-    descriptors: &[BorrowedFd<'_>],
-    mut call: impl FnMut() -> io::Result<T>,
-) -> io::Result<T> {
+fn without_blocking<T>(descriptors: &[BorrowedFd<'_>], call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     // With nothing to change, storage may take its time and nobody else has to wait for it.
     let _held = (!descriptors.is_empty()).then(|| FLAGS.lock().unwrap_or_else(PoisonError::into_inner));
     let mut changed = [None; 2];
@@ -126,12 +130,7 @@ fn without_blocking<T>(
             *change = Some(flags);
         }
     }
-    let result = loop {
-        match call() {
-            Err(io::Errno::INTR) => {}
-            other => break other,
-        }
-    };
+    let result = retry(call);
     for (descriptor, change) in descriptors.iter().zip(changed) {
         if let Some(flags) = change {
             // It was possible a moment ago, with another flag.

@@ -36,7 +36,6 @@ use crate::BufferGroup;
 mod attempt;
 mod copy;
 mod job;
-mod memory;
 mod object;
 mod parking;
 mod pool;

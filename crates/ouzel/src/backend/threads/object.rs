@@ -16,6 +16,7 @@ use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 use rustix::io;
 
 use crate::backend::host::FLAGS;
+pub(super) use crate::backend::host::{errno, retry};
 
 /// What sort of thing an object is, as far as waiting goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,19 +164,4 @@ impl Calls {
     pub(super) fn total(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
-}
-
-/// Makes a call again for as long as a signal interrupts it.
-pub(super) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
-        match call() {
-            Err(io::Errno::INTR) => continue,
-            other => return other,
-        }
-    }
-}
-
-/// The system's error number as ours.
-pub(super) fn errno(error: io::Errno) -> Errno {
-    Errno::from_raw(error.raw_os_error())
 }

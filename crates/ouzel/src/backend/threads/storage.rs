@@ -5,49 +5,29 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use ouzel_engine::{Buffers, Operation, Path};
+use ouzel_engine::{Operation, Path};
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::{
-    AllocateFlags, LinkFlags, OpenFlags, RemoveFlags, RenameFlags, StatFlags, SyncMode, Whence,
+    AllocateFlags, LinkFlags, OpenFlags, RemoveFlags, RenameFlags, SyncMode, Whence,
 };
-use rustix::fs::{self, AtFlags, CWD, FallocateFlags, Mode, OFlags, ResolveFlags, SeekFrom, StatxFlags};
+use rustix::fs::{self, AtFlags, CWD, FallocateFlags, Mode, OFlags, ResolveFlags, SeekFrom};
 use rustix::io;
 
 use super::attempt::Attempt;
 use super::job::Body;
-use super::memory;
 use super::object::{Calls, Kind, Object, errno, kind_of, make_blocking, retry};
-use crate::backend::host::spans;
+use crate::backend::host::{self, spans};
 use crate::backend::metadata;
 use crate::backend::sync_range::sync_range;
 
 /// READ or WRITE of something that has no events.
 pub(super) fn transfer(calls: &Calls, object: &Object, operation: &Operation) -> Attempt {
     calls.count(1);
-    // A single buffer goes by the plain call: some files of /proc know no other.
-    Attempt::number(match operation {
-        // The vectored calls would say EINVAL.
-        Operation::Read { .. } if object.kind == Kind::Directory => Err(io::Errno::ISDIR),
-        Operation::Read { buffers: Buffers::One(span), position, .. } => match position {
-            Some(offset) => {
-                retry(|| io::pread(object, spans::room(span, 0), *offset)).map(|(read, _)| read.len())
-            }
-            None => retry(|| io::read(object, spans::room(span, 0))).map(|(read, _)| read.len()),
-        },
-        Operation::Write { buffers: Buffers::One(span), position, .. } => match position {
-            Some(offset) => retry(|| io::pwrite(object, spans::filled(span, 0), *offset)),
-            None => retry(|| io::write(object, spans::filled(span, 0))),
-        },
-        Operation::Read { buffers, position, .. } => spans::with_rooms(buffers, |rooms| match position {
-            Some(offset) => retry(|| io::preadv(object, rooms, *offset)),
-            None => retry(|| io::readv(object, rooms)),
-        }),
-        Operation::Write { buffers, position, .. } => spans::with_slices(buffers, |slices| match position {
-            Some(offset) => retry(|| io::pwritev(object, slices, *offset)),
-            None => retry(|| io::writev(object, slices)),
-        }),
-        _ => Err(io::Errno::INVAL),
-    })
+    // The vectored calls would say EINVAL.
+    if object.kind == Kind::Directory && matches!(operation, Operation::Read { .. }) {
+        return Attempt::failure(errno(io::Errno::ISDIR));
+    }
+    Attempt::number(host::storage::transfer(object.as_fd(), operation))
 }
 
 /// Everything else.
@@ -66,7 +46,7 @@ fn perform(calls: &Calls, body: &mut Body, operation: &Operation) -> Result<Atte
             let object = body.subject.take().ok_or(Errno::EBADF)?;
             // Others may still be at work on it; the last of them closes it.
             match Arc::into_inner(object) {
-                Some(object) => Ok(Attempt::unit(memory::close(object.descriptor))),
+                Some(object) => Ok(Attempt::unit(host::memory::close(object.descriptor))),
                 None => Ok(Attempt::success(0)),
             }
         }
@@ -78,18 +58,8 @@ fn perform(calls: &Calls, body: &mut Body, operation: &Operation) -> Result<Atte
             };
             fs::seek(subject(body)?, to).map(Attempt::success).map_err(errno)
         }
-        Operation::Stat { path, record, flags, .. } => {
-            let (name, mut at) = match &path {
-                Some(path) => (spans::path(path)?, AtFlags::empty()),
-                None => (c"", AtFlags::EMPTY_PATH),
-            };
-            if flags.contains(StatFlags::NOFOLLOW) {
-                at |= AtFlags::SYMLINK_NOFOLLOW;
-            }
-            let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
-            let description =
-                retry(|| fs::statx(directory(&body.subject), name, at, wanted)).map_err(errno)?;
-            spans::store_description(&record, &description);
+        Operation::Stat { path, ref record, flags, .. } => {
+            host::storage::describe(directory(&body.subject), path, record, flags)?;
             Ok(Attempt::success(0))
         }
         Operation::Sync { mode, offset, length, .. } => {

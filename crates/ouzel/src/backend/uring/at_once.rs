@@ -38,9 +38,14 @@ impl Uring {
         wanted && self.planner.may_call() && self.planner.may_go_on(self.in_flight > 0)
     }
 
-    /// Does an operation by a plain call that refuses to wait.
+    /// Does an operation by a plain call, which refuses to wait unless the caller waits for it anyway.
     #[inline]
     pub(super) fn call_at_once(&mut self, operation: &Operation) -> Option<Outcome> {
+        if self.awaited
+            && let Some(outcome) = self.do_awaited(operation)
+        {
+            return Some(outcome);
+        }
         let tried = match *operation {
             Operation::Stat { directory, path, ref record, flags } => {
                 self.quick_stat(directory, path, record, flags)

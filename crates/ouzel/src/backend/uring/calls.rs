@@ -20,23 +20,9 @@ use rustix::pipe::PipeFlags;
 use super::memory;
 use super::table::Kind;
 use crate::backend::host::spans;
+pub(super) use crate::backend::host::{errno, retry};
 use crate::backend::metadata;
 use crate::backend::sync_range::sync_range;
-
-/// The system's error number as ours.
-pub(super) fn errno(error: io::Errno) -> Errno {
-    Errno::from_raw(error.raw_os_error())
-}
-
-/// Makes a call again for as long as a signal interrupts it.
-pub(super) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
-        match call() {
-            Err(io::Errno::INTR) => continue,
-            other => return other,
-        }
-    }
-}
 
 /// What sort of thing a descriptor stands for.
 pub(super) fn kind_of(descriptor: impl AsFd) -> io::Result<Kind> {

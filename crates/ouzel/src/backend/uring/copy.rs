@@ -80,24 +80,30 @@ impl From<io::Errno> for End {
 
 /// Copies; returns how many bytes, or the error if there were none.
 pub(super) fn copy(order: &Order, stop: &Stop, calls: &mut u64) -> Result<u64, Errno> {
+    match copy_by_kernel(order, Some(&stop.wanted), calls) {
+        0 if stop.wanted.load(Ordering::Relaxed) => Err(Errno::ECANCELED),
+        0 => copy_otherwise(order, stop, calls),
+        copied => Ok(copied),
+    }
+}
+
+/// Copies as far as the kernel does that by itself, which waits for storage only, and returns how many bytes that were.
+/// With none it is to be found out why.
+pub(super) fn copy_by_kernel(order: &Order, stop: Option<&AtomicBool>, calls: &mut u64) -> u64 {
     let (source, target) = (memory::borrow(order.source), memory::borrow(order.target));
     let mut offsets = (order.from, order.to);
     let mut copied = 0;
     // What the kernel copies are regular files, open as they must be. Nothing else need be asked.
-    while copied < order.length {
-        if stop.wanted.load(Ordering::Relaxed) {
-            return if copied > 0 { Ok(copied) } else { Err(Errno::ECANCELED) };
-        }
+    while copied < order.length && !stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
         *calls += 1;
         match by_kernel(source, target, &mut offsets, order.length - copied) {
             Ok(moved) if moved > 0 => copied += moved,
             Err(io::Errno::INTR) => {}
             // The end; or another way is to be found, or the error, which is there for the next to meet.
-            Ok(_) | Err(_) if copied > 0 => return Ok(copied),
             Ok(_) | Err(_) => break,
         }
     }
-    if copied > 0 { Ok(copied) } else { copy_otherwise(order, stop, calls) }
+    copied
 }
 
 /// Copies what the kernel by itself did not begin to copy.

@@ -11,6 +11,7 @@
 //! does. SEND never raises it.
 
 mod at_once;
+mod awaited;
 mod calls;
 mod copy;
 mod fixed;
@@ -88,6 +89,8 @@ pub struct Uring {
     refused: bool,
     /// What was last taken in is so little that plain calls are cheaper.
     few: bool,
+    /// Whoever entered waits for what is started next and for nothing else.
+    awaited: bool,
     table: Table,
     packets: Packets,
     lengths: Lengths,
@@ -147,6 +150,7 @@ impl Uring {
             called_why: "",
             refused: false,
             few: false,
+            awaited: false,
             table: Table::new(options.descriptors),
             packets: Packets::default(),
             lengths: Lengths::default(),
@@ -335,6 +339,11 @@ impl Backend for Uring {
     }
 
     #[inline]
+    fn may_block(&mut self, may: bool) {
+        self.awaited = may && self.planner.policy() == Policy::Auto;
+    }
+
+    #[inline]
     fn follows(&self, previous: &Operation, edge: Edge, next: &Operation) -> bool {
         lower::follows(&self.table, &self.features, previous, edge, next)
             || self.goes_on(previous, edge, next)
@@ -344,6 +353,11 @@ impl Backend for Uring {
         let Some(first) = steps.first() else { return Started::Busy };
         if first.token.slot >= SLOTS {
             return self.finish_now(Err(Errno::ENOBUFS), ON_THE_SPOT);
+        }
+        if self.awaited
+            && let Some(started) = self.start_awaited(steps)
+        {
+            return started;
         }
         if !lower::goes_straight(&first.operation)
             && let Some(started) = self.start_otherwise(steps)

@@ -59,6 +59,7 @@ pub(super) mod reason {
     pub(in super::super) const ONLY: &str = "as a plain call, some step of this run could wait";
     pub(in super::super) const SHARED: &str = "an enter is due anyway: an entry more is cheaper than a call";
     pub(in super::super) const TURN: &str = "what is in flight has to be looked at";
+    pub(in super::super) const AWAITED: &str = "the caller waits for nothing else: a plain call may wait too";
     pub(in super::super) const REFUSED: &str = "a plain call would have had to wait";
 }
 

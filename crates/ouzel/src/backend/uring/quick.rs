@@ -415,13 +415,11 @@ impl Uring {
             let mount = self.mount_of(file);
             return match self.stat_of(number, mount, record) {
                 Ok((kind, size)) => {
-                    if let Some(record) = self.table.get_mut(file) {
-                        // What is written to may grow behind our back.
-                        (record.kind, record.size) = (kind, if record.written { 0 } else { size });
-                        record.by_calls = record.habit != Habit::Ring;
-                        if record.habit == Habit::New {
-                            record.habit = mount;
-                        }
+                    self.table.describe(file, kind, size);
+                    if let Some(record) = self.table.get_mut(file)
+                        && record.habit == Habit::New
+                    {
+                        record.habit = mount;
                     }
                     Tried::success(0)
                 }

@@ -16,7 +16,7 @@ use super::planner::Costs;
 #[non_exhaustive]
 pub enum Policy {
     /// What is expected to be cheapest: plain calls that refuse to wait for a few small operations on files, the ring for
-    /// many at once and for all that could wait.
+    /// many at once and for all that could wait; and for a chain that is waited for alone, plain calls that do wait.
     #[default]
     Auto,
     /// Everything that can be goes through the ring, runs as linked entries.

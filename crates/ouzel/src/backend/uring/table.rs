@@ -169,6 +169,16 @@ impl Table {
         }
     }
 
+    /// A plain call has said what is at `index`, and how long it is.
+    #[inline]
+    pub(super) fn describe(&mut self, index: u32, kind: Kind, size: u64) {
+        if let Some(record) = self.get_mut(index) {
+            // What is written to may grow behind our back.
+            (record.kind, record.size) = (kind, if record.written { 0 } else { size });
+            record.by_calls = record.habit != Habit::Ring;
+        }
+    }
+
     /// Forgets a slot that was never filled.
     #[inline]
     pub(super) fn clear(&mut self, index: u32) {
