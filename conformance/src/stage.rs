@@ -24,6 +24,8 @@ pub struct Stage {
     pub seed: u64,
     /// How the uring backend chooses between its ways.
     pub policy: Policy,
+    /// What is run is waited for without a limit of time, so that a backend may let the caller do it.
+    pub awaited: bool,
 }
 
 impl Stage {
@@ -37,11 +39,12 @@ impl Stage {
                 place.push('+');
             }
             places.push(place.clone());
-            for (backend, policy) in [
-                (BackendKind::Threads, Policy::Auto),
-                (BackendKind::Uring, Policy::Auto),
-                (BackendKind::Uring, Policy::Links),
-                (BackendKind::Uring, Policy::Calls),
+            for (backend, policy, awaited) in [
+                (BackendKind::Threads, Policy::Auto, false),
+                (BackendKind::Uring, Policy::Auto, false),
+                (BackendKind::Uring, Policy::Auto, true),
+                (BackendKind::Uring, Policy::Links, false),
+                (BackendKind::Uring, Policy::Calls, false),
             ] {
                 stages.push(Stage {
                     backend,
@@ -49,6 +52,7 @@ impl Stage {
                     place: place.clone(),
                     seed: 0,
                     policy,
+                    awaited,
                 });
             }
         }
@@ -57,7 +61,14 @@ impl Stage {
 
     /// The simulator with this seed.
     pub fn sim(seed: u64) -> Stage {
-        Stage { backend: BackendKind::Sim, base: None, place: "memory".into(), seed, policy: Policy::Auto }
+        Stage {
+            backend: BackendKind::Sim,
+            base: None,
+            place: "memory".into(),
+            seed,
+            policy: Policy::Auto,
+            awaited: false,
+        }
     }
 
     /// The name, such as `uring/ext4` or `uring-links/ext4`.
@@ -65,6 +76,7 @@ impl Stage {
         let policy = match self.policy {
             Policy::Links => "-links",
             Policy::Calls => "-calls",
+            _ if self.awaited => "-awaited",
             _ => "",
         };
         format!("{}{policy}/{}", self.backend.name(), self.place)

@@ -243,6 +243,10 @@ impl World {
         let numbered: Vec<Entry> =
             entries.iter().enumerate().map(|(number, entry)| entry.data(number as u64)).collect();
         self.push(&numbered);
+        if self.stage.awaited {
+            // It ends when nothing is in flight any more, or when completions must be read.
+            self.enter(u32::MAX, u32::MAX, None);
+        }
         let all = self.settle();
         for (number, entry) in entries.iter().enumerate() {
             let count = all.iter().filter(|one| one.data == number as u64 && !one.has_more()).count();

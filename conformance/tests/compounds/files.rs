@@ -292,7 +292,7 @@ pub(crate) fn system_calls_are_no_more_than_documented(scene: &mut Scene) {
     step(&mut ring, "stat then read", [8, 8], &mut |ring| {
         assert_eq!(compounds::stat_then_read(ring, &path, 4).unwrap(), b"text");
     });
-    step(&mut ring, "append", [1, 2], &mut |ring| {
+    step(&mut ring, "append", [2, 2], &mut |ring| {
         log.append_durably(ring, ["a", "b", "c"]).unwrap();
     });
     for (what, most) in [("copy, new", [13, 14]), ("copy, over", [11, 14])] {

@@ -30,7 +30,7 @@
 //! | `read_file` | 7 | 7 |
 //! | `stat_then_read` | 8 | 8 |
 //! | `write_file_durably`, mode given / kept | 12 / 16 | 15 / 16 |
-//! | `AppendLog::append_durably` | 1 | 2 |
+//! | `AppendLog::append_durably` | 2 | 2 |
 //! | `copy_file`, a new file / over another | 13 / 11 | 14 |
 //! | `copy_file_through_memory`, over another | 11 | 15 |
 
