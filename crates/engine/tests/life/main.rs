@@ -244,6 +244,7 @@ fn every_way_of_closing_twice() {
 /// Facts are enough to tell states apart. If something that matters were missing in them, the number of states would depend on
 /// which of two paths to the same facts is taken first; and whoever takes every path would see other ends.
 #[test]
+#[cfg_attr(debug_assertions, ignore = "takes minutes without optimisation: cargo test --release")]
 fn facts_are_enough() {
     for scenario in [scenarios::no_room, scenarios::many_results, scenarios::drained, scenarios::closed_twice]
     {
