@@ -106,6 +106,10 @@ impl<B: Backend> Engine<B> {
             self.stored.push_back(Stored { slot, outcome, last: true });
             return;
         }
+        if self.ends_alone(slot, outcome) {
+            return;
+        }
+        let packet = &mut self.packets[slot];
         packet.stage = Stage::Reported(outcome);
         let chain = packet.chain;
         if self.chains[chain].current == slot {
