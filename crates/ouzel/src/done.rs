@@ -266,12 +266,13 @@ impl Done {
         Err(BuildError::ForeignRegister { step: self.len(), verb: Verb::Get, of: reg.step() }.into())
     }
 
+    #[inline]
     fn completion(&self, step: usize) -> Result<&Completion, Error> {
         match self.chain.body.steps.get(step).and_then(|step| step.completion.as_ref()) {
+            Some(completion) if completion.error == 0 && !completion.was_skipped() => Ok(completion),
             Some(completion) if completion.was_skipped() || self.chain.body.was_spared(step) => {
                 Err(Error::Skipped { step, verb: self.verb(step) })
             }
-            Some(completion) if completion.error == 0 => Ok(completion),
             Some(completion) => Err(self.error_of(step, completion.errno()).into()),
             None => Err(BuildError::Silent { step, verb: self.verb(step) }.into()),
         }

@@ -329,27 +329,47 @@ impl Chain {
 }
 
 impl Body {
+    /// Its only step, if there is one that needs nothing but an entry with LOCAL. Nothing is wrong with such a chain.
+    #[inline]
+    pub(crate) fn only_step(&self) -> Option<&Step> {
+        match &self.steps[..] {
+            [step] if step.shape.is_plain() && self.pickers.is_empty() && self.error.is_none() => Some(step),
+            _ => None,
+        }
+    }
+
     /// Forgets everything, keeping the memory. The results of its steps are another chain's from now on.
+    #[inline]
     pub(crate) fn reset(&mut self) {
         self.number += 1;
         if self.number.is_multiple_of(NUMBER_BLOCK) {
             self.number = next_block();
         }
+        let rare = self.text.len() | self.words.len() | self.events.len() | self.many.len();
+        let rarer = self.pickers.len() | self.calls.len() | usize::from(self.recorded);
+        if rare | rarer != 0 || self.error.is_some() {
+            self.reset_rare();
+        }
+        self.steps.clear();
+        self.buffers.clear();
+        self.failed = false;
+        self.next_is_finally = false;
+        self.control.clear();
+    }
+
+    /// The same for what most chains have nothing of.
+    #[inline(never)]
+    fn reset_rare(&mut self) {
         if self.recorded {
             self.keep_records();
         }
-        self.steps.clear();
         self.text.clear();
-        self.buffers.clear();
         self.words.clear();
         self.events.clear();
         self.error = None;
-        self.failed = false;
         self.many.clear();
         self.pickers.clear();
         self.calls.clear();
-        self.next_is_finally = false;
-        self.control.clear();
     }
 
     /// Keeps some of the records of its STAT steps.

@@ -233,6 +233,7 @@ impl Core {
     }
 
     /// Takes a chain, and starts it with the next enter or as soon as there is room. Returns the number of its operation.
+    #[inline]
     pub(super) fn submit(&self, chain: Chain, owner: Owner) -> u32 {
         self.meter.submitted.add(1);
         let mut ring = self.ring.borrow_mut();
@@ -246,7 +247,7 @@ impl Core {
             self.put_back(operations, number, chain);
             return number;
         }
-        match ring.offer(chain) {
+        match ring.offer(chain, number) {
             Offered::Taken(ticket) => operations.runs(number, ticket),
             Offered::Full(chain) => self.put_back(operations, number, chain),
             Offered::Rejected(rejected) => operations.slot(number).state = State::Over(Err(rejected)),
@@ -274,26 +275,37 @@ impl Core {
     }
 
     /// The end of an operation, if it has come; its number is no longer its future's then.
+    #[inline]
     pub(super) fn poll_operation(&self, number: u32, waker: &Waker) -> Poll<Ending> {
+        let over = self.operations.borrow_mut().take_over(number);
+        match over {
+            Some((ending, wakee)) => {
+                drop(wakee);
+                Poll::Ready(ending)
+            }
+            None => {
+                self.wait_for(number, waker);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Who has this waker waits for an operation.
+    #[inline]
+    fn wait_for(&self, number: u32, waker: &Waker) {
+        let place = self.place_of(waker);
         let mut operations = self.operations.borrow_mut();
         let slot = operations.slot(number);
-        if matches!(slot.state, State::Over(_)) {
-            let (state, wakee) = operations.release(number);
-            drop(operations);
-            drop(wakee);
-            return match state {
-                State::Over(ending) => Poll::Ready(ending),
-                _ => Poll::Pending,
-            };
+        match (place, &slot.wakee) {
+            (Some(place), Wakee::Nobody | Wakee::Task(_)) => slot.wakee = Wakee::Task(place),
+            _ if slot.wakee.is(place, waker) => {}
+            _ => {
+                drop(operations);
+                let wakee = self.wakee_of(waker);
+                let before = std::mem::replace(&mut self.operations.borrow_mut().slot(number).wakee, wakee);
+                drop(before);
+            }
         }
-        let is_current = slot.wakee.is(self.place_of(waker), waker);
-        drop(operations);
-        if !is_current {
-            let wakee = self.wakee_of(waker);
-            let before = std::mem::replace(&mut self.operations.borrow_mut().slot(number).wakee, wakee);
-            drop(before);
-        }
-        Poll::Pending
     }
 
     /// The next result of a multishot operation, if there is one.

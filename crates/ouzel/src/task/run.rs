@@ -48,19 +48,29 @@ impl Run {
         }
     }
 
+    #[inline]
     pub(super) fn poll_ending(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
-        let number = match std::mem::replace(&mut self.state, State::Over) {
-            State::New(chain) => self.core.submit(chain, Owner::Future),
+        let number = match self.state {
             State::Submitted(number) => number,
-            State::Over => {
-                let error = Error::Refused { call: "poll of a future that is over", errno: Errno::EINVAL };
-                return Poll::Ready(Err(Box::new(Rejected { error, chain: Chain::new() })));
-            }
+            _ => match self.begin() {
+                Ok(number) => number,
+                Err(rejected) => return Poll::Ready(Err(rejected)),
+            },
         };
-        self.state = State::Submitted(number);
         let ending = ready!(self.core.poll_operation(number, context.waker()));
         self.state = State::Over;
         Poll::Ready(ending)
+    }
+
+    /// Hands the chain to the ring.
+    fn begin(&mut self) -> Result<u32, Box<Rejected>> {
+        let State::New(chain) = std::mem::replace(&mut self.state, State::Over) else {
+            let error = Error::Refused { call: "poll of a future that is over", errno: Errno::EINVAL };
+            return Err(Box::new(Rejected { error, chain: Chain::new() }));
+        };
+        let number = self.core.submit(chain, Owner::Future);
+        self.state = State::Submitted(number);
+        Ok(number)
     }
 }
 

@@ -359,7 +359,12 @@ impl Backend for Uring {
                 Err(reason) => why = reason,
             }
         }
-        self.start_run(steps, why)
+        match steps {
+            [step] if step.may_wait && !matches!(step.operation, Operation::Close { .. }) => {
+                self.start_one(step, why)
+            }
+            _ => self.start_run(steps, why),
+        }
     }
 
     fn cancel(&mut self, token: Token) {
