@@ -308,7 +308,7 @@ impl<B: Backend> Engine<B> {
                 continue;
             }
             // What was started must not lie about; and who does not wait still gets what is there.
-            let mut blocked = false;
+            let mut again = false;
             let look = self.unsubmitted
                 || (wait == 0 && self.chains.live() > 0)
                 || (self.started > 0 && entered.readable < wait);
@@ -320,11 +320,11 @@ impl<B: Backend> Engine<B> {
                     self.retry_stalled();
                 }
                 self.deliver_stored();
-                // What waits in the queue may have waited for what is over now.
-                blocked = collected > 0 && !self.staged.is_empty();
+                // Something may have waited for what is over now, and the backend may have more where that came from.
+                again = collected > 0;
             }
             self.fire_timers();
-            if self.work.is_empty() && !blocked {
+            if self.work.is_empty() && !again {
                 entered.readable = self.readable()?;
                 break;
             }
