@@ -31,9 +31,9 @@ impl<B: Backend> Engine<B> {
 
     /// Takes an entry in and hands it to the backend. A slot for its completion is free.
     #[inline(always)]
-    pub(crate) fn start_alone(&mut self, entry: Entry, flags: EntryFlags, verb: Verb) {
+    pub(crate) fn start_alone(&mut self, entry: Entry, verb: Verb) {
         self.queues.release(1);
-        let chain = self.begin_chain(flags & PLAIN);
+        let chain = self.begin_chain_alone();
         let slot = self.begin_packet(entry, chain);
         self.chains[chain].lead(slot);
         let (packet, generation) = self.packets.with_generation(slot);

@@ -410,7 +410,7 @@ impl<B: Backend> Engine<B> {
 }
 
 /// Makes the member in `packet` ready to be handed over: decodes it into `step` and reserves what it opens.
-#[inline]
+#[inline(always)]
 pub(crate) fn prepare(
     packet: &mut Packet,
     verb: Verb,

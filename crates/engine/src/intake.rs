@@ -175,7 +175,7 @@ impl<B: Backend> Engine<B> {
             }
         }
         if let Some(verb) = self.verb_alone(&first, flags) {
-            self.start_alone(first, flags, verb);
+            self.start_alone(first, verb);
             return 1;
         }
         let chain = self.begin_chain(flags);
@@ -363,6 +363,14 @@ impl<B: Backend> Engine<B> {
             self.record_chain(chain, Origin::Queue);
             self.queue(chain);
         }
+    }
+
+    /// A chain of an entry that is alone: nothing of it is special.
+    #[inline(always)]
+    pub(crate) fn begin_chain_alone(&mut self) -> u32 {
+        let Some(slot) = self.chains.take() else { unreachable!("more chains than completion credits") };
+        self.chains[slot].begin(None, true, false, 0);
+        slot
     }
 
     #[inline]

@@ -290,7 +290,7 @@ impl<M> Ring<M> {
     }
 
     /// The same if there is room; else `None`.
-    #[inline]
+    #[inline(always)]
     fn try_push_only(&mut self, chain: &Body, step: &Step) -> Result<Option<u32>, Error> {
         if !self.raw.is_ours() {
             return Err(Error::ForkedChild);
@@ -625,7 +625,7 @@ fn split_data(data: u64) -> (u32, u16) {
 }
 
 /// Gives a completion to the chain it belongs to.
-#[inline]
+#[inline(always)]
 fn deliver(
     slots: &mut [Slot],
     ended: &mut VecDeque<u32>,

@@ -318,6 +318,16 @@ impl Chain {
         self.body.text.push(path)
     }
 
+    /// Keeps a buffer that is to be filled from its start, and returns its number, and its address and its capacity as
+    /// arguments.
+    #[inline]
+    fn push_room(&mut self, buffer: Buffer) -> (u16, u64, u64) {
+        let number = self.body.buffers.len();
+        let buffer = self.body.buffers.push_mut(Some(buffer)).get_or_insert_default();
+        let (pointer, capacity) = buffer.empty();
+        (number as u16, Payload::of(pointer).number(), capacity as u64)
+    }
+
     /// Keeps a buffer, and returns its number and its address as an argument.
     #[inline]
     pub(crate) fn push_buffer(&mut self, mut buffer: Buffer) -> (u16, u64) {
@@ -393,7 +403,7 @@ impl Body {
     }
 
     /// Takes a completion of `step`. Returns whether it had been announced: that of a silent step is not.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn deliver(&mut self, step: u16, completion: Completion) -> bool {
         let number = step as usize;
         let Some(step) = self.steps.get_mut(number) else { return false };

@@ -267,13 +267,6 @@ impl Uring {
         Started::Finished { outcome, way }
     }
 
-    /// The next report from `completion` on.
-    #[inline(never)]
-    fn next_behind(&mut self, completion: Cqe) -> Option<Report> {
-        self.held.push_back(completion);
-        self.next_of_all()
-    }
-
     /// The next report, out of everything that may hold one.
     #[inline(never)]
     fn next_of_all(&mut self) -> Option<Report> {
@@ -427,7 +420,7 @@ impl Backend for Uring {
             if report.is_some() {
                 return report;
             }
-            return self.next_behind(completion);
+            return self.read(&completion).or_else(|| self.next_of_all());
         }
         self.next_of_all()
     }
