@@ -69,7 +69,7 @@ impl<B: Backend> Engine<B> {
     }
 
     /// Ends the entry in `slot`, whose operation is over, if it went this way and nobody has anything else to do with it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn ends_alone(&mut self, slot: u32, outcome: Outcome) -> bool {
         let packet = &self.packets[slot];
         let chain = packet.chain;
@@ -82,7 +82,7 @@ impl<B: Backend> Engine<B> {
     }
 
     /// It has no timers, nothing to save and nobody behind it.
-    #[inline]
+    #[inline(always)]
     fn end_alone(&mut self, chain: u32, slot: u32, ending: Ending) {
         let packet = self.packets.free(slot);
         let Entry { op, data, .. } = packet.entry;

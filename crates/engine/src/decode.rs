@@ -463,7 +463,7 @@ pub(crate) fn range(offset: u64, length: u64) -> Result<(), Errno> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn buffers(
     payload: u64,
     magnitude: u64,

@@ -360,11 +360,15 @@ impl<B: Backend> Engine<B> {
     }
 
     /// Moves every chain on that can.
-    #[inline(never)]
+    #[inline]
     pub(crate) fn work_off(&mut self) {
-        if self.work.is_empty() {
-            return;
+        if !self.work.is_empty() {
+            self.work_off_all();
         }
+    }
+
+    #[inline(never)]
+    fn work_off_all(&mut self) {
         self.backend.expect(self.work.len() as u32);
         while let Some(chain) = self.work.pop_front() {
             self.chains[chain].queued = false;

@@ -408,7 +408,7 @@ impl Body {
         let number = step as usize;
         let Some(step) = self.steps.get_mut(number) else { return false };
         step.completion = Some(completion);
-        let announced = !step.shape.has(Marks::SILENT);
+        let (shape, announced) = (step.shape, !step.shape.has(Marks::SILENT));
         if let Memory::Room(buffer) = step.payload {
             // Another step may have filled it.
             if !completion.was_skipped() {
@@ -421,7 +421,8 @@ impl Body {
             self.take_in(number as u16, &completion);
         }
         if completion.error != 0 {
-            self.failed |= !self.was_spared(number);
+            let spared = completion.errno() == Errno::ECANCELED && shape.has(Marks::FINALLY);
+            self.failed |= !(spared && self.was_spared(number));
         }
         announced
     }

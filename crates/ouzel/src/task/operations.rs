@@ -96,6 +96,13 @@ impl Operations {
         Some((ending, wakee))
     }
 
+    /// Makes the number of an operation free again whose chain is over and whose future is gone.
+    #[inline]
+    pub(super) fn forget(&mut self, number: u32) {
+        self.slots[number as usize].state = State::Free;
+        self.free.push(number);
+    }
+
     /// Makes a number free again, and returns what was left there.
     pub(super) fn release(&mut self, number: u32) -> (State, Wakee) {
         let slot = &mut self.slots[number as usize];

@@ -195,7 +195,7 @@ impl Core {
             let slot = operations.slot(number);
             let owner = slot.owner;
             if owner != Owner::Future {
-                operations.release(number);
+                operations.forget(number);
                 return Some((owner, Ended::Unowned(done)));
             }
             slot.state = State::Over(Ok(done));
