@@ -75,18 +75,18 @@ fn introduction(benchmark: &str) -> &'static str {
 fn causes(benchmark: &str) -> &'static str {
     match benchmark {
         "async-read" => {
-            "The cause, where reads go to the ring: about 3,000 instructions for each in user space, \
+            "The cause, where reads go to the ring: about 2,000 instructions for each in user space, \
              against 2,250 of compio and 1,400 of\n\
-             tokio-uring. A read is a chain of one step: building and offering it costs 520, the engine's \
-             packet, decoding and hand-over to the\n\
-             backend 980, taking entries in and results out 480, the future, its result and the chain's \
-             memory 750. No part stands out. Alone,\n\
+             tokio-uring. A read is a chain of one step: building and offering it costs 410, the engine's \
+             packet, decoding and result 660, the\n\
+             backend's entry 200, handing results out 200, the future, its task and the chain's memory \
+             500. No part stands out. Alone,\n\
              a read goes by a plain call that refuses to wait, and needs less of the processor than the \
              others do with a ring."
         }
         "echo" => {
             "The cause: receive and send are a chain of one step each, with the costs of a read above \
-             (about 3,000 instructions), twice per\n\
+             (about 2,000 instructions), twice per\n\
              message."
         }
         "timers" => {
@@ -105,7 +105,7 @@ fn causes(benchmark: &str) -> &'static str {
         }
         "cancel" => {
             "The cause: a read that is begun costs what any does (see async-read), and its cancellation \
-             about 800 instructions more, 440 of\n\
+             about 750 instructions more, 200 of\n\
              them in the engine. Who does not cancel (tokio-uring) or has nothing in the kernel that \
              could be cancelled (tokio) does not pay\n\
              that."

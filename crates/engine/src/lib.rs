@@ -3,6 +3,7 @@
 
 extern crate alloc;
 
+mod alone;
 mod at_once;
 mod awaited;
 mod backend;

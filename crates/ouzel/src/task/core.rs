@@ -219,11 +219,13 @@ impl Core {
     // Operations.
 
     /// A chain to build into.
+    #[inline]
     pub(super) fn chain(&self) -> Chain {
         self.spares.borrow_mut().pop().unwrap_or_default()
     }
 
     /// Keeps the memory of a chain that is over.
+    #[inline]
     pub(super) fn recycle(&self, done: Done) {
         let chain = done.into_chain();
         let mut spares = self.spares.borrow_mut();
@@ -232,26 +234,37 @@ impl Core {
         }
     }
 
+    /// Takes a chain whose result a future takes, and starts it with the next enter or as soon as there is room. Returns the
+    /// number of its operation, for which who has this waker waits from now on; the chain if it will never be run.
+    #[inline]
+    pub(super) fn begin(&self, chain: Chain, waker: &Waker) -> Result<u32, Box<Rejected>> {
+        let wakee = self.wakee_of(waker);
+        let number = self.submit(chain, Owner::Future)?;
+        // Nobody has waited for it, so this drops nothing of the user's.
+        self.operations.borrow_mut().slot(number).wakee = wakee;
+        Ok(number)
+    }
+
     /// Takes a chain, and starts it with the next enter or as soon as there is room. Returns the number of its operation.
-    pub(super) fn submit(&self, chain: Chain, owner: Owner) -> u32 {
+    #[inline]
+    fn submit(&self, chain: Chain, owner: Owner) -> Result<u32, Box<Rejected>> {
         self.meter.submitted.add(1);
-        let mut ring = self.ring.borrow_mut();
+        let Some(ring) = &mut *self.ring.borrow_mut() else { return Err(closed(chain)) };
         let operations = &mut *self.operations.borrow_mut();
         let number = operations.claim(owner);
-        let Some(ring) = &mut *ring else {
-            operations.slot(number).state = State::Over(Err(closed(chain)));
-            return number;
-        };
         if !operations.backlog.is_empty() {
             self.put_back(operations, number, chain);
-            return number;
+            return Ok(number);
         }
-        match ring.offer(chain) {
+        match ring.offer(chain, number) {
             Offered::Taken(ticket) => operations.runs(number, ticket),
             Offered::Full(chain) => self.put_back(operations, number, chain),
-            Offered::Rejected(rejected) => operations.slot(number).state = State::Over(Err(rejected)),
+            Offered::Rejected(rejected) => {
+                operations.release(number);
+                return Err(rejected);
+            }
         }
-        number
+        Ok(number)
     }
 
     fn put_back(&self, operations: &mut Operations, number: u32, chain: Chain) {
@@ -262,38 +275,43 @@ impl Core {
 
     /// Starts a chain whose result nobody waits for.
     fn submit_detached(&self, chain: Chain) {
-        let number = self.submit(chain, Owner::Detached);
-        let mut operations = self.operations.borrow_mut();
-        if matches!(operations.slot(number).state, State::Over(_)) {
-            let left = operations.release(number);
-            drop(operations);
-            drop(left);
-        } else {
+        if self.submit(chain, Owner::Detached).is_ok() {
             self.unowned.update(|count| count + 1);
         }
     }
 
     /// The end of an operation, if it has come; its number is no longer its future's then.
+    #[inline]
     pub(super) fn poll_operation(&self, number: u32, waker: &Waker) -> Poll<Ending> {
+        let over = self.operations.borrow_mut().take_over(number);
+        match over {
+            Some((ending, wakee)) => {
+                drop(wakee);
+                Poll::Ready(ending)
+            }
+            None => {
+                self.wait_for(number, waker);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Who has this waker waits for an operation.
+    #[inline]
+    fn wait_for(&self, number: u32, waker: &Waker) {
+        let place = self.place_of(waker);
         let mut operations = self.operations.borrow_mut();
         let slot = operations.slot(number);
-        if matches!(slot.state, State::Over(_)) {
-            let (state, wakee) = operations.release(number);
-            drop(operations);
-            drop(wakee);
-            return match state {
-                State::Over(ending) => Poll::Ready(ending),
-                _ => Poll::Pending,
-            };
+        match (place, &slot.wakee) {
+            (Some(place), Wakee::Nobody | Wakee::Task(_)) => slot.wakee = Wakee::Task(place),
+            _ if slot.wakee.is(place, waker) => {}
+            _ => {
+                drop(operations);
+                let wakee = self.wakee_of(waker);
+                let before = std::mem::replace(&mut self.operations.borrow_mut().slot(number).wakee, wakee);
+                drop(before);
+            }
         }
-        let is_current = slot.wakee.is(self.place_of(waker), waker);
-        drop(operations);
-        if !is_current {
-            let wakee = self.wakee_of(waker);
-            let before = std::mem::replace(&mut self.operations.borrow_mut().slot(number).wakee, wakee);
-            drop(before);
-        }
-        Poll::Pending
     }
 
     /// The next result of a multishot operation, if there is one.

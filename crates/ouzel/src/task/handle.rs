@@ -69,6 +69,7 @@ impl Handle {
     /// A chain for whose events none of those in the ring make room waits as long as they do; a larger ring helps.
     ///
     /// Errors: as for [`Ring::run`](crate::Ring::run).
+    #[inline]
     pub fn run(&self, chain: Chain) -> Run {
         Run::new(Rc::clone(&self.core), chain)
     }
@@ -79,11 +80,13 @@ impl Handle {
     }
 
     /// An empty chain that uses the memory of an earlier one.
+    #[inline]
     pub fn chain(&self) -> Chain {
         self.core.chain()
     }
 
     /// Gives the memory of a chain that is over to later ones.
+    #[inline]
     pub fn recycle(&self, done: Done) {
         self.core.recycle(done);
     }

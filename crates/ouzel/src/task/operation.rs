@@ -82,7 +82,20 @@ impl<T: Kind> Finished<'_, T> {
     }
 
     /// The buffer, also with an error.
+    #[inline]
     pub(super) fn buffer(self) -> Result<Buffer, BufferError> {
+        match self.ending {
+            Ok(mut done) if done.has_succeeded(self.reg) => {
+                let buffer = done.take(self.reg).unwrap_or_default();
+                self.run.core().recycle(done);
+                Ok(buffer)
+            }
+            _ => self.buffer_and_error(),
+        }
+    }
+
+    #[inline(never)]
+    fn buffer_and_error(self) -> Result<Buffer, BufferError> {
         let taken = self.with(|done, reg| {
             done.get(reg)?;
             Ok(done.take(reg).unwrap_or_default())
@@ -117,6 +130,7 @@ impl<T, O> Operation<T, O> {
 impl<T, O> Future for Operation<T, O> {
     type Output = O;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<O> {
         let ending = ready!(self.run.poll_ending(context));
         let finished = Finished { ending, reg: self.reg, run: &self.run };

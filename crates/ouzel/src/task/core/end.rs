@@ -33,6 +33,9 @@ impl Core {
 
     /// Drops a late result: descriptors that are open are closed, bytes are counted.
     fn drop_late(&self, done: Done) {
+        if done.did_nothing() {
+            return self.recycle(done);
+        }
         self.meter.late_bytes.add(done.bytes_read());
         for descriptor in done.descriptors() {
             if !self.with_ring(|ring| Ok(ring.is_open(descriptor))).unwrap_or(false) {

@@ -10,13 +10,21 @@ use ouzel_ring::modifiers::PollEvents;
 use super::Core;
 use crate::done::Done;
 use crate::error::Error;
-use crate::ring::{Offered, Ring};
+use crate::ring::Offered;
 use crate::task::handle::Handle;
 use crate::task::operations::{Owner, State};
 use crate::task::waker::Wakee;
 
 /// How long the executor sleeps at a time while there is no room to listen to its bell, or in the backend.
 const PAUSE: Duration = Duration::from_millis(1);
+
+/// The end of an operation for which more is to be done than to make a task runnable.
+enum Ended {
+    /// Somebody else than a task waits for it.
+    Awaited(Wakee),
+    /// No future takes its result.
+    Unowned(Done),
+}
 
 enum Sent {
     /// There is no backlog.
@@ -136,11 +144,14 @@ impl Core {
         let mut chain = self.chain();
         chain.poll_many(self.bell, PollEvents::IN);
         let mut operations = self.operations.borrow_mut();
-        let offered = self.with_ring(|ring| Ok(ring.offer(chain)))?;
-        match offered {
+        let number = operations.claim(Owner::Bell);
+        let offered = self.with_ring(|ring| Ok(ring.offer(chain, number)));
+        if !matches!(offered, Ok(Offered::Taken(_))) {
+            operations.release(number);
+        }
+        match offered? {
             Offered::Taken(ticket) => {
                 self.must_enter.set(true);
-                let number = operations.claim(Owner::Bell);
                 operations.runs(number, ticket);
             }
             // There is another try with the next turn.
@@ -155,29 +166,43 @@ impl Core {
         while let Some(wakee) = self.next_news() {
             self.wake(wakee);
         }
+        while let Some((owner, ended)) = self.next_odd_end() {
+            match ended {
+                Ended::Awaited(wakee) => self.wake(wakee),
+                Ended::Unowned(done) => {
+                    if owner != Owner::Bell {
+                        self.unowned.update(|count| count.saturating_sub(1));
+                    }
+                    match owner {
+                        Owner::Dropped => self.keep_late(done),
+                        Owner::Bell => self.hear_no_more(done)?,
+                        _ => self.recycle(done),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives what has completed to the futures that are tasks' or that nobody waits for, up to the first end that is more
+    /// than that.
+    fn next_odd_end(&self) -> Option<(Owner, Ended)> {
+        let mut ring = self.ring.borrow_mut();
+        let ring = ring.as_mut()?;
+        let operations = &mut *self.operations.borrow_mut();
         loop {
-            let ended = self.ring.borrow_mut().as_mut().and_then(Ring::next_ended);
-            let Some((ticket, done)) = ended else { return Ok(()) };
-            let mut operations = self.operations.borrow_mut();
-            let Some(number) = operations.at(ticket.index()) else { continue };
+            let (number, done) = ring.next_ended_owned()?;
             let slot = operations.slot(number);
-            if slot.owner == Owner::Future {
-                slot.state = State::Over(Ok(done));
-                let wakee = std::mem::take(&mut slot.wakee);
-                drop(operations);
-                self.wake(wakee);
-                continue;
-            }
             let owner = slot.owner;
-            operations.release(number);
-            drop(operations);
-            if owner != Owner::Bell {
-                self.unowned.update(|count| count.saturating_sub(1));
+            if owner != Owner::Future {
+                operations.forget(number);
+                return Some((owner, Ended::Unowned(done)));
             }
-            match owner {
-                Owner::Dropped => self.keep_late(done),
-                Owner::Bell => self.hear_no_more(done)?,
-                _ => self.recycle(done),
+            slot.state = State::Over(Ok(done));
+            match std::mem::take(&mut slot.wakee) {
+                Wakee::Nobody => {}
+                Wakee::Task(place) => self.wake_task(place),
+                other => return Some((owner, Ended::Awaited(other))),
             }
         }
     }
@@ -188,9 +213,7 @@ impl Core {
         let ring = ring.as_mut()?;
         let operations = &mut *self.operations.borrow_mut();
         loop {
-            let index = ring.next_news()?;
-            let Some(number) = operations.at(index as usize) else { continue };
-            let slot = operations.slot(number);
+            let slot = operations.slot(ring.next_news()?);
             match (slot.owner, &slot.state) {
                 (Owner::Future, _) => return Some(std::mem::take(&mut slot.wakee)),
                 (Owner::Bell, State::Running(ticket)) => {
@@ -261,7 +284,7 @@ impl Core {
             let Some(number) = operations.backlog.front().copied() else { return Ok(Sent::All) };
             let slot = operations.slot(number);
             match std::mem::replace(&mut slot.state, State::Free) {
-                State::Backlogged(chain) => match ring.offer(chain) {
+                State::Backlogged(chain) => match ring.offer(chain, number) {
                     Offered::Taken(ticket) => operations.runs(number, ticket),
                     Offered::Full(chain) => {
                         slot.state = State::Backlogged(chain);
