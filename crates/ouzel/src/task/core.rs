@@ -313,10 +313,13 @@ impl Core {
         self.timers.borrow_mut().add(at, now, wakee)
     }
 
-    /// Whether a timer has fired; if not, who waits for it is to be woken.
+    /// Whether a timer has fired, and is removed; if not, who waits for it is to be woken.
     pub(super) fn poll_timer(&self, number: u32, waker: &Waker) -> bool {
         let mut timers = self.timers.borrow_mut();
         if timers.has_fired(number) {
+            let nobody = timers.remove(number);
+            drop(timers);
+            drop(nobody);
             return true;
         }
         let is_current = timers.wakee(number).is_some_and(|wakee| wakee.is(self.place_of(waker), waker));
@@ -341,10 +344,29 @@ impl Core {
             return;
         }
         let Some(now) = self.now() else { return };
+        // Tasks are woken some at a time: their headers lie anywhere, and are so fetched together.
+        let mut places = [0; 32];
         loop {
-            let fired = self.timers.borrow_mut().fire(now);
-            let Some(wakee) = fired else { return };
-            self.wake(wakee);
+            let mut timers = self.timers.borrow_mut();
+            let mut count = 0;
+            let stopped_by = loop {
+                if count == places.len() {
+                    break Some(Wakee::Nobody);
+                }
+                match timers.fire(now) {
+                    Some(Wakee::Task(place)) => {
+                        places[count] = place;
+                        count += 1;
+                    }
+                    other => break other,
+                }
+            };
+            drop(timers);
+            places[..count].iter().for_each(|place| self.tasks.wake_place(*place));
+            match stopped_by {
+                Some(wakee) => self.wake(wakee),
+                None => return,
+            }
         }
     }
 }

@@ -54,7 +54,6 @@ impl Future for Sleep {
                 if !self.core.poll_timer(number, context.waker()) {
                     return Poll::Pending;
                 }
-                self.core.remove_timer(number);
                 None
             }
             State::Over => None,

@@ -53,6 +53,8 @@ pub(super) struct Timers {
     levels: u16,
     /// The time that the wheel has come to. Whatever was due before has fired.
     come_to: u64,
+    /// The slot that it has come to: what is due at its very beginning fires, and the rest moves. `NOWHERE` if it is done.
+    opened: u32,
 }
 
 impl Default for Timers {
@@ -64,6 +66,7 @@ impl Default for Timers {
             used: [0; LEVELS],
             levels: 0,
             come_to: 0,
+            opened: NOWHERE,
         }
     }
 }
@@ -123,33 +126,44 @@ impl Timers {
 
     /// A time before which none is due; if none has been removed, it is the next one's.
     pub(super) fn next(&self) -> Option<u64> {
+        if self.opened != NOWHERE {
+            return Some(self.come_to);
+        }
         self.first_slot().map(|slot| self.slots[slot].earliest)
     }
 
     /// Lets the next timer fire if it is due, and returns who waits for it.
     pub(super) fn fire(&mut self, now: u64) -> Option<Wakee> {
-        while let Some(slot) = self.first_slot() {
+        loop {
+            while self.opened != NOWHERE {
+                let number = self.slots[self.opened as usize].first;
+                self.take_out(number);
+                let timer = &mut self.timers[number as usize];
+                if timer.at <= self.come_to {
+                    return Some(std::mem::take(&mut timer.wakee));
+                }
+                self.put(number);
+            }
+            let Some(slot) = self.first_slot() else {
+                self.come_to = self.come_to.max(now);
+                return None;
+            };
             let begins = self.beginning_of(slot);
             if begins > now {
-                break;
+                // It is before the next slot, so all others are where they belong.
+                self.come_to = self.come_to.max(now);
+                return None;
             }
             self.come_to = begins;
-            if slot < SLOTS {
-                let number = self.slots[slot].first;
-                self.take_out(number);
-                return Some(std::mem::take(&mut self.timers[number as usize].wakee));
-            }
-            self.spread(slot);
+            self.opened = slot as u32;
         }
-        // It is before the next slot, so all others are where they belong.
-        self.come_to = self.come_to.max(now);
-        None
     }
 
     /// Lets every timer fire.
     pub(super) fn fire_all(&mut self) -> Vec<Wakee> {
         self.used = [0; LEVELS];
         self.levels = 0;
+        self.opened = NOWHERE;
         let waiting = self.timers.iter_mut().filter(|timer| timer.slot != NOWHERE);
         let fired = waiting.map(|timer| {
             timer.slot = NOWHERE;
@@ -226,20 +240,8 @@ impl Timers {
         if self.used[level] == 0 {
             self.levels &= !(1 << level);
         }
-    }
-
-    /// Moves the timers of a slot that the wheel has come to into lower levels.
-    fn spread(&mut self, slot: usize) {
-        let first = self.slots[slot].first;
-        self.clear(slot);
-        let mut number = first;
-        loop {
-            let behind = self.timers[number as usize].behind;
-            self.put(number);
-            if behind == first {
-                return;
-            }
-            number = behind;
+        if self.opened == slot as u32 {
+            self.opened = NOWHERE;
         }
     }
 }
