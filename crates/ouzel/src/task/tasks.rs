@@ -148,6 +148,7 @@ impl Tasks {
     // The queue.
 
     /// Queues a task, unless it is over or in the queue. This must be the executor's thread, and the task one of these.
+    #[inline]
     pub(super) fn wake(&self, task: Task) {
         // SAFETY: whoever has it holds it.
         let header = unsafe { task.header() };
