@@ -127,9 +127,7 @@ impl Core {
 
     pub(super) fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
         self.meter.spawned.add(u64::from(!self.closed.get()));
-        let task = self.tasks.spawn(future);
-        // SAFETY: it was just made for this.
-        unsafe { JoinHandle::new(task) }
+        self.tasks.spawn(future)
     }
 
     /// While it lives, this is the executor that runs on this thread.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::block::{self, ABORTED, CLASSES, LISTED, OVER, QUEUED, Task, bytes_of};
-use super::join::JoinError;
+use super::join::{JoinError, JoinHandle};
 use super::waker::{Shared, Wakee, waker_of};
 
 /// How much memory of tasks that are over is kept for later ones.
@@ -92,8 +92,8 @@ impl Owned {
         &self.tasks
     }
 
-    /// Starts a task, whose handle must be made.
-    pub(super) fn spawn<F: Future + 'static>(&self, future: F) -> Task {
+    /// Starts a task.
+    pub(super) fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
         let task = block::put(&self.tasks, future);
         if self.tasks.closed.get() {
             // SAFETY: it is listed, and has not been polled.
@@ -101,7 +101,8 @@ impl Owned {
         } else {
             self.tasks.wake(task);
         }
-        task
+        // SAFETY: it was just made, with a handle.
+        unsafe { JoinHandle::new(task) }
     }
 
     /// Ends all tasks. Those that come after this are ended at once, and no memory is kept any more.
