@@ -14,7 +14,7 @@ use ouzel_ring::Descriptor;
 use ouzel_ring::modifiers::{MessageFlags, PollEvents};
 
 use super::core::Core;
-use super::join::{Cellular, JoinHandle};
+use super::join::JoinHandle;
 use super::metrics::Metrics;
 use super::operation::{Calling, Operation};
 use super::picking::Picking;
@@ -58,9 +58,7 @@ impl Handle {
     where
         F: Future + 'static,
     {
-        let task = Rc::new(Cellular::new(future));
-        let place = self.core.add_task(task.clone());
-        JoinHandle::new(task, Rc::downgrade(&self.core), place)
+        self.core.spawn(future)
     }
 
     /// Runs a chain. What its steps did is in the [`Done`], errors included.

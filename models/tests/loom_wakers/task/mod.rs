@@ -1,5 +1,8 @@
 //! The parts of `crates/ouzel/src/task` that are modelled, and their models.
 
+#[path = "../../../../crates/ouzel/src/task/count.rs"]
+mod count;
+mod count_model;
 #[path = "../../../../crates/ouzel/src/task/inbox.rs"]
 #[allow(dead_code)]
 mod inbox;

@@ -38,6 +38,9 @@ enum Sent {
 impl Core {
     /// One turn: starts what was asked for, waits if it may and nothing can run, and wakes whom that concerns.
     pub(in crate::task) fn turn(self: &Rc<Core>, may_wait: bool) -> Result<(), Error> {
+        if self.is_quiet() {
+            return Ok(());
+        }
         self.receive();
         self.see_to_late();
         self.send_cancels()?;
@@ -55,6 +58,17 @@ impl Core {
     /// Whether a turn is due although nothing runs: something was dropped.
     pub(in crate::task) fn has_leavings(&self) -> bool {
         !self.operations.borrow().dropped.is_empty() || !self.late.borrow().is_empty()
+    }
+
+    /// Whether a turn would do nothing but let the tasks go on that can run: most of those between tasks that only wait for
+    /// each other.
+    fn is_quiet(&self) -> bool {
+        self.is_runnable()
+            && !(self.simulated || self.must_enter.get() || self.shared.has_received())
+            && self.timers.borrow().is_empty()
+            && !self.has_leavings()
+            && self.operations.borrow().backlog.is_empty()
+            && !self.has_chains()
     }
 
     /// Whether chains other than the bell's are in the ring.
@@ -316,9 +330,7 @@ impl Core {
         }
         let mut received = self.received.take();
         if self.shared.receive(&mut received) {
-            let mut tasks = self.tasks.borrow_mut();
-            received.woken.drain(..).for_each(|place| tasks.wake_received(place));
-            drop(tasks);
+            received.woken.drain(..).for_each(|place| self.tasks.wake_received(place));
             for job in received.jobs.drain(..) {
                 job(&Handle::new(Rc::clone(self)));
             }
