@@ -4,6 +4,7 @@
 //! drops, wakers and hooks may call anything here, whenever they like.
 
 mod end;
+mod requests;
 mod turn;
 
 use std::cell::{Cell, RefCell};
@@ -16,9 +17,11 @@ use std::task::{Context, Poll, RawWakerVTable, Waker};
 use ouzel_engine::EnterError;
 use ouzel_ring::{Completion, Descriptor};
 
+use super::job::Far;
 use super::join::{JoinError, Task};
 use super::metrics::{Meter, Metrics};
 use super::operations::{Ending, Operations, Owner, State};
+use super::request::Requests;
 use super::tasks::{ROOT, Tasks};
 use super::timers::Timers;
 use super::waker::{Inbox, Shared, Wakee};
@@ -56,6 +59,9 @@ pub(crate) struct Core {
     /// How many of them are kept.
     most_spares: usize,
     shared: Arc<Shared>,
+    /// What it shares with those who send chains.
+    far: Arc<Far>,
+    asked: requests::Asked,
     /// Where the inbox is emptied into.
     received: RefCell<Inbox>,
     /// Where cancels are put into order.
@@ -94,6 +100,8 @@ impl Core {
             on_late: RefCell::new(on_late),
             spares: RefCell::default(),
             most_spares,
+            far: Arc::new(Far { shared: Arc::clone(&shared), requests: Requests::new(most_spares) }),
+            asked: requests::Asked::default(),
             shared,
             received: RefCell::default(),
             cancels: RefCell::default(),
@@ -108,6 +116,10 @@ impl Core {
         });
         core.listen()?;
         Ok(core)
+    }
+
+    pub(super) fn far(&self) -> &Arc<Far> {
+        &self.far
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {

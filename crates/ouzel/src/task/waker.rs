@@ -12,13 +12,10 @@ use std::sync::Arc;
 use std::task::{Wake, Waker};
 
 use super::core::Core;
-use super::handle::Handle;
 use super::inbox::{self, Alarm, Mark};
+use super::job::Job;
 use crate::Bell;
 use crate::sync::thread_local;
-
-/// Something to be done on the executor's thread.
-pub(super) type Job = Box<dyn FnOnce(&Handle) + Send>;
 
 /// What came from other threads.
 pub(super) type Inbox = inbox::Inbox<Job>;

@@ -50,8 +50,9 @@ impl Core {
     /// its bound.
     pub(in crate::task) fn close(self: &Rc<Core>) {
         self.closed.set(true);
-        let jobs = self.shared.close();
-        drop(jobs);
+        let left = self.shared.close();
+        self.refuse(left);
+        self.end_requests();
         let tasks = self.tasks.borrow_mut().clear();
         for task in tasks {
             task.end(JoinError::Closed);

@@ -10,8 +10,7 @@ use ouzel_ring::modifiers::PollEvents;
 use super::Core;
 use crate::done::Done;
 use crate::error::Error;
-use crate::ring::{Offered, Ring};
-use crate::task::handle::Handle;
+use crate::ring::{Offered, Rejected, Ring};
 use crate::task::operations::{Owner, State};
 use crate::task::waker::Wakee;
 
@@ -23,6 +22,8 @@ enum Sent {
     All,
     /// The first of it is gone, and somebody may be told.
     One(Wakee),
+    /// The first of it was refused, and is another thread's.
+    Refused(u32, Box<Rejected>),
     /// There is no room for it.
     Full,
 }
@@ -35,6 +36,9 @@ impl Core {
         self.send_cancels()?;
         self.send_backlog()?;
         self.fire_timers();
+        if may_wait && !self.is_runnable() {
+            self.look_for_more();
+        }
         let wait = may_wait && !self.is_runnable();
         if wait || self.simulated || self.must_enter.get() || self.has_chains() {
             self.enter(wait)?;
@@ -171,6 +175,10 @@ impl Core {
             let owner = slot.owner;
             operations.release(number);
             drop(operations);
+            if owner == Owner::Remote {
+                self.end_request(number, Ok(done));
+                continue;
+            }
             if owner != Owner::Bell {
                 self.unowned.update(|count| count.saturating_sub(1));
             }
@@ -245,6 +253,10 @@ impl Core {
                     entered = false;
                     self.wake(wakee);
                 }
+                Sent::Refused(number, rejected) => {
+                    entered = false;
+                    self.end_request(number, Err(rejected));
+                }
                 Sent::Full if entered => return Ok(()),
                 Sent::Full => {
                     // What is queued makes room for more by being started.
@@ -273,6 +285,11 @@ impl Core {
                         operations.backlog.pop_front();
                         return Ok(Sent::One(wakee));
                     }
+                    Offered::Rejected(rejected) if slot.owner == Owner::Remote => {
+                        operations.backlog.pop_front();
+                        drop(operations.release(number));
+                        return Ok(Sent::Refused(number, rejected));
+                    }
                     // It was to close something: the ring will.
                     Offered::Rejected(_) => {
                         self.unowned.update(|count| count.saturating_sub(1));
@@ -286,20 +303,27 @@ impl Core {
         })
     }
 
-    /// Takes what other threads have sent.
-    fn receive(self: &Rc<Core>) {
+    /// Takes what other threads have sent, and returns how much they have asked for.
+    pub(super) fn receive(self: &Rc<Core>) -> usize {
+        let mut count = 0;
         if !self.shared.has_received() {
-            return;
+            return count;
         }
         let mut received = self.received.take();
         if self.shared.receive(&mut received) {
             let mut tasks = self.tasks.borrow_mut();
             received.woken.drain(..).for_each(|place| tasks.wake_received(place));
             drop(tasks);
+            // There is room again.
+            while let Some((_, waker)) = received.line.pop_first() {
+                waker.wake();
+            }
+            count = received.jobs.len();
             for job in received.jobs.drain(..) {
-                job(&Handle::new(Rc::clone(self)));
+                self.do_job(job);
             }
         }
         self.received.replace(received);
+        count
     }
 }
