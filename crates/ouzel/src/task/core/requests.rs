@@ -14,18 +14,19 @@ use crate::task::job::{Job, Request};
 use crate::task::operations::{Ending, Owner, State};
 use crate::task::waker::Inbox;
 
-/// How often the executor looks for more at the most before it sleeps.
-const LOOKS: u32 = 16;
+/// How many looks for more are left out at the most when looking was of no use.
+const MOST_SKIPPED: u32 = 31;
 
 /// What the executor has of other threads' requests.
 #[derive(Default)]
 pub(super) struct Asked {
     /// By the number of its operation.
     running: RefCell<Vec<Option<Arc<Request>>>>,
-    /// How many were told of an end since the executor has last looked for what they send then.
-    told: Cell<u32>,
-    /// How often it looks for that: more often when that was of use.
-    looks: Cell<u32>,
+    /// Somebody was told of an end since the executor has last looked for what they send then.
+    told: Cell<bool>,
+    /// How many such looks are to be left out because the last ones were in vain, and how many are still.
+    vain: Cell<u32>,
+    skip: Cell<u32>,
 }
 
 impl Core {
@@ -89,33 +90,31 @@ impl Core {
     }
 
     fn tell_end(&self, request: &Request, ending: Ending) {
-        self.asked.told.update(|told| told.saturating_add(1));
+        self.asked.told.set(true);
         // If nobody wants to know, what has come too late is what it was.
         if let Err(Ok(done)) = request.end(ending) {
             self.keep_late(done);
         }
     }
 
-    /// Looks for what those send who were told of an end, before it sleeps: what they do in the meantime travels in one
-    /// enter, and wakes nobody.
+    /// Gives those who were told of an end a moment to ask for more, before the ring is entered to sleep: what they send in it
+    /// travels in that enter, and wakes nobody.
+    ///
+    /// Once, and not always: more looks make no larger batches, but let those fall asleep who do the asking.
     pub(super) fn look_for_more(self: &Rc<Core>) {
-        let told = self.asked.told.take();
-        if told == 0 {
+        if !self.asked.told.replace(false) {
             return;
         }
-        let looks = self.asked.looks.get().max(1);
-        let (mut missing, mut came) = (told as usize, 0);
-        for _ in 0..looks {
-            thread::yield_now();
-            let more = self.receive();
-            came += more;
-            missing = missing.saturating_sub(more);
-            if missing == 0 {
-                break;
-            }
+        let skip = self.asked.skip.get();
+        if skip > 0 {
+            self.asked.skip.set(skip - 1);
+            return;
         }
-        let looks = if came > 0 { (looks * 2).min(LOOKS) } else { looks / 2 };
-        self.asked.looks.set(looks);
+        thread::yield_now();
+        let in_vain = self.receive() == 0;
+        let vain = if in_vain { (self.asked.vain.get() * 2 + 1).min(MOST_SKIPPED) } else { 0 };
+        self.asked.vain.set(vain);
+        self.asked.skip.set(vain);
     }
 
     /// The executor is being dropped: nothing that was sent is done, and whoever waits is told.
