@@ -52,8 +52,8 @@
 //! # Memory and locks
 //!
 //! Spawning allocates once, a task; operations and sleeps allocate nothing once the executor has grown to its work, as long
-//! as their buffers come back to be used again. The only lock is around the inbox for what other threads send; without such,
-//! it is never taken.
+//! as their buffers come back to be used again. The same is true of chains and operations by a [`Remote`]; what it spawns is
+//! boxed. The only locks are around what other threads send and are told; without such, none is ever taken.
 
 mod calls;
 mod core;
