@@ -109,6 +109,18 @@ impl Work {
 }
 
 #[test]
+fn requests_may_move_and_be_shared() {
+    fn sent_and_shared<T: Send + Sync + Unpin>(_: &T) {}
+    let owner = owner(BackendKind::Threads);
+    let remote = owner.remote();
+    sent_and_shared(remote);
+    sent_and_shared(&remote.run(Chain::new()));
+    let file = Descriptor::new(1, 1).unwrap();
+    sent_and_shared(&remote.read(file, Buffer::default(), Offset::START));
+    sent_and_shared(&remote.accept(file));
+}
+
+#[test]
 fn nothing_is_allocated_for_an_operation_on_either_thread() {
     on_each(|kind| {
         if kind == BackendKind::Sim {
