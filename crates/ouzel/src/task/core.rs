@@ -4,6 +4,7 @@
 //! drops, wakers and hooks may call anything here, whenever they like.
 
 mod end;
+mod requests;
 mod turn;
 
 use std::cell::{Cell, RefCell};
@@ -18,9 +19,11 @@ use ouzel_engine::EnterError;
 use ouzel_ring::{Completion, Descriptor};
 
 use super::block::Task;
+use super::job::Far;
 use super::join::JoinHandle;
 use super::metrics::{Meter, Metrics};
 use super::operations::{Ending, Operations, Owner, State};
+use super::request::Requests;
 use super::tasks::Owned;
 use super::timers::Timers;
 use super::waker::{Inbox, Running, Shared, Wakee, place_of};
@@ -50,6 +53,9 @@ pub(crate) struct Core {
     /// How many of them are kept.
     most_spares: usize,
     shared: Arc<Shared>,
+    /// What it shares with those who send chains.
+    far: Arc<Far>,
+    asked: requests::Asked,
     /// Where the inbox is emptied into.
     received: RefCell<Inbox>,
     /// Where cancels are put into order.
@@ -87,6 +93,8 @@ impl Core {
             on_late: RefCell::new(on_late),
             spares: RefCell::default(),
             most_spares,
+            far: Arc::new(Far { shared: Arc::clone(&shared), requests: Requests::new(most_spares) }),
+            asked: requests::Asked::default(),
             shared,
             received: RefCell::default(),
             cancels: RefCell::default(),
@@ -102,8 +110,8 @@ impl Core {
         Ok(core)
     }
 
-    pub(super) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    pub(super) fn far(&self) -> &Arc<Far> {
+        &self.far
     }
 
     /// Does something with the ring that runs nothing of the user's.

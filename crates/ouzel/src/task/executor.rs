@@ -96,7 +96,7 @@ impl Executor {
 
     /// A handle for other threads.
     pub fn remote(&self) -> Remote {
-        Remote::new(self.core.shared())
+        Remote::new(self.core.far())
     }
 
     /// Starts a task. It runs while [`block_on`](Executor::block_on) does.

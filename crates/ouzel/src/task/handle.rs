@@ -198,7 +198,7 @@ impl Handle {
 
     /// A handle for other threads.
     pub fn remote(&self) -> Remote {
-        Remote::new(self.core.shared())
+        Remote::new(self.core.far())
     }
 
     /// Nanoseconds of the ring's monotonic clock; 0 if the executor is gone.

@@ -29,6 +29,8 @@ pub(super) enum State {
 pub(super) enum Owner {
     /// A future.
     Future,
+    /// A future on another thread.
+    Remote,
     /// A future that was dropped.
     Dropped,
     /// Nobody: it was started for its effect.

@@ -11,14 +11,11 @@ use std::sync::Arc;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use super::block::Task;
-use super::handle::Handle;
 use super::inbox::{self, Alarm};
+use super::job::Job;
 use super::tasks::Tasks;
 use crate::Bell;
 use crate::sync::thread_local;
-
-/// Something to be done on the executor's thread.
-pub(super) type Job = Box<dyn FnOnce(&Handle) + Send>;
 
 /// What came from other threads.
 pub(super) type Inbox = inbox::Inbox<Job>;

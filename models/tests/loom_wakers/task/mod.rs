@@ -8,7 +8,13 @@ mod count_model;
 mod inbox;
 mod inbox_model;
 mod join;
+#[path = "../../../../crates/ouzel/src/task/parked.rs"]
+mod parked;
 #[path = "../../../../crates/ouzel/src/task/reply.rs"]
 #[allow(dead_code)]
 mod reply;
 mod reply_model;
+#[path = "../../../../crates/ouzel/src/task/request.rs"]
+#[allow(dead_code)]
+mod request;
+mod request_model;

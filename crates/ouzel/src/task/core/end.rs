@@ -53,8 +53,9 @@ impl Core {
     /// its bound.
     pub(in crate::task) fn close(self: &Rc<Core>) {
         self.closed.set(true);
-        let jobs = self.shared.close();
-        drop(jobs);
+        let left = self.shared.close();
+        self.refuse(left);
+        self.end_requests();
         self.tasks.close();
         let left = self.wind_down();
         let ring = self.ring.borrow_mut().take();

@@ -10,8 +10,7 @@ use ouzel_ring::modifiers::PollEvents;
 use super::Core;
 use crate::done::Done;
 use crate::error::Error;
-use crate::ring::Offered;
-use crate::task::handle::Handle;
+use crate::ring::{Offered, Rejected};
 use crate::task::operations::{Owner, State};
 use crate::task::waker::Wakee;
 
@@ -22,6 +21,8 @@ const PAUSE: Duration = Duration::from_millis(1);
 enum Ended {
     /// Somebody else than a task waits for it.
     Awaited(Wakee),
+    /// Another thread has asked for it, by this number.
+    Asked(u32, Done),
     /// No future takes its result.
     Unowned(Done),
 }
@@ -31,6 +32,8 @@ enum Sent {
     All,
     /// The first of it is gone, and somebody may be told.
     One(Wakee),
+    /// The first of it was refused, and is another thread's.
+    Refused(u32, Box<Rejected>),
     /// There is no room for it.
     Full,
 }
@@ -46,6 +49,9 @@ impl Core {
         self.send_cancels()?;
         self.send_backlog()?;
         self.fire_timers();
+        if may_wait && !self.is_runnable() {
+            self.look_for_more();
+        }
         let wait = may_wait && !self.is_runnable();
         if wait || self.simulated || self.must_enter.get() || self.has_chains() {
             self.enter(wait)?;
@@ -183,6 +189,7 @@ impl Core {
         while let Some((owner, ended)) = self.next_odd_end() {
             match ended {
                 Ended::Awaited(wakee) => self.wake(wakee),
+                Ended::Asked(number, done) => self.end_request(number, Ok(done)),
                 Ended::Unowned(done) => {
                     if owner != Owner::Bell {
                         self.unowned.update(|count| count.saturating_sub(1));
@@ -210,12 +217,14 @@ impl Core {
             let owner = slot.owner;
             if owner != Owner::Future {
                 operations.forget(number);
-                return Some((owner, Ended::Unowned(done)));
+                let ended =
+                    if owner == Owner::Remote { Ended::Asked(number, done) } else { Ended::Unowned(done) };
+                return Some((owner, ended));
             }
             slot.state = State::Over(Ok(done));
             match std::mem::take(&mut slot.wakee) {
                 Wakee::Nobody => {}
-                Wakee::Task(place) => self.wake_task(place),
+                Wakee::Task(place) => self.tasks.wake_place(place),
                 other => return Some((owner, Ended::Awaited(other))),
             }
         }
@@ -282,6 +291,10 @@ impl Core {
                     entered = false;
                     self.wake(wakee);
                 }
+                Sent::Refused(number, rejected) => {
+                    entered = false;
+                    self.end_request(number, Err(rejected));
+                }
                 Sent::Full if entered => return Ok(()),
                 Sent::Full => {
                     // What is queued makes room for more by being started.
@@ -310,6 +323,11 @@ impl Core {
                         operations.backlog.pop_front();
                         return Ok(Sent::One(wakee));
                     }
+                    Offered::Rejected(rejected) if slot.owner == Owner::Remote => {
+                        operations.backlog.pop_front();
+                        drop(operations.release(number));
+                        return Ok(Sent::Refused(number, rejected));
+                    }
                     // It was to close something: the ring will.
                     Offered::Rejected(_) => {
                         self.unowned.update(|count| count.saturating_sub(1));
@@ -323,18 +341,25 @@ impl Core {
         })
     }
 
-    /// Takes what other threads have sent.
-    fn receive(self: &Rc<Core>) {
+    /// Takes what other threads have sent, and returns how much they have asked for.
+    pub(super) fn receive(self: &Rc<Core>) -> usize {
+        let mut count = 0;
         if !self.shared.has_received() {
-            return;
+            return count;
         }
         let mut received = self.received.take();
         if self.shared.receive(&mut received) {
             received.woken.drain(..).for_each(|place| self.tasks.wake_received(place));
+            // There is room again.
+            while let Some((_, waker)) = received.line.pop_first() {
+                waker.wake();
+            }
+            count = received.jobs.len();
             for job in received.jobs.drain(..) {
-                job(&Handle::new(Rc::clone(self)));
+                self.do_job(job);
             }
         }
         self.received.replace(received);
+        count
     }
 }
