@@ -308,19 +308,23 @@ impl<B: Backend> Engine<B> {
                 continue;
             }
             // What was started must not lie about; and who does not wait still gets what is there.
+            let mut blocked = false;
             let look = self.unsubmitted
                 || (wait == 0 && self.chains.live() > 0)
                 || (self.started > 0 && entered.readable < wait);
             if look {
                 let submitted = self.unsubmitted;
                 self.sleep(0, None)?;
-                if self.collect() > 0 || submitted {
+                let collected = self.collect();
+                if collected > 0 || submitted {
                     self.retry_stalled();
                 }
                 self.deliver_stored();
+                // What waits in the queue may have waited for what is over now.
+                blocked = collected > 0 && !self.staged.is_empty();
             }
             self.fire_timers();
-            if self.work.is_empty() {
+            if self.work.is_empty() && !blocked {
                 entered.readable = self.readable()?;
                 break;
             }
