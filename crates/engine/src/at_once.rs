@@ -5,6 +5,9 @@
 //! packets, with the registers as they are, and takes the usual way. What a member means is the same on both ways:
 //! `dispatch`, `decode` and `conclude` say it, this module calls them. It must never start anything that is not over when
 //! the call returns.
+//!
+//! If the chain is all there is, and whoever has entered will sleep until the member is over in any case, the backend is
+//! told so: then it does not matter in which call the thread sleeps.
 
 use ouzel_ring::{Entry, EntryFlags, Errno, Verb};
 
@@ -39,6 +42,8 @@ struct Progress {
     registers: Registers,
     local: bool,
     broken: bool,
+    /// There is nothing but this chain.
+    alone: bool,
     /// How the last ordinary member ended that ran, for a TEST behind it.
     last: Option<Last>,
 }
@@ -106,30 +111,31 @@ impl<B: Backend> Engine<B> {
         let leader = EntryFlags::from_bits_retain(self.at_once[0].flags);
         let local = leader.contains(EntryFlags::LOCAL);
         let registers = if local { Registers::UNDEFINED } else { Registers::of(self.queues.registers()) };
-        let mut progress = Progress { registers, local, broken: false, last: None };
-        if self.trace.is_on() {
+        let alone = self.chains.live() == 0 && self.staged.is_empty() && self.queues.uncopied() == 0;
+        let mut progress = Progress { registers, local, broken: false, alone, last: None };
+        let noted = self.trace.is_on();
+        if noted {
             self.note_at_once();
         }
         for place in 0..length {
-            let begun = self.instant_noted();
+            let begun = if noted { self.instant_noted() } else { 0 };
             let mut asked = false;
             let flags = EntryFlags::from_bits_retain(self.at_once[place].flags);
-            let finally = flags.contains(EntryFlags::FINALLY);
-            let ending = if progress.broken && !finally {
+            let ending = if progress.broken && !flags.contains(EntryFlags::FINALLY) {
                 Ending::skipped(Errno::ECANCELED)
             } else {
-                match self.do_at_once(place, flags, &progress.registers, &mut asked) {
+                match self.do_at_once(place, flags, &progress, &mut asked) {
                     Some(ending) => ending,
                     None => return self.hand_on(place, length, &progress),
                 }
             };
-            if self.trace.is_on() {
+            if noted {
                 let entry = self.at_once[place];
                 self.note_end_at_once(&entry, asked, ending, begun);
             }
             self.end_at_once(place, flags, ending, &mut progress);
         }
-        if self.trace.is_on() {
+        if noted {
             self.note_chain_over(AT_ONCE);
         }
     }
@@ -140,11 +146,11 @@ impl<B: Backend> Engine<B> {
         &mut self,
         place: usize,
         flags: EntryFlags,
-        registers: &Registers,
+        progress: &Progress,
         asked: &mut bool,
     ) -> Option<Ending> {
         let entry = &mut self.at_once[place];
-        let verb = match load(entry, registers) {
+        let verb = match load(entry, &progress.registers) {
             Ok(verb) => verb,
             Err(refusal) => return Some(refusal.ending(flags.contains(EntryFlags::FINALLY))),
         };
@@ -152,6 +158,9 @@ impl<B: Backend> Engine<B> {
         if !is_done_at_once(verb) {
             return None;
         }
+        // With fewer completions than that, nobody wakes up before this is over.
+        let slept_for = progress.alone && self.queues.unread_seen() < self.awaited;
+        let awaited = slept_for && entry.timeout == Entry::NEVER;
         let mut operation = Operation::NONE;
         let mut context = Context::new(&self.descriptors, &self.regions, Look::Now);
         let (arguments, scratch) = (&entry.arguments, &mut self.scratch);
@@ -166,7 +175,7 @@ impl<B: Backend> Engine<B> {
                     Err(error) => return Some(Ending::of(error)),
                 };
                 *into = index;
-                match self.backend.do_at_once(&operation) {
+                match self.backend.do_at_once(&operation, awaited) {
                     Some(outcome) => self.opened(index, outcome),
                     None => {
                         self.descriptors.retire(index);
@@ -176,10 +185,10 @@ impl<B: Backend> Engine<B> {
             }
             Operation::Close { file } => {
                 let index = *file;
-                let outcome = self.backend.do_at_once(&operation)?;
+                let outcome = self.backend.do_at_once(&operation, awaited)?;
                 self.closed(index, outcome)
             }
-            _ => self.backend.do_at_once(&operation)?,
+            _ => self.backend.do_at_once(&operation, awaited)?,
         };
         Some(Ending::of_outcome(outcome))
     }

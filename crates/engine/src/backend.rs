@@ -258,8 +258,11 @@ pub trait Backend {
 
     /// Does an operation, if that can be done here and now, without waiting for anything, and returns how it ended: never
     /// as [`Outcome::NotRun`]. `None` means that nothing has happened; it will be started.
-    fn do_at_once(&mut self, operation: &Operation) -> Option<Outcome> {
-        let _ = operation;
+    ///
+    /// If it is `awaited`, it may be waited for: nothing else is in flight or is to be started, and whoever has entered
+    /// sleeps until it is over, without a limit of time.
+    fn do_at_once(&mut self, operation: &Operation, awaited: bool) -> Option<Outcome> {
+        let _ = (operation, awaited);
         None
     }
 
@@ -322,8 +325,8 @@ impl<B: Backend + ?Sized> Backend for alloc::boxed::Box<B> {
         (**self).prefers_chain_at_once(first, second)
     }
 
-    fn do_at_once(&mut self, operation: &Operation) -> Option<Outcome> {
-        (**self).do_at_once(operation)
+    fn do_at_once(&mut self, operation: &Operation, awaited: bool) -> Option<Outcome> {
+        (**self).do_at_once(operation, awaited)
     }
 
     fn follows(&self, previous: &Operation, edge: Edge, next: &Operation) -> bool {

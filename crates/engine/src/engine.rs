@@ -148,6 +148,9 @@ pub struct Engine<B> {
     /// Owners below `packet_limit` are packets, those above are chains.
     pub(crate) timers: Timers,
     pub(crate) staged: VecDeque<Staged>,
+    /// How many completions whoever has entered waits for, however long that takes; 0 if for none, or not so long, or if
+    /// others may submit meanwhile.
+    pub(crate) awaited: u32,
     /// Where the entries of a chain are that is done at once.
     pub(crate) at_once: [Entry; at_once::LONGEST],
     /// What decoding one of them copies.
@@ -214,6 +217,7 @@ impl<B: Backend> Engine<B> {
             regions: Regions::new(limits.in_process),
             timers: Timers::new(packet_limit + slots + slots.min(program_steps)),
             staged: VecDeque::with_capacity(geometry.entries() as usize),
+            awaited: 0,
             at_once: [const { Entry::from_words([0; 8]) }; at_once::LONGEST],
             scratch: Scratch::default(),
             withdrawn: 0,
@@ -254,6 +258,8 @@ impl<B: Backend> Engine<B> {
             Some(nanoseconds) if wait > 0 => self.backend.now().checked_add(nanoseconds),
             _ => None,
         };
+        // Where region 0 may be named, whoever has entered is the submitter.
+        self.awaited = if timeout.is_none() && self.regions.in_process { wait } else { 0 };
         let mut entered = Entered::default();
         self.retry_stalled();
         loop {

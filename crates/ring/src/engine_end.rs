@@ -83,6 +83,19 @@ impl EngineEnd {
         Some(entry)
     }
 
+    /// How many of the entries that [`available`](EngineEnd::available) last counted are not copied.
+    #[inline]
+    pub fn uncopied(&self) -> u32 {
+        self.tail_seen.wrapping_sub(self.copied)
+    }
+
+    /// How many completions the submitter had not read when [`unread`](EngineEnd::unread) last looked, or that were posted
+    /// since.
+    #[inline]
+    pub fn unread_seen(&self) -> u32 {
+        self.tail.wrapping_sub(self.head_seen)
+    }
+
     /// How many copied entries still hold their slot.
     #[inline]
     pub fn held(&self) -> u32 {

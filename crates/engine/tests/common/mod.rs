@@ -56,6 +56,8 @@ pub struct Scripted {
     pub at_once: VecDeque<Option<Outcome>>,
     /// What was asked for to be done at once.
     pub asked: Vec<Operation>,
+    /// Which of them were awaited.
+    pub awaited: Vec<bool>,
 }
 
 impl Scripted {
@@ -80,6 +82,7 @@ impl Scripted {
             fails: None,
             at_once: VecDeque::new(),
             asked: Vec::new(),
+            awaited: Vec::new(),
         }
     }
 
@@ -117,8 +120,9 @@ impl Backend for Scripted {
         !self.at_once.is_empty()
     }
 
-    fn do_at_once(&mut self, operation: &Operation) -> Option<Outcome> {
+    fn do_at_once(&mut self, operation: &Operation, awaited: bool) -> Option<Outcome> {
         self.asked.push(*operation);
+        self.awaited.push(awaited);
         self.at_once.pop_front().flatten()
     }
 

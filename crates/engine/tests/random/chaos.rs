@@ -252,7 +252,7 @@ impl Backend for Chaos {
         self.random.one_in(2)
     }
 
-    fn do_at_once(&mut self, operation: &Operation) -> Option<Outcome> {
+    fn do_at_once(&mut self, operation: &Operation, _: bool) -> Option<Outcome> {
         if self.random.one_in(3) {
             return None;
         }

@@ -149,11 +149,11 @@ impl Backend for Watch {
         !self.seen.inner().catching && self.below.prefers_chain_at_once(first, second)
     }
 
-    fn do_at_once(&mut self, operation: &Operation) -> Option<Outcome> {
+    fn do_at_once(&mut self, operation: &Operation, awaited: bool) -> Option<Outcome> {
         if self.seen.inner().catching {
             return None;
         }
-        let outcome = self.below.do_at_once(operation)?;
+        let outcome = self.below.do_at_once(operation, awaited)?;
         self.seen.inner().see(&outcome);
         Some(outcome)
     }

@@ -330,8 +330,8 @@ impl Backend for Uring {
     }
 
     #[inline]
-    fn do_at_once(&mut self, operation: &Operation) -> Option<Outcome> {
-        self.call_at_once(operation)
+    fn do_at_once(&mut self, operation: &Operation, awaited: bool) -> Option<Outcome> {
+        self.call_at_once(operation, awaited)
     }
 
     #[inline]

@@ -217,16 +217,7 @@ impl Uring {
                 self.planner.give_calls_up();
                 Tried::Refused
             }
-            // What the cache knows for certain. Anything else, a table of descriptors that is full for one, the ring may
-            // see otherwise.
-            Err(
-                error @ (io::Errno::NOENT
-                | io::Errno::NOTDIR
-                | io::Errno::ACCESS
-                | io::Errno::LOOP
-                | io::Errno::XDEV
-                | io::Errno::NAMETOOLONG),
-            ) => Tried::Over(Outcome::failure(calls::errno(error))),
+            Err(error) if is_certain(error) => Tried::Over(Outcome::failure(calls::errno(error))),
             Err(_) => Tried::Refused,
         }
     }
@@ -379,7 +370,7 @@ impl Uring {
 
     /// The number and habit of a file that plain calls may be made on.
     #[inline]
-    fn quick_file(&self, file: u32) -> Option<(RawFd, Habit)> {
+    pub(super) fn quick_file(&self, file: u32) -> Option<(RawFd, Habit)> {
         let record = self.table.get(file)?;
         if record.closing || record.habit == Habit::Ring {
             return None;
@@ -461,6 +452,20 @@ impl Uring {
             Err(_) => Err(Tried::Refused),
         }
     }
+}
+
+/// Whether an OPEN that failed so has failed for certain. Anything else, a table of descriptors that is full for one, the
+/// ring may see otherwise.
+pub(super) fn is_certain(error: io::Errno) -> bool {
+    matches!(
+        error,
+        io::Errno::NOENT
+            | io::Errno::NOTDIR
+            | io::Errno::ACCESS
+            | io::Errno::LOOP
+            | io::Errno::XDEV
+            | io::Errno::NAMETOOLONG
+    )
 }
 
 /// Whether a STAT of something open is among these steps.
