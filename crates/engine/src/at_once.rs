@@ -21,7 +21,7 @@ use crate::intake::Shape;
 use crate::observe::{AT_ONCE, Origin};
 use crate::packet::{Last, Registers, marks};
 use crate::slab::NONE;
-use crate::{Backend, Engine, Operation};
+use crate::{Backend, Engine, Operation, Outcome};
 
 /// The longest chain that is tried at once.
 pub(crate) const LONGEST: usize = 8;
@@ -84,6 +84,7 @@ impl<B: Backend> Engine<B> {
 
     /// Copies the chain that begins with `first`, and `second` if that was copied too, at most `most` entries of it, and
     /// runs it. Returns its length, or 0 if it has to be admitted in another way: what was copied is staged then.
+    #[inline(never)]
     pub(crate) fn admit_at_once(&mut self, first: Entry, mut second: Option<Entry>, most: u32) -> u32 {
         let most = (most as usize).min(LONGEST);
         let mut shape = Shape::default();
@@ -107,6 +108,7 @@ impl<B: Backend> Engine<B> {
         0
     }
 
+    #[inline(never)]
     fn run_at_once(&mut self, length: usize) {
         let leader = EntryFlags::from_bits_retain(self.at_once[0].flags);
         let local = leader.contains(EntryFlags::LOCAL);
@@ -161,36 +163,43 @@ impl<B: Backend> Engine<B> {
         // With fewer completions than that, nobody wakes up before this is over.
         let slept_for = progress.alone && self.queues.unread_seen() < self.awaited;
         let awaited = slept_for && entry.timeout == Entry::NEVER;
-        let mut operation = Operation::NONE;
+        // Where runs are made there is none now.
+        let operation = &mut self.run[0].operation;
         let mut context = Context::new(&self.descriptors, &self.regions, Look::Now);
-        let (arguments, scratch) = (&entry.arguments, &mut self.scratch);
-        if let Err(error) = decode(verb, flags, arguments, &mut context, scratch, &mut operation) {
+        if let Err(error) = decode(verb, flags, &entry.arguments, &mut context, &mut self.scratch, operation)
+        {
             return Some(Ending::of(error));
         }
         *asked = true;
-        let outcome = match &mut operation {
+        match operation {
             Operation::Open { into, .. } => {
                 let index = match self.descriptors.reserve() {
                     Ok(index) => index,
                     Err(error) => return Some(Ending::of(error)),
                 };
                 *into = index;
-                match self.backend.do_at_once(&operation, awaited) {
-                    Some(outcome) => self.opened(index, outcome),
-                    None => {
-                        self.descriptors.retire(index);
-                        return None;
-                    }
+                let Some(outcome) = self.backend.do_at_once(operation, awaited) else {
+                    self.descriptors.retire(index);
+                    return None;
+                };
+                let mut ending = Ending::of_outcome(outcome);
+                if let Some(descriptor) = self.descriptors.filled(index, ending.error.is_ok()) {
+                    ending.result = descriptor;
                 }
+                Some(ending)
             }
             Operation::Close { file } => {
                 let index = *file;
-                let outcome = self.backend.do_at_once(&operation, awaited)?;
-                self.closed(index, outcome)
+                let outcome = self.backend.do_at_once(operation, awaited)?;
+                match outcome {
+                    Outcome::NotRun | Outcome::Done { error: Errno::ECANCELED, .. } => {}
+                    // Whatever else a CLOSE reports, the object is gone.
+                    Outcome::Done { .. } => self.descriptors.retire(index),
+                }
+                Some(Ending::of_outcome(outcome))
             }
-            _ => self.backend.do_at_once(&operation, awaited)?,
-        };
-        Some(Ending::of_outcome(outcome))
+            _ => self.backend.do_at_once(operation, awaited).map(Ending::of_outcome),
+        }
     }
 
     /// A member is over: saves its result and posts its completion.

@@ -54,7 +54,7 @@ impl<'a> Context<'a> {
 ///
 /// Indices that the operation will open are left as [`NONE`]; the caller reserves them. The verbs that are asked for most
 /// are looked at here, where the caller has them inlined, the others in a function of their own.
-#[inline]
+#[inline(always)]
 pub(crate) fn decode(
     verb: Verb,
     flags: EntryFlags,

@@ -51,12 +51,9 @@ impl Uring {
         wanted && self.planner.may_call() && self.planner.may_go_on(self.in_flight > 0)
     }
 
-    /// Does an operation by a plain call, one that refuses to wait unless it is awaited.
-    #[inline]
-    pub(super) fn call_at_once(&mut self, operation: &Operation, awaited: bool) -> Option<Outcome> {
-        if awaited && let Some(outcome) = self.call_awaited(operation) {
-            return Some(outcome);
-        }
+    /// Does an operation by a plain call, one that refuses to wait.
+    #[inline(never)]
+    pub(super) fn call_at_once(&mut self, operation: &Operation) -> Option<Outcome> {
         let tried = match *operation {
             Operation::Stat { directory, path, ref record, flags } => {
                 self.quick_stat(directory, path, record, flags)
@@ -86,7 +83,7 @@ impl Uring {
 
     /// Does an operation by a plain call that may wait. `None`: nothing has happened.
     #[inline]
-    fn call_awaited(&mut self, operation: &Operation) -> Option<Outcome> {
+    pub(super) fn call_awaited(&mut self, operation: &Operation) -> Option<Outcome> {
         match *operation {
             Operation::Open { directory: None, path, flags, into, .. }
                 if changes_nothing(flags) && !flags.intersects(LOOKED_INTO) =>

@@ -331,7 +331,10 @@ impl Backend for Uring {
 
     #[inline]
     fn do_at_once(&mut self, operation: &Operation, awaited: bool) -> Option<Outcome> {
-        self.call_at_once(operation, awaited)
+        if awaited && let Some(outcome) = self.call_awaited(operation) {
+            return Some(outcome);
+        }
+        self.call_at_once(operation)
     }
 
     #[inline]
