@@ -16,7 +16,7 @@ use crate::control::is_passed_over;
 use crate::decode::{Context, decode};
 use crate::descriptors::Look;
 use crate::dispatch::load;
-use crate::engine::Staged;
+use crate::engine::{EnterError, Staged};
 use crate::intake::Shape;
 use crate::observe::{AT_ONCE, Origin};
 use crate::packet::{Last, Registers, marks};
@@ -73,6 +73,43 @@ impl<B: Backend> Engine<B> {
         } else {
             Chosen::Some
         }
+    }
+
+    /// Whether nothing is in flight, held back or out of the ordinary in any way: then what is done at once is all there is
+    /// to do.
+    #[inline]
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let ordinary = !self.draining && !self.closing && !self.refusing && self.restricted == 0;
+        let nothing_held = self.staged.is_empty() && self.withdrawn == 0 && !self.calls.is_anyone_waiting();
+        self.chains.live() == 0 && ordinary && nothing_held && !self.unsubmitted && !self.trace.is_on()
+    }
+
+    /// Takes in what can be done at once, as long as it can, of the first `budget` entries. Only at rest. Returns how many
+    /// entries it took.
+    pub(crate) fn take_at_once(&mut self, budget: u32) -> Result<u32, EnterError> {
+        let available = self.queues.available()?;
+        self.queues.unread()?;
+        if available == 0 || !self.backend.prefers_at_once(available) {
+            return Ok(0);
+        }
+        let mut taken = 0;
+        while taken < budget && self.chains.live() == 0 {
+            let Some(first) = self.queues.copy_next() else { break };
+            let left = budget - taken;
+            let most = left.min(self.free_credits().saturating_sub(1)).min(self.chain_limit);
+            let drains = first.flags & EntryFlags::DRAIN.bits() != 0;
+            let count = if most == 0 || drains || !is_begun_at_once(&first) {
+                self.backend.expect(available);
+                self.admit_unstaged(first, left, Chosen::All)
+            } else {
+                self.admit_at_once(first, None, most)
+            };
+            if count == 0 {
+                break;
+            }
+            taken += count;
+        }
+        Ok(taken)
     }
 
     /// Whether a chain that begins with these entries is to be tried at once, where [`Chosen::Some`] are.

@@ -261,6 +261,13 @@ impl<B: Backend> Engine<B> {
         // Where region 0 may be named, whoever has entered is the submitter.
         self.awaited = if timeout.is_none() && self.regions.in_process { wait } else { 0 };
         let mut entered = Entered::default();
+        if submit > 0 && self.is_at_rest() {
+            entered.taken = self.take_at_once(submit)?;
+            if entered.taken > 0 && self.is_at_rest() && self.queues.uncopied() == 0 {
+                entered.readable = self.readable()?;
+                return Ok(entered);
+            }
+        }
         self.retry_stalled();
         loop {
             loop {
