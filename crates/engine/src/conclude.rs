@@ -113,7 +113,7 @@ impl<B: Backend> Engine<B> {
         packet.stage = Stage::Reported(outcome);
         let chain = packet.chain;
         if self.chains[chain].current == slot {
-            self.queue(chain);
+            self.report_in_turn(chain, slot, outcome);
         }
     }
 

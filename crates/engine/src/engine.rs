@@ -273,6 +273,13 @@ impl<B: Backend> Engine<B> {
             _ => None,
         };
         let mut entered = Entered::default();
+        if submit > 0 && self.is_at_rest() {
+            entered.taken = self.take_at_once(submit)?;
+            if entered.taken > 0 && self.is_at_rest() && self.queues.is_copied() {
+                entered.readable = self.readable()?;
+                return Ok(entered);
+            }
+        }
         self.retry_stalled();
         loop {
             loop {

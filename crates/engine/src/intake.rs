@@ -156,7 +156,7 @@ impl<B: Backend> Engine<B> {
     /// queue straight into packets. Returns its length. If it is anything else, what was copied is staged, and the
     /// return is 0.
     #[inline]
-    fn admit_unstaged(&mut self, first: Entry, budget: u32, at_once: Chosen) -> u32 {
+    pub(crate) fn admit_unstaged(&mut self, first: Entry, budget: u32, at_once: Chosen) -> u32 {
         let flags = EntryFlags::from_bits_retain(first.flags);
         let held_up = self.draining || self.closing || self.refusing || flags.contains(EntryFlags::DRAIN);
         // One slot stays back for CANCEL.

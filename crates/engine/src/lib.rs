@@ -16,6 +16,7 @@ mod descriptors;
 mod dispatch;
 mod engine;
 mod groups;
+mod in_turn;
 mod intake;
 mod keep;
 mod observe;

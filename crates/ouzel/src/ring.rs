@@ -358,6 +358,9 @@ impl<M> Ring<M> {
             if let Some(ended) = self.next_ended() {
                 return Ok(Some(ended));
             }
+            if self.in_flight == 0 {
+                return Ok(None);
+            }
             // No chain can be over before this many completions have come.
             let remaining =
                 self.slots.iter().filter(|slot| slot.chain.is_some()).map(|slot| slot.remaining).min();
