@@ -201,7 +201,7 @@ fn what_is_slept_for_is_awaited() {
     rig.push(&[open(2)]);
     rig.backend().on_sleep.push_back(vec![(0, ok(5), false)]);
     rig.enter(u32::MAX, 2);
-    assert_eq!(rig.backend().allowed, [false; 2]);
+    assert_eq!(rig.backend().allowed, [false; 3]);
     assert_eq!(rig.errors(), [(2, OK), (1, OK)]);
 }
 
