@@ -300,3 +300,53 @@ fn wakers_outlive_their_executor() {
         count.assert_over();
     });
 }
+
+/// Wakers outlive their tasks, and are woken and dropped on another thread, while the blocks of those tasks are used for others,
+/// which wait for that thread as well: none of their wakes is lost, and no block is used by two.
+#[test]
+fn blocks_are_used_again_while_wakers_are_elsewhere() {
+    model(|| {
+        let (first, second, count) = (Gate::default(), Gate::default(), Count::default());
+        let mut executor = executor().unwrap();
+        let handle = executor.handle();
+        // It leaves a waker in the gate and is over.
+        let glance = |gate: &Gate| {
+            let (mut passed, life) = (Box::pin(gate.pass()), count.life());
+            async move {
+                poll_fn(|context| {
+                    let _ = passed.as_mut().poll(context);
+                    Poll::Ready(())
+                })
+                .await;
+                life.end();
+            }
+        };
+        let wait = |gate: &Gate| {
+            let (passed, life) = (gate.pass(), count.life());
+            async move {
+                passed.await;
+                life.end();
+            }
+        };
+        let thread = thread::spawn({
+            let (first, second) = (first.clone(), second.clone());
+            move || {
+                first.open();
+                second.open();
+            }
+        });
+        executor
+            .block_on(async {
+                for _ in 0..2 {
+                    handle.spawn(glance(&first)).await.unwrap();
+                    let waiting = handle.spawn(wait(&second));
+                    handle.spawn(glance(&second)).await.unwrap();
+                    waiting.await.unwrap();
+                }
+            })
+            .unwrap();
+        drop(executor);
+        thread.join().unwrap();
+        count.assert_over();
+    });
+}

@@ -75,37 +75,37 @@ fn introduction(benchmark: &str) -> &'static str {
 fn causes(benchmark: &str) -> &'static str {
     match benchmark {
         "async-read" => {
-            "The cause, where reads go to the ring: about 3,000 instructions for each in user space, \
+            "The cause, where reads go to the ring: about 2,000 instructions for each in user space, \
              against 2,250 of compio and 1,400 of\n\
-             tokio-uring. A read is a chain of one step: building and offering it costs 520, the engine's \
-             packet, decoding and hand-over to the\n\
-             backend 980, taking entries in and results out 480, the future, its result and the chain's \
-             memory 750. No part stands out. Alone,\n\
+             tokio-uring. A read is a chain of one step: building and offering it costs 410, the engine's \
+             packet, decoding and result 660, the\n\
+             backend's entry 200, handing results out 200, the future, its task and the chain's memory \
+             500. No part stands out. Alone,\n\
              a read goes by a plain call that refuses to wait, and needs less of the processor than the \
              others do with a ring."
         }
         "echo" => {
             "The cause: receive and send are a chain of one step each, with the costs of a read above \
-             (about 3,000 instructions), twice per\n\
+             (about 2,000 instructions), twice per\n\
              message."
         }
         "timers" => {
-            "The cause: sleeps lie in a heap. Taking one out of 10,000 costs about 450 of the 1,900 \
-             instructions of a sleep, and more with more\n\
-             of them; tokio's wheel does it in fewer, at a resolution of a millisecond. A heap keeps \
-             nanoseconds, and tells the ring when\n\
-             exactly to wake up."
+            "The cause: sleeps lie in a wheel, where setting, removing and firing one take the same time \
+             however many there are; an instant is\n\
+             rounded up by less than a 32nd of the time until then and less than 1.05 ms, so that neighbours \
+             share a wake. What is left is\n\
+             memory: a hundred thousand tasks and their timers do not fit a cache."
         }
         "spawn" => {
-            "The cause: about 730 instructions to spawn and await a task, against 480 of monoio, with one \
-             allocation each. Ouzel catches a\n\
-             task's panic, keeps wakers that other threads may use, and a handle of a task does not keep \
-             its executor alive. A yield passes\n\
-             through one turn of the loop."
+            "The cause: a task is one block, which is taken from one that is over, and is not counted unless \
+             its waker is cloned: about 270\n\
+             instructions to spawn and await one, with no allocation. Nothing is asked of the ring, the clock \
+             or other threads between tasks\n\
+             that only wait for each other."
         }
         "cancel" => {
             "The cause: a read that is begun costs what any does (see async-read), and its cancellation \
-             about 800 instructions more, 440 of\n\
+             about 750 instructions more, 200 of\n\
              them in the engine. Who does not cancel (tokio-uring) or has nothing in the kernel that \
              could be cancelled (tokio) does not pay\n\
              that."

@@ -13,12 +13,12 @@ use crate::control::is_passed_over;
 use crate::decode::{Context, decode};
 use crate::descriptors::Look;
 use crate::dispatch::load;
-use crate::engine::Staged;
+use crate::engine::{EnterError, Staged};
 use crate::intake::Shape;
 use crate::observe::{AT_ONCE, Origin};
 use crate::packet::{Last, Registers, marks};
 use crate::slab::NONE;
-use crate::{Backend, Engine, Operation};
+use crate::{Backend, Engine, Operation, Outcome};
 
 /// The longest chain that is tried at once.
 pub(crate) const LONGEST: usize = 8;
@@ -70,6 +70,43 @@ impl<B: Backend> Engine<B> {
         }
     }
 
+    /// Whether nothing is in flight, held back or out of the ordinary in any way: then what is done at once is all there is
+    /// to do.
+    #[inline]
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let ordinary = !self.draining && !self.closing && !self.refusing && self.restricted == 0;
+        let nothing_held = self.staged.is_empty() && self.withdrawn == 0 && !self.calls.is_anyone_waiting();
+        self.chains.live() == 0 && ordinary && nothing_held && !self.unsubmitted && !self.trace.is_on()
+    }
+
+    /// Takes in what can be done at once, as long as it can, of the first `budget` entries. Only at rest. Returns how many
+    /// entries it took.
+    pub(crate) fn take_at_once(&mut self, budget: u32) -> Result<u32, EnterError> {
+        let available = self.queues.available()?;
+        self.queues.unread()?;
+        if available == 0 || !self.backend.prefers_at_once(available) {
+            return Ok(0);
+        }
+        let mut taken = 0;
+        while taken < budget && self.chains.live() == 0 {
+            let Some(first) = self.queues.copy_next() else { break };
+            let left = budget - taken;
+            let most = left.min(self.free_credits().saturating_sub(1)).min(self.chain_limit);
+            let drains = first.flags & EntryFlags::DRAIN.bits() != 0;
+            let count = if most == 0 || drains || !is_begun_at_once(&first) {
+                self.backend.expect(available);
+                self.admit_unstaged(first, left, Chosen::All)
+            } else {
+                self.admit_at_once(first, None, most)
+            };
+            if count == 0 {
+                break;
+            }
+            taken += count;
+        }
+        Ok(taken)
+    }
+
     /// Whether a chain that begins with these entries is to be tried at once, where [`Chosen::Some`] are.
     #[inline]
     pub(crate) fn is_chain_at_once(&mut self, first: &Entry, second: Option<&Entry>) -> bool {
@@ -79,6 +116,7 @@ impl<B: Backend> Engine<B> {
 
     /// Copies the chain that begins with `first`, and `second` if that was copied too, at most `most` entries of it, and
     /// runs it. Returns its length, or 0 if it has to be admitted in another way: what was copied is staged then.
+    #[inline(never)]
     pub(crate) fn admit_at_once(&mut self, first: Entry, mut second: Option<Entry>, most: u32) -> u32 {
         let most = (most as usize).min(LONGEST);
         let mut shape = Shape::default();
@@ -102,34 +140,35 @@ impl<B: Backend> Engine<B> {
         0
     }
 
+    #[inline(never)]
     fn run_at_once(&mut self, length: usize) {
         let leader = EntryFlags::from_bits_retain(self.at_once[0].flags);
         let local = leader.contains(EntryFlags::LOCAL);
         let registers = if local { Registers::UNDEFINED } else { Registers::of(self.queues.registers()) };
         let mut progress = Progress { registers, local, broken: false, last: None };
-        if self.trace.is_on() {
+        let noted = self.trace.is_on();
+        if noted {
             self.note_at_once();
         }
         for place in 0..length {
-            let begun = self.instant_noted();
+            let begun = if noted { self.instant_noted() } else { 0 };
             let mut asked = false;
             let flags = EntryFlags::from_bits_retain(self.at_once[place].flags);
-            let finally = flags.contains(EntryFlags::FINALLY);
-            let ending = if progress.broken && !finally {
+            let ending = if progress.broken && !flags.contains(EntryFlags::FINALLY) {
                 Ending::skipped(Errno::ECANCELED)
             } else {
-                match self.do_at_once(place, flags, &progress.registers, &mut asked) {
+                match self.do_at_once(place, flags, &progress, &mut asked) {
                     Some(ending) => ending,
                     None => return self.hand_on(place, length, &progress),
                 }
             };
-            if self.trace.is_on() {
+            if noted {
                 let entry = self.at_once[place];
                 self.note_end_at_once(&entry, asked, ending, begun);
             }
             self.end_at_once(place, flags, ending, &mut progress);
         }
-        if self.trace.is_on() {
+        if noted {
             self.note_chain_over(AT_ONCE);
         }
     }
@@ -140,14 +179,14 @@ impl<B: Backend> Engine<B> {
         &mut self,
         place: usize,
         flags: EntryFlags,
-        registers: &Registers,
+        progress: &Progress,
         asked: &mut bool,
     ) -> Option<Ending> {
         // One that has a limit of time does not wait here: nobody would end it.
-        let chains = if self.at_once[place].timeout == u64::MAX { 0 } else { u32::MAX };
+        let chains = if self.at_once[place].timeout == Entry::NEVER { 0 } else { u32::MAX };
         self.tell_whether_awaited(chains);
         let entry = &mut self.at_once[place];
-        let verb = match load(entry, registers) {
+        let verb = match load(entry, &progress.registers) {
             Ok(verb) => verb,
             Err(refusal) => return Some(refusal.ending(flags.contains(EntryFlags::FINALLY))),
         };
@@ -155,36 +194,43 @@ impl<B: Backend> Engine<B> {
         if !is_done_at_once(verb) {
             return None;
         }
-        let mut operation = Operation::NONE;
+        // Where runs are made there is none now.
+        let operation = &mut self.run[0].operation;
         let mut context = Context::new(&self.descriptors, &self.regions, Look::Now);
-        let (arguments, scratch) = (&entry.arguments, &mut self.scratch);
-        if let Err(error) = decode(verb, flags, arguments, &mut context, scratch, &mut operation) {
+        if let Err(error) = decode(verb, flags, &entry.arguments, &mut context, &mut self.scratch, operation)
+        {
             return Some(Ending::of(error));
         }
         *asked = true;
-        let outcome = match &mut operation {
+        match operation {
             Operation::Open { into, .. } => {
                 let index = match self.descriptors.reserve() {
                     Ok(index) => index,
                     Err(error) => return Some(Ending::of(error)),
                 };
                 *into = index;
-                match self.backend.do_at_once(&operation) {
-                    Some(outcome) => self.opened(index, outcome),
-                    None => {
-                        self.descriptors.retire(index);
-                        return None;
-                    }
+                let Some(outcome) = self.backend.do_at_once(operation) else {
+                    self.descriptors.retire(index);
+                    return None;
+                };
+                let mut ending = Ending::of_outcome(outcome);
+                if let Some(descriptor) = self.descriptors.filled(index, ending.error.is_ok()) {
+                    ending.result = descriptor;
                 }
+                Some(ending)
             }
             Operation::Close { file } => {
                 let index = *file;
-                let outcome = self.backend.do_at_once(&operation)?;
-                self.closed(index, outcome)
+                let outcome = self.backend.do_at_once(operation)?;
+                match outcome {
+                    Outcome::NotRun | Outcome::Done { error: Errno::ECANCELED, .. } => {}
+                    // Whatever else a CLOSE reports, the object is gone.
+                    Outcome::Done { .. } => self.descriptors.retire(index),
+                }
+                Some(Ending::of_outcome(outcome))
             }
-            _ => self.backend.do_at_once(&operation)?,
-        };
-        Some(Ending::of_outcome(outcome))
+            _ => self.backend.do_at_once(operation).map(Ending::of_outcome),
+        }
     }
 
     /// A member is over: saves its result and posts its completion.

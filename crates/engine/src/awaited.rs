@@ -27,13 +27,13 @@ impl<B: Backend> Engine<B> {
         }
     }
 
-    fn is_awaited_alone(&mut self, chains: u32) -> bool {
+    fn is_awaited_alone(&self, chains: u32) -> bool {
         // The chain of a program that runs for another is not one more: that other one waits for it.
         self.chains.live() - self.calls.running() == chains
             && self.timers.next().is_none()
             && self.staged.is_empty()
             && self.stored.is_empty()
             && self.queues.is_copied()
-            && self.queues.unread().is_ok_and(|readable| readable < self.awaited)
+            && self.queues.unread_seen() < self.awaited
     }
 }

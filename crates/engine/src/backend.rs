@@ -257,7 +257,8 @@ pub trait Backend {
     }
 
     /// Does an operation, if that can be done here and now, without waiting for anything (unless it
-    /// [may](Backend::may_block)), and returns how it ended: never as [`Outcome::NotRun`]. `None` means that nothing has happened; it will be started.
+    /// [may](Backend::may_block)), and returns how it ended: never as [`Outcome::NotRun`]. `None` means that nothing has
+    /// happened; it will be started.
     fn do_at_once(&mut self, operation: &Operation) -> Option<Outcome> {
         let _ = operation;
         None

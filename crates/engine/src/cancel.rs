@@ -75,13 +75,32 @@ impl<B: Backend> Engine<B> {
             unseen -= 1;
             // The steps of a program are reached through its CALL.
             let chain = self.packets[slot].chain;
-            if self.chains[chain].marks & marks::CALLED == 0 && self.reaches(slot, target, own) {
+            if self.packets[slot].alone {
+                reached += u32::from(self.cancel_alone(slot, target, own));
+            } else if self.chains[chain].marks & marks::CALLED == 0 && self.reaches(slot, target, own) {
                 // Its other members are counted now: once the chain has ended none is reached any more.
                 reached += self.reached_of(chain, target, own);
                 self.give_up(chain, GivenUp::Cancelled);
             }
         }
         reached
+    }
+
+    /// Cancels an entry that is alone, if it is named.
+    fn cancel_alone(&mut self, slot: u32, target: Target, own: Option<u32>) -> bool {
+        if !self.reaches(slot, target, own) {
+            return false;
+        }
+        let packet = &self.packets[slot];
+        let chain = packet.chain;
+        if packet.stage == Stage::Started {
+            // Its report is all that it waits for.
+            self.chains[chain].ended = Some(Ended::GivenUp);
+            self.give_up_packet(slot, GivenUp::Cancelled);
+        } else {
+            self.give_up(chain, GivenUp::Cancelled);
+        }
+        true
     }
 
     /// How many members of `chain` a cancel reaches.

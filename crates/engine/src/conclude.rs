@@ -106,10 +106,14 @@ impl<B: Backend> Engine<B> {
             self.stored.push_back(Stored { slot, outcome, last: true });
             return;
         }
+        if self.ends_alone(slot, outcome) {
+            return;
+        }
+        let packet = &mut self.packets[slot];
         packet.stage = Stage::Reported(outcome);
         let chain = packet.chain;
         if self.chains[chain].current == slot {
-            self.queue(chain);
+            self.report_in_turn(chain, slot, outcome);
         }
     }
 
@@ -183,7 +187,15 @@ impl<B: Backend> Engine<B> {
     /// They may pass through the slot kept for CANCEL: the operations are over or about to be, so the submitter has
     /// it back as soon as it has read them. Otherwise multishots could hold all slots for ends that wait behind
     /// results for which there is no slot. On a broken ring nobody will read them, and they only make way.
+    #[inline]
     pub(crate) fn deliver_stored(&mut self) {
+        if !self.stored.is_empty() {
+            self.deliver_all_stored();
+        }
+    }
+
+    #[cold]
+    fn deliver_all_stored(&mut self) {
         while let Some(front) = self.stored.front() {
             if !front.last && !self.has_slots(1) && !self.queues.is_broken() {
                 break;
@@ -365,10 +377,15 @@ impl<B: Backend> Engine<B> {
     }
 
     /// Fires every timer whose instant has come.
+    #[inline]
     pub(crate) fn fire_timers(&mut self) {
-        if self.timers.next().is_none() {
-            return;
+        if self.timers.next().is_some() {
+            self.fire_due_timers();
         }
+    }
+
+    #[inline(never)]
+    fn fire_due_timers(&mut self) {
         let now = self.backend.now();
         while let Some(owner) = self.timers.fire(now) {
             if owner >= self.packet_limit {

@@ -54,7 +54,7 @@ impl<'a> Context<'a> {
 ///
 /// Indices that the operation will open are left as [`NONE`]; the caller reserves them. The verbs that are asked for most
 /// are looked at here, where the caller has them inlined, the others in a function of their own.
-#[inline]
+#[inline(always)]
 pub(crate) fn decode(
     verb: Verb,
     flags: EntryFlags,
@@ -90,6 +90,24 @@ pub(crate) fn decode(
             *operation = Operation::Open { directory, path, flags, mode: mode(auxiliary)?, into: NONE };
         }
         Verb::Close => *operation = Operation::Close { file: context.file(subject)? },
+        Verb::Send | Verb::Recv if verb == Verb::Send || modifier != RECV_GROUP => {
+            let socket = context.file(subject)?;
+            let flags = MessageFlags::from_bits(modifier).ok_or(Errno::EINVAL)?;
+            let refused = if verb == Verb::Send {
+                MessageFlags::PEEK.union(MessageFlags::WAIT_ALL)
+            } else {
+                MessageFlags::MORE
+            };
+            if flags.intersects(refused) {
+                return Err(Errno::EINVAL);
+            }
+            let buffer = shorten(regions.span(payload, magnitude)?);
+            *operation = if verb == Verb::Send {
+                Operation::Send { socket, buffer, flags }
+            } else {
+                Operation::Recv { socket, buffer, flags }
+            };
+        }
         _ => *operation = decode_other(verb, flags, arguments, context, scratch)?,
     }
     Ok(())
@@ -230,31 +248,13 @@ fn decode_other(
             };
             Operation::Accept { socket, address, into: NONE, multishot }
         }
-        Verb::Recv if modifier == RECV_GROUP => {
+        Verb::Recv => {
             // Without a completion nobody would know of the buffer; and whether one is picked is no matter of a value.
             if flags.contains(EntryFlags::SILENT) || flags.loaded_from(3).is_some() {
                 return Err(Errno::EINVAL);
             }
             let socket = context.file(subject)?;
             Operation::RecvPicked { socket, group: regions.groups.look_up(auxiliary)?, multishot }
-        }
-        Verb::Send | Verb::Recv => {
-            let socket = context.file(subject)?;
-            let flags = MessageFlags::from_bits(modifier).ok_or(Errno::EINVAL)?;
-            let refused = if verb == Verb::Send {
-                MessageFlags::PEEK.union(MessageFlags::WAIT_ALL)
-            } else {
-                MessageFlags::MORE
-            };
-            if flags.intersects(refused) {
-                return Err(Errno::EINVAL);
-            }
-            let buffer = shorten(regions.span(payload, magnitude)?);
-            if verb == Verb::Send {
-                Operation::Send { socket, buffer, flags }
-            } else {
-                Operation::Recv { socket, buffer, flags }
-            }
         }
         Verb::Shutdown => Operation::Shutdown {
             socket: context.file(subject)?,
@@ -463,7 +463,7 @@ pub(crate) fn range(offset: u64, length: u64) -> Result<(), Errno> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn buffers(
     payload: u64,
     magnitude: u64,

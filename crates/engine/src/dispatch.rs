@@ -17,6 +17,7 @@ use crate::decode::{Context, decode};
 use crate::descriptors::{Descriptors, Look};
 use crate::packet::{Effect, Ended, GivenUp, Packet, Registers, Stage, marks};
 use crate::payloads::fixed_arguments;
+use crate::regions::Regions;
 use crate::slab::NONE;
 use crate::trace::EventKind;
 use crate::{Backend, Edge, Engine, Operation, Outcome, Place, Started, Step, Token, Way};
@@ -353,57 +354,18 @@ impl<B: Backend> Engine<B> {
         self.record(slot, data, EventKind::Cut { reason });
     }
 
-    /// Makes a member ready to be handed over: decodes it into `step`, reserves what it opens, and counts it as
-    /// started.
+    /// Makes a member ready to be handed over, and counts it as started.
     fn prepare(&mut self, slot: u32, verb: Verb, look: Look, step: &mut Step) -> Result<(), Errno> {
         let (packet, generation) = self.packets.with_generation(slot);
         step.token = Token { slot, generation };
-        let flags = packet.flags();
-        let mut context = Context::new(&self.descriptors, &self.regions, look);
-        let (arguments, scratch) = (&packet.entry.arguments, &mut packet.scratch);
-        decode(verb, flags, arguments, &mut context, scratch, &mut step.operation)?;
-        let uses = context.uses();
-        packet.effect = match &mut step.operation {
-            Operation::Close { file } => {
-                self.descriptors.begin_close(*file);
-                Effect::Closes
-            }
-            Operation::Accept { multishot: true, .. } => Effect::Accepts,
-            Operation::RecvMsg { .. } => Effect::Receives,
-            Operation::Open { into, .. }
-            | Operation::Socket { into, .. }
-            | Operation::Accept { into, .. } => {
-                *into = self.descriptors.reserve()?;
-                Effect::Opens([*into, NONE])
-            }
-            Operation::Pipe { into } => {
-                let first = self.descriptors.reserve()?;
-                match self.descriptors.reserve() {
-                    Ok(second) => *into = [first, second],
-                    Err(error) => {
-                        self.descriptors.retire(first);
-                        return Err(error);
-                    }
-                }
-                Effect::Opens(*into)
-            }
-            _ => Effect::None,
-        };
-        packet.uses = uses;
-        for index in uses {
-            if index != NONE {
-                self.descriptors.begin_use(index);
-            }
-        }
-        packet.stage = Stage::Started;
-        packet.eager = flags.contains(EntryFlags::SILENT);
+        prepare(packet, verb, look, step, &mut self.descriptors, &self.regions)?;
         self.started += 1;
         self.eager += packet.eager as u32;
         Ok(())
     }
 
     /// Undoes [`Engine::prepare`].
-    fn unprepare(&mut self, slot: u32) {
+    pub(crate) fn unprepare(&mut self, slot: u32) {
         let packet = &mut self.packets[slot];
         packet.stage = Stage::Waiting;
         self.started -= 1;
@@ -446,6 +408,56 @@ impl<B: Backend> Engine<B> {
             self.note(slot, entry.data, kind, begun);
         }
     }
+}
+
+/// Makes the member in `packet` ready to be handed over: decodes it into `step` and reserves what it opens.
+#[inline(always)]
+pub(crate) fn prepare(
+    packet: &mut Packet,
+    verb: Verb,
+    look: Look,
+    step: &mut Step,
+    descriptors: &mut Descriptors,
+    regions: &Regions,
+) -> Result<(), Errno> {
+    let flags = packet.flags();
+    let mut context = Context::new(descriptors, regions, look);
+    let (arguments, scratch) = (&packet.entry.arguments, &mut packet.scratch);
+    decode(verb, flags, arguments, &mut context, scratch, &mut step.operation)?;
+    let uses = context.uses();
+    packet.effect = match &mut step.operation {
+        Operation::Close { file } => {
+            descriptors.begin_close(*file);
+            Effect::Closes
+        }
+        Operation::Accept { multishot: true, .. } => Effect::Accepts,
+        Operation::RecvMsg { .. } => Effect::Receives,
+        Operation::Open { into, .. } | Operation::Socket { into, .. } | Operation::Accept { into, .. } => {
+            *into = descriptors.reserve()?;
+            Effect::Opens([*into, NONE])
+        }
+        Operation::Pipe { into } => {
+            let first = descriptors.reserve()?;
+            match descriptors.reserve() {
+                Ok(second) => *into = [first, second],
+                Err(error) => {
+                    descriptors.retire(first);
+                    return Err(error);
+                }
+            }
+            Effect::Opens(*into)
+        }
+        _ => Effect::None,
+    };
+    packet.uses = uses;
+    for index in uses {
+        if index != NONE {
+            descriptors.begin_use(index);
+        }
+    }
+    packet.stage = Stage::Started;
+    packet.eager = flags.contains(EntryFlags::SILENT);
+    Ok(())
 }
 
 /// The verb of a member, whose arguments are loaded from `registers` where it says so.

@@ -273,6 +273,13 @@ impl<B: Backend> Engine<B> {
             _ => None,
         };
         let mut entered = Entered::default();
+        if submit > 0 && self.is_at_rest() {
+            entered.taken = self.take_at_once(submit)?;
+            if entered.taken > 0 && self.is_at_rest() && self.queues.is_copied() {
+                entered.readable = self.readable()?;
+                return Ok(entered);
+            }
+        }
         self.retry_stalled();
         loop {
             loop {
@@ -326,19 +333,23 @@ impl<B: Backend> Engine<B> {
                 continue;
             }
             // What was started must not lie about; and who does not wait still gets what is there.
+            let mut again = false;
             let look = self.unsubmitted
                 || (wait == 0 && self.chains.live() > 0)
                 || (self.started > 0 && entered.readable < wait);
             if look {
                 let submitted = self.unsubmitted;
                 self.sleep(0, None)?;
-                if self.collect() > 0 || submitted {
+                let collected = self.collect();
+                if collected > 0 || submitted {
                     self.retry_stalled();
                 }
                 self.deliver_stored();
+                // Something may have waited for what is over now, and the backend may have more where that came from.
+                again = collected > 0;
             }
             self.fire_timers();
-            if self.work.is_empty() {
+            if self.work.is_empty() && !again {
                 entered.readable = self.readable()?;
                 break;
             }
@@ -374,11 +385,15 @@ impl<B: Backend> Engine<B> {
     }
 
     /// Moves every chain on that can.
-    #[inline(never)]
+    #[inline]
     pub(crate) fn work_off(&mut self) {
-        if self.work.is_empty() {
-            return;
+        if !self.work.is_empty() {
+            self.work_off_all();
         }
+    }
+
+    #[inline(never)]
+    fn work_off_all(&mut self) {
         self.backend.expect(self.work.len() as u32);
         while let Some(chain) = self.work.pop_front() {
             self.chains[chain].queued = false;

@@ -85,6 +85,9 @@ impl<B: Backend> Engine<B> {
                 Err(broken) => return Err(broken.into()),
             };
         let at_once = self.choose_at_once(available);
+        if available > 0 {
+            self.backend.expect(available);
+        }
         let budget = if self.closing { u32::MAX } else { budget };
         while taken < budget {
             if self.staged.is_empty() {
@@ -153,7 +156,7 @@ impl<B: Backend> Engine<B> {
     /// queue straight into packets. Returns its length. If it is anything else, what was copied is staged, and the
     /// return is 0.
     #[inline]
-    fn admit_unstaged(&mut self, first: Entry, budget: u32, at_once: Chosen) -> u32 {
+    pub(crate) fn admit_unstaged(&mut self, first: Entry, budget: u32, at_once: Chosen) -> u32 {
         let flags = EntryFlags::from_bits_retain(first.flags);
         let held_up = self.draining || self.closing || self.refusing || flags.contains(EntryFlags::DRAIN);
         // One slot stays back for CANCEL.
@@ -170,6 +173,10 @@ impl<B: Backend> Engine<B> {
             if at_once == Chosen::All || self.is_chain_at_once(&first, second.as_ref()) {
                 return self.admit_at_once(first, second, most);
             }
+        }
+        if let Some(verb) = self.verb_alone(&first, flags) {
+            self.start_alone(first, verb);
+            return 1;
         }
         let chain = self.begin_chain(flags);
         let mut shape = Shape::default();
@@ -358,6 +365,14 @@ impl<B: Backend> Engine<B> {
         }
     }
 
+    /// A chain of an entry that is alone: nothing of it is special.
+    #[inline(always)]
+    pub(crate) fn begin_chain_alone(&mut self) -> u32 {
+        let Some(slot) = self.chains.take() else { unreachable!("more chains than completion credits") };
+        self.chains[slot].begin(None, true, false, 0);
+        slot
+    }
+
     #[inline]
     pub(crate) fn begin_chain(&mut self, flags: EntryFlags) -> u32 {
         // There are as many chain slots as completion slots beside those for calls, and a chain holds one at least.
@@ -398,10 +413,12 @@ pub(crate) fn completion(entry: &Entry, error: Errno) -> Completion {
     Completion { op: entry.op, error: error.raw(), data: entry.data, result: 0, flags: 0, extra: 0 }
 }
 
-/// Whether this is a NOP without flags and timeout.
+/// Whether this is a NOP without timeout, and without flags that make a difference.
 #[inline]
 fn is_bare_nop(entry: &Entry) -> bool {
-    entry.flags == 0 && entry.op == Verb::Nop as u32 && entry.timeout == Entry::NEVER
+    entry.flags & !EntryFlags::LOCAL.bits() == 0
+        && entry.op == Verb::Nop as u32
+        && entry.timeout == Entry::NEVER
 }
 
 #[inline]

@@ -3,6 +3,7 @@
 
 extern crate alloc;
 
+mod alone;
 mod at_once;
 mod awaited;
 mod backend;
@@ -15,6 +16,7 @@ mod descriptors;
 mod dispatch;
 mod engine;
 mod groups;
+mod in_turn;
 mod intake;
 mod keep;
 mod observe;

@@ -106,6 +106,8 @@ pub(crate) struct Packet {
     pub(crate) eager: bool,
     /// Parked: its timer means success, not ETIMEDOUT.
     pub(crate) wakes: bool,
+    /// It is all of its chain, and has neither registers nor timers: see `alone`.
+    pub(crate) alone: bool,
     /// How many results of a multishot have gone into the store: what follows must queue behind them.
     pub(crate) stored: u32,
     pub(crate) scratch: Scratch,
@@ -124,6 +126,7 @@ impl Packet {
             second: 0,
             eager: false,
             wakes: false,
+            alone: false,
             stored: 0,
             scratch: Scratch::default(),
         }
@@ -142,6 +145,7 @@ impl Packet {
         self.second = 0;
         self.eager = false;
         self.wakes = false;
+        self.alone = false;
         self.stored = 0;
     }
 

@@ -173,6 +173,39 @@ fn a_time_limit_is_for_what_has_to_wait() {
 }
 
 #[test]
+fn what_is_slept_for_is_awaited() {
+    let awaited = |entries: &[Entry], wait: u32, timeout: Option<u64>, submit: u32| {
+        let (mut rig, _) = rig([Some(ok(0)), Some(ok(1)), Some(ok(2))]);
+        rig.engine.submitter_enters();
+        rig.push(entries);
+        rig.engine.enter(submit, wait, timeout).unwrap();
+        rig.backend().allowed.clone()
+    };
+    let chain = [save(linked(open(1)), 0), linked(load(read(2, 0), 0, 0)), finally(load(close(3, 0), 0, 0))];
+    assert_eq!(awaited(&chain, 3, None, 3), [true; 3]);
+    assert_eq!(awaited(&chain, 0, None, 3), [false; 3], "nobody waits");
+    assert_eq!(awaited(&chain, 1, None, 3), [true, false, false], "one is enough");
+    assert_eq!(awaited(&chain, 3, Some(1_000_000), 3), [false; 3], "there is a limit of time");
+    let limited = chain.map(|entry| Entry { timeout: 500, ..entry });
+    assert_eq!(awaited(&limited, 3, None, 3), [false; 3], "each has a limit of its own");
+    // Two chains: the first must not hold up the second, which is alone when its turn comes.
+    let two = [open(1), open(2)];
+    assert_eq!(awaited(&two, 2, None, 2), [false, true]);
+    assert_eq!(awaited(&two, 2, None, 1), [false], "the other is there, though it is not taken");
+
+    // Beside something that is in flight nothing is awaited.
+    let (mut rig, file) = rig([None, Some(ok(0))]);
+    rig.engine.submitter_enters();
+    rig.push(&[read(1, file)]);
+    rig.go();
+    rig.push(&[open(2)]);
+    rig.backend().on_sleep.push_back(vec![(0, ok(5), false)]);
+    rig.enter(u32::MAX, 2);
+    assert_eq!(rig.backend().allowed, [false; 3]);
+    assert_eq!(rig.errors(), [(2, OK), (1, OK)]);
+}
+
+#[test]
 fn a_silent_success_posts_nothing_and_a_skipped_member_says_so() {
     let (mut rig, file) = rig([Some(ok(1)), Some(failed(Errno::EIO))]);
     rig.push(&[with(linked(read(1, file)), EntryFlags::SILENT), with(read(2, file), EntryFlags::SILENT)]);

@@ -196,6 +196,25 @@ impl Buffer {
         self.rest().fill(0);
     }
 
+    /// Empties it, and returns where its room begins and how much there is.
+    #[inline]
+    pub(crate) fn empty(&mut self) -> (*mut u8, usize) {
+        match &mut self.0 {
+            Bytes::Heap(bytes) => {
+                bytes.clear();
+                (bytes.as_mut_ptr(), bytes.capacity())
+            }
+            Bytes::Pool(slice, filled) => {
+                *filled = 0;
+                (slice.as_mut_ptr(), slice.len())
+            }
+            Bytes::Picked(picked) => {
+                picked.set_length(0);
+                (picked.as_mut_ptr(), picked.room())
+            }
+        }
+    }
+
     #[inline]
     pub(crate) fn as_mut_ptr(&mut self) -> *mut u8 {
         match &mut self.0 {

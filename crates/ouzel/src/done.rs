@@ -136,6 +136,7 @@ impl Done {
     ///
     /// Errors: [`Error::Operation`] if its step failed or was not run; [`Error::Skipped`] if a condition of the chain kept it
     /// from running; [`Error::Build`] if it is another chain's. Of a step in a loop it is the value of the last turn.
+    #[inline]
     pub fn get<T: Kind>(&self, reg: Reg<T>) -> Result<T::Value, Error> {
         let step = self.own(reg)?;
         let completion = self.completion(step)?;
@@ -145,6 +146,7 @@ impl Done {
 
     /// Takes the buffer that moved into the step of `reg`. After a read it holds what was read, also if the step failed
     /// halfway. `None` if there is none, or it was taken, or `reg` is another chain's.
+    #[inline]
     pub fn take<T>(&mut self, reg: Reg<T>) -> Option<Buffer> {
         if !self.owns(reg) {
             return None;
@@ -247,10 +249,19 @@ impl Done {
     }
 
     /// An empty chain that reuses this one's memory.
+    #[inline]
     pub fn into_chain(self) -> Chain {
         let mut chain = self.chain;
         chain.body.reset();
         chain
+    }
+
+    /// Whether the step of `reg` is this chain's, ran and succeeded.
+    #[inline]
+    pub(crate) fn has_succeeded<T>(&self, reg: Reg<T>) -> bool {
+        let step = self.chain.body.steps.get(reg.step()).filter(|_| reg.chain == self.chain.body.number);
+        let completion = step.and_then(|step| step.completion.as_ref());
+        completion.is_some_and(|completion| completion.error == 0 && !completion.was_skipped())
     }
 
     #[inline]
@@ -266,12 +277,13 @@ impl Done {
         Err(BuildError::ForeignRegister { step: self.len(), verb: Verb::Get, of: reg.step() }.into())
     }
 
+    #[inline]
     fn completion(&self, step: usize) -> Result<&Completion, Error> {
         match self.chain.body.steps.get(step).and_then(|step| step.completion.as_ref()) {
+            Some(completion) if completion.error == 0 && !completion.was_skipped() => Ok(completion),
             Some(completion) if completion.was_skipped() || self.chain.body.was_spared(step) => {
                 Err(Error::Skipped { step, verb: self.verb(step) })
             }
-            Some(completion) if completion.error == 0 => Ok(completion),
             Some(completion) => Err(self.error_of(step, completion.errno()).into()),
             None => Err(BuildError::Silent { step, verb: self.verb(step) }.into()),
         }

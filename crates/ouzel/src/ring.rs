@@ -15,11 +15,11 @@ use std::time::Duration;
 
 use ouzel_engine::{Counters, EnterError, Gauges, Limits, Target};
 use ouzel_pool::Pool;
-use ouzel_ring::{Completion, Descriptor, Errno, PushError};
+use ouzel_ring::{Completion, Descriptor, EntryFlags, Errno, PushError};
 
 use crate::backend::sim::SimProcess;
 use crate::builder::RingBuilder;
-use crate::chain::{Body, Chain, Layouts};
+use crate::chain::{Body, Chain, Layouts, Step};
 use crate::done::Done;
 use crate::error::{BuildError, Error};
 use crate::explain::Explanation;
@@ -72,9 +72,14 @@ impl From<Box<Rejected>> for Error {
     }
 }
 
+/// The owner of chains that nobody has put a number to.
+const NOBODY: u32 = u32::MAX;
+
 /// Where a submitted chain is kept.
 struct Slot {
     generation: u32,
+    /// Whose it is, as the executor says.
+    owner: u32,
     /// Completions still to come, those of silent steps that fail not counted: they come before the last one.
     remaining: u32,
     chain: Option<Chain>,
@@ -193,22 +198,44 @@ impl<M> Ring<M> {
     ///
     /// Errors: the chain comes back with the error; see [`Rejected`].
     pub fn submit(&mut self, chain: Chain) -> Result<Ticket, Box<Rejected>> {
-        let slot = match self.push(&chain.body) {
-            Ok(slot) => slot,
-            Err(error) => return Err(Box::new(Rejected { error, chain })),
+        self.submit_for(chain, NOBODY)
+    }
+
+    /// The same for an owner.
+    #[inline]
+    fn submit_for(&mut self, chain: Chain, owner: u32) -> Result<Ticket, Box<Rejected>> {
+        let (pushed, remaining, unsilenced) = match chain.body.only_step() {
+            Some(step) => (self.push_only(&chain.body, step), 1, None),
+            None => (self.push(&chain.body), self.layout.announced, self.layout.unsilenced),
         };
+        match pushed {
+            Ok(slot) => Ok(self.keep(slot, chain, owner, remaining, unsilenced)),
+            Err(error) => Err(Box::new(Rejected { error, chain })),
+        }
+    }
+
+    /// Keeps a chain whose entries are pushed in this slot, the last of the free ones.
+    #[inline]
+    fn keep(
+        &mut self,
+        slot: u32,
+        chain: Chain,
+        owner: u32,
+        remaining: u32,
+        unsilenced: Option<u16>,
+    ) -> Ticket {
         self.free.pop();
         self.in_flight += 1;
         if self.spans {
             self.note_submitter(slot);
         }
         let place = &mut self.slots[slot as usize];
-        place.remaining = self.layout.announced;
+        (place.remaining, place.owner) = (remaining, owner);
         let chain = place.chain.insert(chain);
-        if let Some(last) = self.layout.unsilenced {
+        if let Some(last) = unsilenced {
             chain.body.unsilence(last);
         }
-        Ok(Ticket { slot, generation: place.generation })
+        Ticket { slot, generation: place.generation }
     }
 
     #[cold]
@@ -235,10 +262,7 @@ impl<M> Ring<M> {
         if steps > self.longest {
             return Err(BuildError::TooLong { steps, limit: self.longest }.into());
         }
-        let slot = match self.free.last() {
-            Some(slot) => *slot,
-            None => self.add_slot(),
-        };
+        let slot = self.next_slot();
         loop {
             let entries = self.layout.entries.iter().map(|(number, flags)| {
                 chain.steps[*number as usize].entry(&chain.text, *flags, data(slot, *number))
@@ -254,10 +278,46 @@ impl<M> Ring<M> {
         }
     }
 
+    /// The same for the only step of a chain.
+    #[inline]
+    fn push_only(&mut self, chain: &Body, step: &Step) -> Result<u32, Error> {
+        loop {
+            match self.try_push_only(chain, step)? {
+                Some(slot) => return Ok(slot),
+                None => self.enter(1)?,
+            }
+        }
+    }
+
+    /// The same if there is room; else `None`.
+    #[inline(always)]
+    fn try_push_only(&mut self, chain: &Body, step: &Step) -> Result<Option<u32>, Error> {
+        if !self.raw.is_ours() {
+            return Err(Error::ForkedChild);
+        }
+        let slot = self.next_slot();
+        let entry = step.entry(&chain.text, EntryFlags::LOCAL, data(slot, 0));
+        // SAFETY: as in `push`.
+        match unsafe { self.raw.push(&entry) } {
+            Ok(()) => Ok(Some(slot)),
+            Err(PushError::Full) => Ok(None),
+            Err(_) => Err(EnterError::Broken.into()),
+        }
+    }
+
+    /// The slot of the next chain, the last of the free ones.
+    #[inline]
+    fn next_slot(&mut self) -> u32 {
+        match self.free.last() {
+            Some(slot) => *slot,
+            None => self.add_slot(),
+        }
+    }
+
     #[cold]
     fn add_slot(&mut self) -> u32 {
         let slot = self.slots.len() as u32;
-        self.slots.push(Slot { generation: 0, remaining: 0, chain: None });
+        self.slots.push(Slot { generation: 0, owner: NOBODY, remaining: 0, chain: None });
         self.free.push(slot);
         slot
     }
@@ -297,6 +357,9 @@ impl<M> Ring<M> {
         loop {
             if let Some(ended) = self.next_ended() {
                 return Ok(Some(ended));
+            }
+            if self.in_flight == 0 {
+                return Ok(None);
             }
             // No chain can be over before this many completions have come.
             let remaining =
@@ -517,9 +580,12 @@ impl<M> Ring<M> {
         }
     }
 
+    #[inline]
     fn take(&mut self, slot: u32) -> Result<Done, Error> {
         let place = &mut self.slots[slot as usize];
-        let chain = place.chain.take().ok_or(Error::Refused { call: "wait", errno: Errno::ENOENT })?;
+        let Some(chain) = place.chain.take() else {
+            return Err(Error::Refused { call: "wait", errno: Errno::ENOENT });
+        };
         place.generation = place.generation.wrapping_add(1);
         self.free.push(slot);
         self.in_flight -= 1;
@@ -562,7 +628,7 @@ fn split_data(data: u64) -> (u32, u16) {
 }
 
 /// Gives a completion to the chain it belongs to.
-#[inline]
+#[inline(always)]
 fn deliver(
     slots: &mut [Slot],
     ended: &mut VecDeque<u32>,

@@ -8,6 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ouzel::abi::Errno;
 use ouzel::engine::Place;
 use ouzel::{
     BackendKind, Buffer, Chain, Costs, Directory, Explanation, Offset, OpenOptions, Policy, Reg, Ring,
@@ -177,6 +178,49 @@ fn what_is_not_cached_is_read_by_the_ring_and_read_whole() {
             println!("SKIPPED: {}: nothing could be dropped from the cache", path.display());
         }
         std::fs::remove_file(path).unwrap();
+    }
+}
+
+#[test]
+fn what_is_awaited_is_waited_for_in_the_call() {
+    let contents = [7; 100_000];
+    for path in files("awaited", &contents) {
+        let Some(mut ring) = ring(Policy::Auto) else { return };
+        if !honours(&path) {
+            continue;
+        }
+        // Nothing of it need be cached, since whoever runs the chain sleeps until it is over.
+        fadvise(File::open(&path).unwrap(), 0, None, Advice::DontNeed).unwrap();
+        let before = ring.counters();
+        let (chain, length) = read_whole(&path, 200_000, Offset::START);
+        let mut done = ring.run(chain).unwrap();
+        assert_eq!(done.get(length).unwrap(), contents.len());
+        assert_eq!(done.take(length).unwrap().as_slice(), contents);
+        let spent = ring.counters().since(before);
+        assert_eq!((spent.calls, spent.enters), (3, 0), "{}", path.display());
+
+        // Of several the last alone may be waited for; all are read.
+        fadvise(File::open(&path).unwrap(), 0, None, Advice::DontNeed).unwrap();
+        let lengths: Vec<_> = (0..3)
+            .map(|_| {
+                let (chain, length) = read_whole(&path, 200_000, Offset::START);
+                (ring.submit(chain).unwrap(), length)
+            })
+            .collect();
+        ring.wait_all().unwrap();
+        for (ticket, length) in lengths {
+            assert_eq!(ring.wait(ticket).unwrap().get(length).unwrap(), contents.len());
+        }
+
+        // What fails does so as it always does.
+        let missing = path.with_extension("missing");
+        let (chain, length) = read_whole(&missing, 10, Offset::START);
+        let done = ring.run(chain).unwrap();
+        assert_eq!(done.error().unwrap().errno, Errno::ENOENT);
+        assert!(done.get(length).is_err());
+        let (chain, _) = read_whole(path.parent().unwrap(), 10, Offset::START);
+        assert_eq!(ring.run(chain).unwrap().error().unwrap().errno, Errno::EISDIR);
+        std::fs::remove_file(&path).unwrap();
     }
 }
 

@@ -90,20 +90,62 @@ fn nothing_is_allocated_for_an_operation() {
 }
 
 #[test]
-fn spawning_allocates_once() {
+fn spawning_uses_the_memory_of_tasks_that_are_over() {
     let mut executor = executor(BackendKind::Threads);
     let handle = executor.handle();
     executor
         .block_on(async {
-            let spawn = || handle.spawn(yield_now());
-            for _ in 0..100 {
-                spawn().await.unwrap();
-            }
+            let mut tasks = Vec::with_capacity(100);
+            let mut round = async || {
+                tasks.extend((0..100).map(|_| handle.spawn(yield_now())));
+                for task in tasks.drain(..) {
+                    task.await.unwrap();
+                }
+            };
+            round().await;
             let before = allocations();
-            for _ in 0..100 {
-                spawn().await.unwrap();
-            }
-            assert_eq!(allocations() - before, 100);
+            round().await;
+            assert_eq!(allocations() - before, 0);
+
+            // One of another size needs one block, once.
+            let large = || handle.spawn(std::future::ready([7u8; 1000]));
+            let before = allocations();
+            assert_eq!(large().await.unwrap()[999], 7);
+            assert_eq!(large().await.unwrap()[0], 7);
+            assert_eq!(allocations() - before, 1);
+
+            // A very large one is not kept; the first one that goes leaves its number in a list.
+            let huge = || handle.spawn(std::future::ready([7u8; 10_000]));
+            let before = allocations();
+            assert_eq!(huge().await.unwrap()[9999], 7);
+            assert_eq!(huge().await.unwrap()[0], 7);
+            assert!(allocations() - before <= 3);
+        })
+        .unwrap();
+}
+
+#[test]
+fn sleeping_allocates_nothing() {
+    let mut executor = executor(BackendKind::Threads);
+    let handle = executor.handle();
+    executor
+        .block_on(async {
+            let round = async || {
+                let mut sleeps: [_; 100] =
+                    std::array::from_fn(|number| handle.sleep(Duration::from_micros(1 + number as u64)));
+                for sleep in &mut sleeps {
+                    let set = handle.timeout(Duration::ZERO, std::pin::Pin::new(sleep)).await;
+                    assert!(set.is_none() || set == Some(()));
+                }
+                // The second half is dropped.
+                for sleep in sleeps.into_iter().take(50) {
+                    sleep.await;
+                }
+            };
+            round().await;
+            let before = allocations();
+            round().await;
+            assert_eq!(allocations() - before, 0);
         })
         .unwrap();
 }

@@ -89,6 +89,13 @@ impl EngineEnd {
         self.copied == self.tail_seen
     }
 
+    /// How many completions the submitter had not read when [`unread`](EngineEnd::unread) last looked, or that were posted
+    /// since.
+    #[inline]
+    pub fn unread_seen(&self) -> u32 {
+        self.tail.wrapping_sub(self.head_seen)
+    }
+
     /// How many copied entries still hold their slot.
     #[inline]
     pub fn held(&self) -> u32 {

@@ -5,14 +5,18 @@
 #[inline]
 pub fn has_nul(bytes: &[u8]) -> bool {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    let has_nul = |word: &[u8; 8]| {
+    // A borrow reaches a byte's top bit from a 0 below it, or from that byte itself if it is 0.
+    let borrows = |word: &[u8; 8]| {
         let word = u64::from_ne_bytes(*word);
-        // A borrow reaches a byte's top bit from a 0 below it, or from that byte itself if it is 0.
-        word.wrapping_sub(ONES) & !word & (ONES << 7) != 0
+        word.wrapping_sub(ONES) & !word
     };
-    // The last word may have some bytes in common with the one before it.
+    // The last word may have some bytes in common with the one before it. Hardly any path has one, so all are looked at
+    // before that is asked.
     match bytes.last_chunk() {
-        Some(last) => bytes.as_chunks().0.iter().any(has_nul) || has_nul(last),
+        Some(last) => {
+            let words = bytes.as_chunks().0.iter();
+            words.fold(borrows(last), |found, word| found | borrows(word)) & (ONES << 7) != 0
+        }
         None => bytes.contains(&0),
     }
 }

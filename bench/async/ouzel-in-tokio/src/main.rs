@@ -1,5 +1,5 @@
 //! Ouzel inside a tokio runtime with several threads. `within`: an executor run in the runtime by `run_in_tokio`, its tasks
-//! beside tokio's own on the thread that runs it. `remote`: tokio's tasks on all threads hand chains to a ring that an
+//! beside tokio's own on the thread that runs it. `remote`: tokio's tasks on all threads hand reads to a ring that an
 //! `Owner` has on a thread of its own.
 
 use std::error::Error;
@@ -11,7 +11,7 @@ use async_task::{BLOCK_BYTES, Reads, Task, word};
 use contender::{CountingAllocator, passes};
 use ouzel::abi::Descriptor;
 use ouzel::task::{Executor, Handle, Owner, Remote};
-use ouzel::{Buffer, Chain, Offset, Ring};
+use ouzel::{Buffer, Offset, Ring};
 use tokio::runtime::Builder;
 
 #[global_allocator]
@@ -85,15 +85,10 @@ async fn read_remotely(
     file: Descriptor,
 ) -> Result<u64, ouzel::Error> {
     let mut buffer = Buffer::with_capacity(BLOCK_BYTES);
-    let mut chain = Chain::new();
     let mut sum = 0;
     for offset in reads.offsets.iter().skip(worker as usize).step_by(reads.depth as usize) {
-        let length = chain.read(file, buffer, Offset::at(*offset));
-        let mut done = remote.run(chain).await?;
-        done.get(length)?;
-        buffer = done.take(length).unwrap_or_default();
+        buffer = remote.read(file, buffer, Offset::at(*offset)).await?;
         sum += word(&buffer);
-        chain = done.into_chain();
     }
     Ok(sum)
 }

@@ -45,6 +45,8 @@ pub struct Scripted {
     pub ready: VecDeque<Report>,
     /// What each sleep brings about, one element each time the backend would otherwise block.
     pub on_sleep: VecDeque<Vec<Told>>,
+    /// What is found with each wait, whether it may sleep or not.
+    pub found: VecDeque<Vec<Told>>,
     pub starts: u32,
     pub waits: Vec<(u32, Option<u64>)>,
     /// The lengths of the runs that were offered.
@@ -76,6 +78,7 @@ impl Scripted {
             yields: false,
             ready: VecDeque::new(),
             on_sleep: VecDeque::new(),
+            found: VecDeque::new(),
             starts: 0,
             waits: Vec::new(),
             offered: Vec::new(),
@@ -164,6 +167,9 @@ impl Backend for Scripted {
         assert!(self.waits.len() < 100_000, "enter spins");
         if let Some(errno) = self.fails {
             return Err(errno);
+        }
+        for told in self.found.pop_front().unwrap_or_default() {
+            self.tell(told);
         }
         while self.ready.len() < want as usize {
             if let Some(told) = self.on_sleep.pop_front() {

@@ -24,6 +24,7 @@ struct Exit {
 }
 
 impl Control {
+    #[inline]
     pub(super) fn clear(&mut self) {
         self.ordinary = 0;
         self.loops.clear();

@@ -318,6 +318,16 @@ impl Chain {
         self.body.text.push(path)
     }
 
+    /// Keeps a buffer that is to be filled from its start, and returns its number, and its address and its capacity as
+    /// arguments.
+    #[inline]
+    fn push_room(&mut self, buffer: Buffer) -> (u16, u64, u64) {
+        let number = self.body.buffers.len();
+        let buffer = self.body.buffers.push_mut(Some(buffer)).get_or_insert_default();
+        let (pointer, capacity) = buffer.empty();
+        (number as u16, Payload::of(pointer).number(), capacity as u64)
+    }
+
     /// Keeps a buffer, and returns its number and its address as an argument.
     #[inline]
     pub(crate) fn push_buffer(&mut self, mut buffer: Buffer) -> (u16, u64) {
@@ -329,27 +339,47 @@ impl Chain {
 }
 
 impl Body {
+    /// Its only step, if there is one that needs nothing but an entry with LOCAL. Nothing is wrong with such a chain.
+    #[inline]
+    pub(crate) fn only_step(&self) -> Option<&Step> {
+        match &self.steps[..] {
+            [step] if step.shape.is_plain() && self.pickers.is_empty() && self.error.is_none() => Some(step),
+            _ => None,
+        }
+    }
+
     /// Forgets everything, keeping the memory. The results of its steps are another chain's from now on.
+    #[inline]
     pub(crate) fn reset(&mut self) {
         self.number += 1;
         if self.number.is_multiple_of(NUMBER_BLOCK) {
             self.number = next_block();
         }
+        let rare = self.text.len() | self.words.len() | self.events.len() | self.many.len();
+        let rarer = self.pickers.len() | self.calls.len() | usize::from(self.recorded);
+        if rare | rarer != 0 || self.error.is_some() {
+            self.reset_rare();
+        }
+        self.steps.clear();
+        self.buffers.clear();
+        self.failed = false;
+        self.next_is_finally = false;
+        self.control.clear();
+    }
+
+    /// The same for what most chains have nothing of.
+    #[inline(never)]
+    fn reset_rare(&mut self) {
         if self.recorded {
             self.keep_records();
         }
-        self.steps.clear();
         self.text.clear();
-        self.buffers.clear();
         self.words.clear();
         self.events.clear();
         self.error = None;
-        self.failed = false;
         self.many.clear();
         self.pickers.clear();
         self.calls.clear();
-        self.next_is_finally = false;
-        self.control.clear();
     }
 
     /// Keeps some of the records of its STAT steps.
@@ -373,12 +403,12 @@ impl Body {
     }
 
     /// Takes a completion of `step`. Returns whether it had been announced: that of a silent step is not.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn deliver(&mut self, step: u16, completion: Completion) -> bool {
         let number = step as usize;
         let Some(step) = self.steps.get_mut(number) else { return false };
         step.completion = Some(completion);
-        let announced = !step.shape.has(Marks::SILENT);
+        let (shape, announced) = (step.shape, !step.shape.has(Marks::SILENT));
         if let Memory::Room(buffer) = step.payload {
             // Another step may have filled it.
             if !completion.was_skipped() {
@@ -391,7 +421,8 @@ impl Body {
             self.take_in(number as u16, &completion);
         }
         if completion.error != 0 {
-            self.failed |= !self.was_spared(number);
+            let spared = completion.errno() == Errno::ECANCELED && shape.has(Marks::FINALLY);
+            self.failed |= !(spared && self.was_spared(number));
         }
         announced
     }

@@ -126,10 +126,8 @@ impl Draft {
     #[inline]
     pub(crate) fn add_room<T>(self, chain: &mut Chain, target: Target) -> Reg<T> {
         match target {
-            Target::Own(mut buffer) => {
-                buffer.clear();
-                let capacity = buffer.capacity() as u64;
-                let (buffer, address) = chain.push_buffer(buffer);
+            Target::Own(buffer) => {
+                let (buffer, address, capacity) = chain.push_room(buffer);
                 self.value(1, address).value(2, capacity).add_with(chain, Memory::Room(buffer))
             }
             Target::Part(part) => self.add_part(chain, part, Memory::Room),
@@ -168,6 +166,7 @@ impl Draft {
 
 impl Chain {
     /// NOP: does nothing. With a [`timeout`](Chain::timeout) it sleeps that long and fails with ETIMEDOUT.
+    #[inline]
     pub fn nop(&mut self) -> Reg<Unit> {
         Draft::new(Verb::Nop).add(self)
     }

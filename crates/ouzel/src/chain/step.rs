@@ -74,6 +74,12 @@ impl Shape {
         Shape(self.0 | (need.0 as u128) << (Shape::NEEDS * argument as u32))
     }
 
+    /// Whether all it says is a verb, and one of an operation: by itself such a step makes a chain whose layout is known.
+    #[inline]
+    pub(crate) fn is_plain(self) -> bool {
+        self.0 & !(0xffff << Shape::VERB) == 0 && self.op() < Verb::Set as u32
+    }
+
     #[inline]
     pub(crate) fn op(self) -> u32 {
         (self.0 >> Shape::VERB) as u16 as u32

@@ -17,6 +17,12 @@ impl Text {
         start
     }
 
+    /// How many bytes there are.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The bytes from `start` on.
     #[inline]
     pub(crate) fn from(&self, start: u32) -> &[u8] {

@@ -10,8 +10,9 @@ use std::time::Duration;
 use ouzel_engine::Target;
 use ouzel_ring::{Descriptor, Errno};
 
-use super::{Rejected, Ring, Ticket, data, deliver};
+use super::{NOBODY, Rejected, Ring, Ticket, data, deliver};
 use crate::chain::Chain;
+use crate::done::Done;
 use crate::error::Error;
 use crate::task::Metrics;
 
@@ -26,16 +27,44 @@ pub(crate) enum Offered {
 }
 
 impl<M> Ring<M> {
-    /// Queues a chain if there is room.
-    pub(crate) fn offer(&mut self, chain: Chain) -> Offered {
+    /// Queues a chain of the owner with this number if there is room.
+    #[inline]
+    pub(crate) fn offer(&mut self, chain: Chain, owner: u32) -> Offered {
+        if let Some(step) = chain.body.only_step() {
+            return match self.try_push_only(&chain.body, step) {
+                Ok(Some(slot)) => Offered::Taken(self.keep(slot, chain, owner, 1, None)),
+                Ok(None) => Offered::Full(chain),
+                Err(error) => Offered::Rejected(Box::new(Rejected { error, chain })),
+            };
+        }
+        self.offer_several(chain, owner)
+    }
+
+    #[inline(never)]
+    fn offer_several(&mut self, chain: Chain, owner: u32) -> Offered {
         // One that is too long never has room, and is rejected.
         if self.raw.room() as usize >= chain.len() || chain.len() > self.longest {
-            return match self.submit(chain) {
+            return match self.submit_for(chain, owner) {
                 Ok(ticket) => Offered::Taken(ticket),
                 Err(rejected) => Offered::Rejected(rejected),
             };
         }
         Offered::Full(chain)
+    }
+
+    /// Takes the chain that was over first among those that are over already, with the number of its owner; a chain without
+    /// one is dropped.
+    #[inline]
+    pub(crate) fn next_ended_owned(&mut self) -> Option<(u32, Done)> {
+        loop {
+            let slot = self.ended.pop_front()?;
+            let owner = self.slots[slot as usize].owner;
+            if let Ok(done) = self.take(slot)
+                && owner != NOBODY
+            {
+                return Some((owner, done));
+            }
+        }
     }
 
     /// Starts everything queued, waits until `wait` completions are there or the time is up, and takes what has completed.
@@ -67,9 +96,15 @@ impl<M> Ring<M> {
         self.raw.completions() as usize
     }
 
-    /// The next chain of which a multishot step has resulted in something, by its [index](Ticket::index). It may be over.
+    /// The owner of the next chain of which a multishot step has resulted in something. It may be over.
     pub(crate) fn next_news(&mut self) -> Option<u32> {
-        self.news.as_mut()?.pop_front()
+        loop {
+            let slot = self.news.as_mut()?.pop_front()?;
+            let owner = self.slots[slot as usize].owner;
+            if owner != NOBODY {
+                return Some(owner);
+            }
+        }
     }
 
     /// Whether the chain of `ticket` has completions to come.

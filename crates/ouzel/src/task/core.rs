@@ -4,24 +4,29 @@
 //! drops, wakers and hooks may call anything here, whenever they like.
 
 mod end;
+mod requests;
 mod turn;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, RawWakerVTable, Waker};
+use std::task::{Poll, Waker};
 
 use ouzel_engine::EnterError;
 use ouzel_ring::{Completion, Descriptor};
 
-use super::join::{JoinError, Task};
+use super::block::Task;
+use super::job::Far;
+use super::join::JoinHandle;
 use super::metrics::{Meter, Metrics};
 use super::operations::{Ending, Operations, Owner, State};
-use super::tasks::{ROOT, Tasks};
+use super::request::Requests;
+use super::tasks::Owned;
 use super::timers::Timers;
-use super::waker::{Inbox, Shared, Wakee};
+use super::waker::{Inbox, Running, Shared, Wakee, place_of};
 use crate::Picked;
 use crate::chain::Chain;
 use crate::done::Done;
@@ -35,19 +40,11 @@ const SPARES: usize = 1024;
 /// Takes a result that came too late, or gives it back to be dropped as usual.
 pub(super) type OnLate = Box<dyn FnMut(Done) -> Option<Done>>;
 
-/// The task that is polled right now.
-#[derive(Clone, Copy)]
-struct Polled {
-    place: u32,
-    data: *const (),
-    table: &'static RawWakerVTable,
-}
-
 pub(crate) struct Core {
     /// `None` once the executor is gone.
     ring: RefCell<Option<Ring>>,
     operations: RefCell<Operations>,
-    tasks: RefCell<Tasks>,
+    tasks: Owned,
     timers: RefCell<Timers>,
     /// Results that came after their futures had been dropped.
     late: RefCell<VecDeque<Done>>,
@@ -56,11 +53,13 @@ pub(crate) struct Core {
     /// How many of them are kept.
     most_spares: usize,
     shared: Arc<Shared>,
+    /// What it shares with those who send chains.
+    far: Arc<Far>,
+    asked: requests::Asked,
     /// Where the inbox is emptied into.
     received: RefCell<Inbox>,
     /// Where cancels are put into order.
     cancels: RefCell<Vec<Ticket>>,
-    polled: Cell<Option<Polled>>,
     bell: Descriptor,
     /// The bell has to be listened to (again).
     deaf: Cell<bool>,
@@ -88,16 +87,17 @@ impl Core {
             simulated: ring.backend().backend == BackendKind::Sim,
             ring: RefCell::new(Some(ring)),
             operations: RefCell::default(),
-            tasks: RefCell::new(Tasks::new(&shared)),
+            tasks: Owned::new(&shared),
             timers: RefCell::default(),
             late: RefCell::default(),
             on_late: RefCell::new(on_late),
             spares: RefCell::default(),
             most_spares,
+            far: Arc::new(Far { shared: Arc::clone(&shared), requests: Requests::new(most_spares) }),
+            asked: requests::Asked::default(),
             shared,
             received: RefCell::default(),
             cancels: RefCell::default(),
-            polled: Cell::new(None),
             bell: adopted,
             deaf: Cell::new(true),
             must_enter: Cell::new(true),
@@ -110,8 +110,8 @@ impl Core {
         Ok(core)
     }
 
-    pub(super) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    pub(super) fn far(&self) -> &Arc<Far> {
+        &self.far
     }
 
     /// Does something with the ring that runs nothing of the user's.
@@ -133,97 +133,71 @@ impl Core {
 
     // Tasks.
 
-    pub(super) fn add_task(&self, task: Rc<dyn Task>) -> u32 {
-        if self.closed.get() {
-            task.end(JoinError::Closed);
-            return ROOT;
-        }
-        self.meter.spawned.add(1);
-        self.tasks.borrow_mut().add(task)
+    pub(super) fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
+        self.meter.spawned.add(u64::from(!self.closed.get()));
+        self.tasks.spawn(future)
     }
 
-    pub(super) fn wake_task(&self, place: u32) {
-        self.tasks.borrow_mut().wake(place);
+    /// While it lives, this is the executor that runs on this thread.
+    pub(super) fn running(&self) -> Running {
+        Running::new(self.tasks.tasks())
+    }
+
+    /// The task that stands for what `block_on` runs.
+    pub(super) fn root(&self) -> Task {
+        self.tasks.root()
     }
 
     pub(super) fn root_waker(&self) -> Waker {
-        self.tasks.borrow().root_waker()
+        self.tasks.root_waker()
+    }
+
+    pub(super) fn wake_root(&self) {
+        self.tasks.wake(self.tasks.root());
     }
 
     fn is_runnable(&self) -> bool {
-        self.tasks.borrow().runnable() > 0
+        self.tasks.runnable() > 0
     }
 
-    /// The next place whose task can run.
-    pub(super) fn next_task(&self) -> Option<u32> {
-        self.tasks.borrow_mut().next()
+    /// The next task that can run.
+    pub(super) fn next_task(&self) -> Option<Task> {
+        self.tasks.next()
     }
 
     pub(super) fn runnable(&self) -> usize {
-        self.tasks.borrow().runnable()
+        self.tasks.runnable()
     }
 
-    /// Polls something on behalf of the task in `place`.
-    pub(super) fn polling<T>(
-        &self,
-        place: u32,
-        waker: &Waker,
-        poll: impl FnOnce(&mut Context<'_>) -> T,
-    ) -> T {
-        /// What is polled is left also by a panic.
-        struct Restore<'a>(&'a Core, Option<Polled>);
-        impl Drop for Restore<'_> {
-            fn drop(&mut self) {
-                self.0.polled.set(self.1);
-            }
-        }
+    /// Polls a task that can run, and is not the root.
+    pub(super) fn poll_task(&self, task: Task) {
         self.meter.polls.add(1);
-        let polled = Polled { place, data: waker.data(), table: waker.vtable() };
-        let _restore = Restore(self, self.polled.replace(Some(polled)));
-        poll(&mut Context::from_waker(waker))
+        self.tasks.run(task);
     }
 
-    /// Polls the task in `place`, if there is one.
-    pub(super) fn poll_task(&self, place: u32) {
-        let begun = self.tasks.borrow_mut().begin(place);
-        let Some((task, waker)) = begun else { return };
-        let over = self.polling(place, &waker, |context| task.poll(context));
-        let ended = self.tasks.borrow_mut().polled(place, waker, over);
-        // What they hold is the user's.
-        drop(ended);
-        drop(task);
-    }
-
-    /// The place of the task whose waker this is, if that is polled right now.
+    /// The place of the task whose waker this is, if it is one of this executor's.
     fn place_of(&self, waker: &Waker) -> Option<u32> {
-        let polled = self.polled.get()?;
-        let same = polled.data == waker.data() && std::ptr::eq(polled.table, waker.vtable());
-        same.then_some(polled.place)
+        place_of(self.tasks.tasks(), waker)
     }
 
     fn wakee_of(&self, waker: &Waker) -> Wakee {
-        match self.place_of(waker) {
-            Some(place) => Wakee::Task(place),
-            None => Wakee::Other(waker.clone()),
-        }
+        Wakee::of(self.tasks.tasks(), waker)
     }
 
     fn wake(&self, wakee: Wakee) {
-        match wakee {
-            Wakee::Nobody => {}
-            Wakee::Task(place) => self.wake_task(place),
-            Wakee::Other(waker) => waker.wake(),
-        }
+        self.tasks.wake_wakee(wakee);
     }
 
     // Operations.
 
     /// A chain to build into.
+    #[inline]
     pub(super) fn chain(&self) -> Chain {
         self.spares.borrow_mut().pop().unwrap_or_default()
     }
 
     /// Keeps the memory of a chain that is over.
+    #[inline]
     pub(super) fn recycle(&self, done: Done) {
         let chain = done.into_chain();
         let mut spares = self.spares.borrow_mut();
@@ -232,26 +206,37 @@ impl Core {
         }
     }
 
+    /// Takes a chain whose result a future takes, and starts it with the next enter or as soon as there is room. Returns the
+    /// number of its operation, for which who has this waker waits from now on; the chain if it will never be run.
+    #[inline]
+    pub(super) fn begin(&self, chain: Chain, waker: &Waker) -> Result<u32, Box<Rejected>> {
+        let wakee = self.wakee_of(waker);
+        let number = self.submit(chain, Owner::Future)?;
+        // Nobody has waited for it, so this drops nothing of the user's.
+        self.operations.borrow_mut().slot(number).wakee = wakee;
+        Ok(number)
+    }
+
     /// Takes a chain, and starts it with the next enter or as soon as there is room. Returns the number of its operation.
-    pub(super) fn submit(&self, chain: Chain, owner: Owner) -> u32 {
+    #[inline]
+    fn submit(&self, chain: Chain, owner: Owner) -> Result<u32, Box<Rejected>> {
         self.meter.submitted.add(1);
-        let mut ring = self.ring.borrow_mut();
+        let Some(ring) = &mut *self.ring.borrow_mut() else { return Err(closed(chain)) };
         let operations = &mut *self.operations.borrow_mut();
         let number = operations.claim(owner);
-        let Some(ring) = &mut *ring else {
-            operations.slot(number).state = State::Over(Err(closed(chain)));
-            return number;
-        };
         if !operations.backlog.is_empty() {
             self.put_back(operations, number, chain);
-            return number;
+            return Ok(number);
         }
-        match ring.offer(chain) {
+        match ring.offer(chain, number) {
             Offered::Taken(ticket) => operations.runs(number, ticket),
             Offered::Full(chain) => self.put_back(operations, number, chain),
-            Offered::Rejected(rejected) => operations.slot(number).state = State::Over(Err(rejected)),
+            Offered::Rejected(rejected) => {
+                operations.release(number);
+                return Err(rejected);
+            }
         }
-        number
+        Ok(number)
     }
 
     fn put_back(&self, operations: &mut Operations, number: u32, chain: Chain) {
@@ -262,38 +247,43 @@ impl Core {
 
     /// Starts a chain whose result nobody waits for.
     fn submit_detached(&self, chain: Chain) {
-        let number = self.submit(chain, Owner::Detached);
-        let mut operations = self.operations.borrow_mut();
-        if matches!(operations.slot(number).state, State::Over(_)) {
-            let left = operations.release(number);
-            drop(operations);
-            drop(left);
-        } else {
+        if self.submit(chain, Owner::Detached).is_ok() {
             self.unowned.update(|count| count + 1);
         }
     }
 
     /// The end of an operation, if it has come; its number is no longer its future's then.
+    #[inline]
     pub(super) fn poll_operation(&self, number: u32, waker: &Waker) -> Poll<Ending> {
+        let over = self.operations.borrow_mut().take_over(number);
+        match over {
+            Some((ending, wakee)) => {
+                drop(wakee);
+                Poll::Ready(ending)
+            }
+            None => {
+                self.wait_for(number, waker);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Who has this waker waits for an operation.
+    #[inline]
+    fn wait_for(&self, number: u32, waker: &Waker) {
+        let place = self.place_of(waker);
         let mut operations = self.operations.borrow_mut();
         let slot = operations.slot(number);
-        if matches!(slot.state, State::Over(_)) {
-            let (state, wakee) = operations.release(number);
-            drop(operations);
-            drop(wakee);
-            return match state {
-                State::Over(ending) => Poll::Ready(ending),
-                _ => Poll::Pending,
-            };
+        match (place, &slot.wakee) {
+            (Some(place), Wakee::Nobody | Wakee::Task(_)) => slot.wakee = Wakee::Task(place),
+            _ if slot.wakee.is(place, waker) => {}
+            _ => {
+                drop(operations);
+                let wakee = self.wakee_of(waker);
+                let before = std::mem::replace(&mut self.operations.borrow_mut().slot(number).wakee, wakee);
+                drop(before);
+            }
         }
-        let is_current = slot.wakee.is(self.place_of(waker), waker);
-        drop(operations);
-        if !is_current {
-            let wakee = self.wakee_of(waker);
-            let before = std::mem::replace(&mut self.operations.borrow_mut().slot(number).wakee, wakee);
-            drop(before);
-        }
-        Poll::Pending
     }
 
     /// The next result of a multishot operation, if there is one.
@@ -341,14 +331,19 @@ impl Core {
 
     // Timers.
 
-    pub(super) fn set_timer(&self, at: u64) -> u32 {
-        self.timers.borrow_mut().add(at)
+    /// Sets a timer for whoever has made `waker`. It is `now`.
+    pub(super) fn set_timer(&self, at: u64, now: u64, waker: &Waker) -> u32 {
+        let wakee = self.wakee_of(waker);
+        self.timers.borrow_mut().add(at, now, wakee)
     }
 
-    /// Whether a timer has fired; if not, who waits for it is to be woken.
+    /// Whether a timer has fired, and is removed; if not, who waits for it is to be woken.
     pub(super) fn poll_timer(&self, number: u32, waker: &Waker) -> bool {
         let mut timers = self.timers.borrow_mut();
         if timers.has_fired(number) {
+            let nobody = timers.remove(number);
+            drop(timers);
+            drop(nobody);
             return true;
         }
         let is_current = timers.wakee(number).is_some_and(|wakee| wakee.is(self.place_of(waker), waker));
@@ -369,14 +364,33 @@ impl Core {
     }
 
     fn fire_timers(&self) {
-        if self.timers.borrow().next().is_none() {
+        if self.timers.borrow().is_empty() {
             return;
         }
         let Some(now) = self.now() else { return };
+        // Tasks are woken some at a time: their headers lie anywhere, and are so fetched together.
+        let mut places = [0; 32];
         loop {
-            let fired = self.timers.borrow_mut().fire(now);
-            let Some(wakee) = fired else { return };
-            self.wake(wakee);
+            let mut timers = self.timers.borrow_mut();
+            let mut count = 0;
+            let stopped_by = loop {
+                if count == places.len() {
+                    break Some(Wakee::Nobody);
+                }
+                match timers.fire(now) {
+                    Some(Wakee::Task(place)) => {
+                        places[count] = place;
+                        count += 1;
+                    }
+                    other => break other,
+                }
+            };
+            drop(timers);
+            places[..count].iter().for_each(|place| self.tasks.wake_place(*place));
+            match stopped_by {
+                Some(wakee) => self.wake(wakee),
+                None => return,
+            }
         }
     }
 }

@@ -5,15 +5,13 @@ use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::core::{Core, OnLate};
 use super::handle::Handle;
 use super::join::JoinHandle;
 use super::remote::Remote;
-use super::tasks::ROOT;
-use super::waker::Running;
 use crate::builder::RingBuilder;
 use crate::done::Done;
 use crate::error::Error;
@@ -98,7 +96,7 @@ impl Executor {
 
     /// A handle for other threads.
     pub fn remote(&self) -> Remote {
-        Remote::new(self.core.shared())
+        Remote::new(self.core.far())
     }
 
     /// Starts a task. It runs while [`block_on`](Executor::block_on) does.
@@ -118,17 +116,18 @@ impl Executor {
     /// in its own output.
     pub fn block_on<F: Future>(&mut self, future: F) -> Result<F::Output, Error> {
         let core = &self.core;
-        let _running = Running::new(core);
-        let waker = core.root_waker();
+        let _running = core.running();
+        let (root, waker) = (core.root(), core.root_waker());
         let mut future = pin!(future);
-        core.wake_task(ROOT);
+        core.wake_root();
         loop {
             // Those that are woken meanwhile have their turn after the ring's.
             for _ in 0..core.runnable() {
                 match core.next_task() {
                     None => break,
-                    Some(ROOT) => {
-                        let polled = core.polling(ROOT, &waker, |context| future.as_mut().poll(context));
+                    Some(task) if task == root => {
+                        core.meter.polls.add(1);
+                        let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
                         if let Poll::Ready(output) = polled {
                             if core.has_leavings() {
                                 core.turn(false)?;
@@ -136,7 +135,7 @@ impl Executor {
                             return Ok(output);
                         }
                     }
-                    Some(place) => core.poll_task(place),
+                    Some(task) => core.poll_task(task),
                 }
             }
             core.turn(true)?;
@@ -154,14 +153,15 @@ impl Executor {
         let core = &self.core;
         core.wake_up();
         core.look_into_ring();
-        let _running = Running::new(core);
+        let _running = core.running();
+        let root = core.root();
         for _ in 0..turns.max(1) {
             for _ in 0..core.runnable() {
                 match core.next_task() {
                     None => break,
                     // Its future is not being run.
-                    Some(ROOT) => {}
-                    Some(place) => core.poll_task(place),
+                    Some(task) if task == root => {}
+                    Some(task) => core.poll_task(task),
                 }
             }
             core.turn(false)?;
@@ -177,9 +177,9 @@ impl Executor {
     pub(super) fn poll_within<F: Future>(
         &self,
         future: std::pin::Pin<&mut F>,
-        context: &mut std::task::Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<F::Output> {
-        let _running = Running::new(&self.core);
+        let _running = self.core.running();
         future.poll(context)
     }
 
@@ -216,7 +216,7 @@ pub enum Waiting {
 
 impl Drop for Executor {
     fn drop(&mut self) {
-        let _running = Running::new(&self.core);
+        let _running = self.core.running();
         self.core.close();
     }
 }

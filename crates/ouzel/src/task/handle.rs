@@ -14,7 +14,7 @@ use ouzel_ring::Descriptor;
 use ouzel_ring::modifiers::{MessageFlags, PollEvents};
 
 use super::core::Core;
-use super::join::{Cellular, JoinHandle};
+use super::join::JoinHandle;
 use super::metrics::Metrics;
 use super::operation::{Calling, Operation};
 use super::picking::Picking;
@@ -58,9 +58,7 @@ impl Handle {
     where
         F: Future + 'static,
     {
-        let task = Rc::new(Cellular::new(future));
-        let place = self.core.add_task(task.clone());
-        JoinHandle::new(task, Rc::downgrade(&self.core), place)
+        self.core.spawn(future)
     }
 
     /// Runs a chain. What its steps did is in the [`Done`], errors included.
@@ -69,6 +67,7 @@ impl Handle {
     /// A chain for whose events none of those in the ring make room waits as long as they do; a larger ring helps.
     ///
     /// Errors: as for [`Ring::run`](crate::Ring::run).
+    #[inline]
     pub fn run(&self, chain: Chain) -> Run {
         Run::new(Rc::clone(&self.core), chain)
     }
@@ -79,11 +78,13 @@ impl Handle {
     }
 
     /// An empty chain that uses the memory of an earlier one.
+    #[inline]
     pub fn chain(&self) -> Chain {
         self.core.chain()
     }
 
     /// Gives the memory of a chain that is over to later ones.
+    #[inline]
     pub fn recycle(&self, done: Done) {
         self.core.recycle(done);
     }
@@ -197,7 +198,7 @@ impl Handle {
 
     /// A handle for other threads.
     pub fn remote(&self) -> Remote {
-        Remote::new(self.core.shared())
+        Remote::new(self.core.far())
     }
 
     /// Nanoseconds of the ring's monotonic clock; 0 if the executor is gone.

@@ -4,7 +4,9 @@
 //! must never run anything of the user's, nor ring the alarm of an executor that is awake. Loom tries every order of what it
 //! does (`models/tests/loom_wakers`), so nothing here knows of rings, tasks or system calls.
 
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
+use std::task::Waker;
 
 use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering};
 
@@ -17,6 +19,9 @@ const MARK: Ordering = if cfg!(weaken = "wake_mark") { Ordering::Relaxed } else 
 /// A wake was taken out: pairs with [`MARK`], also of those that had found the mark and sent nothing.
 const UNMARK: Ordering = if cfg!(weaken = "wake_unmark") { Ordering::Relaxed } else { Ordering::Acquire };
 
+/// How many jobs may lie here before [offers](Shared::offer_job) have to wait until they are taken out.
+pub(super) const ROOM: usize = if cfg!(loom) { 1 } else { 4096 };
+
 /// What wakes an executor that sleeps.
 pub(super) trait Alarm {
     /// Wakes it, or has it not fall asleep. Never waits.
@@ -28,14 +33,26 @@ pub(super) struct Inbox<J> {
     /// Places of tasks to be woken.
     pub(super) woken: Vec<u32>,
     pub(super) jobs: Vec<J>,
+    /// Who waits for room, each by the number that it was given for that: to be woken when this has been taken out.
+    pub(super) line: BTreeMap<u64, Waker>,
+    /// The last of those numbers.
+    numbered: u64,
     /// The executor is gone.
     closed: bool,
 }
 
 impl<J> Default for Inbox<J> {
     fn default() -> Inbox<J> {
-        Inbox { woken: Vec::new(), jobs: Vec::new(), closed: false }
+        Inbox { woken: Vec::new(), jobs: Vec::new(), line: BTreeMap::new(), numbered: 0, closed: false }
     }
+}
+
+/// Why a job was not taken, and the job.
+pub(super) enum Refused<J> {
+    /// There is no room for it now.
+    Full(J),
+    /// The executor is gone.
+    Closed(J),
 }
 
 /// The part of an executor that other threads may touch: they send wakes and jobs `J`, and ring `A`.
@@ -70,13 +87,12 @@ impl<J, A: Alarm> Shared<J, A> {
         self.alarm.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts something into the inbox. False if the executor is gone.
-    fn send(&self, put: impl FnOnce(&mut Inbox<J>)) -> bool {
+    /// Has `put` put something into the inbox, if it does, and has the executor look. False if it did not.
+    fn send(&self, put: impl FnOnce(&mut Inbox<J>) -> bool) -> bool {
         let mut inbox = self.inbox();
-        if inbox.closed {
+        if !put(&mut inbox) {
             return false;
         }
-        put(&mut inbox);
         drop(inbox);
         self.pending.store(true, Ordering::Relaxed);
         // Both sides exchange the same flag, so one of them comes second: either we see that the executor sleeps, or the
@@ -93,14 +109,61 @@ impl<J, A: Alarm> Shared<J, A> {
     /// Has `job` done on the executor's thread; gives it back if the executor is gone.
     pub(super) fn send_job(&self, job: J) -> Result<(), J> {
         let mut job = Some(job);
-        self.send(|inbox| inbox.jobs.extend(job.take()));
+        self.send(|inbox| {
+            if !inbox.closed {
+                inbox.jobs.extend(job.take());
+            }
+            job.is_none()
+        });
         job.map_or(Ok(()), Err)
+    }
+
+    /// The same, if there is room for it.
+    pub(super) fn offer_job(&self, job: J) -> Result<(), Refused<J>> {
+        let mut job = Some(job);
+        let mut closed = false;
+        self.send(|inbox| {
+            closed = inbox.closed;
+            if !closed && inbox.jobs.len() < ROOM {
+                inbox.jobs.extend(job.take());
+            }
+            job.is_none()
+        });
+        match job {
+            None => Ok(()),
+            Some(job) if closed => Err(Refused::Closed(job)),
+            Some(job) => Err(Refused::Full(job)),
+        }
+    }
+
+    /// Has `waker` called when there may be room, and notes the number by which it waits for that; false if there is some
+    /// now, or never will be. What it replaces is returned to be dropped where no lock is held.
+    pub(super) fn wait_for_room(&self, number: &mut Option<u64>, waker: Waker) -> (bool, Option<Waker>) {
+        let mut inbox = self.inbox();
+        if inbox.closed || inbox.jobs.len() < ROOM {
+            return (false, Some(waker));
+        }
+        let number = *number.get_or_insert_with(|| {
+            inbox.numbered += 1;
+            inbox.numbered
+        });
+        (true, inbox.line.insert(number, waker))
+    }
+
+    /// Waits for room no more. What is returned is to be dropped where no lock is held.
+    pub(super) fn wait_no_more(&self, number: u64) -> Option<Waker> {
+        self.inbox().line.remove(&number)
     }
 
     /// Has what is in `place` polled, unless that is sent already: `mark` is the place's.
     pub(super) fn send_wake(&self, place: u32, mark: &Mark) {
         if !mark.0.swap(true, MARK) {
-            self.send(|inbox| inbox.woken.push(place));
+            self.send(|inbox| {
+                if !inbox.closed {
+                    inbox.woken.push(place);
+                }
+                !inbox.closed
+            });
         }
     }
 
@@ -117,6 +180,7 @@ impl<J, A: Alarm> Shared<J, A> {
         let mut inbox = self.inbox();
         std::mem::swap(&mut inbox.woken, &mut into.woken);
         std::mem::swap(&mut inbox.jobs, &mut into.jobs);
+        std::mem::swap(&mut inbox.line, &mut into.line);
         true
     }
 
@@ -143,13 +207,13 @@ impl<J, A: Alarm> Shared<J, A> {
         self.rung.load(Ordering::Relaxed)
     }
 
-    /// Takes nothing more, and returns the jobs that nobody will do.
-    pub(super) fn close(&self) -> Vec<J> {
+    /// Takes nothing more, and returns the jobs that nobody will do, and who waited for room.
+    pub(super) fn close(&self) -> Inbox<J> {
         self.alarm().take();
         let mut inbox = self.inbox();
+        let left = std::mem::take(&mut *inbox);
         inbox.closed = true;
-        inbox.woken.clear();
-        std::mem::take(&mut inbox.jobs)
+        left
     }
 }
 

@@ -6,6 +6,12 @@ use crate::chain::{Memory, ReceivedMessage};
 use crate::done::Done;
 
 impl Done {
+    /// Whether it was one operation, which failed and has resulted in nothing before.
+    pub(super) fn did_nothing(&self) -> bool {
+        let body = &*self.chain.body;
+        body.failed && body.steps.len() == 1 && body.many.is_empty() && body.pickers.is_empty()
+    }
+
     /// The descriptors that its steps have opened, connections that [`accept_many`](crate::Chain::accept_many) has taken and
     /// nobody has asked for among them. Later steps may have closed some of them again. Of a pipe's ends the second one is
     /// only there if the chain has a [`get_descriptor`](crate::Chain::get_descriptor) of it that has run: one that is a FINALLY

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use ouzel_ring::Errno;
 
+use super::core::Core;
 use super::operations::Ending;
 use super::run::Run;
 use crate::chain::Reg;
@@ -47,13 +48,37 @@ impl From<BufferError> for Error {
 }
 
 /// What an operation's output is made from: its end, the register of its step, and where what is left of a chain goes.
-type Finish<T, O> = fn(Finished<T>) -> O;
+pub(super) type Finish<T, O> = fn(Finished<T>) -> O;
 
 /// An operation that is over.
 pub(super) struct Finished<'a, T> {
     ending: Ending,
     reg: Reg<T>,
-    run: &'a Run,
+    home: Home<'a>,
+}
+
+/// Where the memory of a chain goes that is over.
+pub(super) enum Home<'a> {
+    /// To the executor.
+    Here(&'a Core),
+    /// To whom has sent it.
+    Far(&'a mut Option<Chain>),
+}
+
+impl Home<'_> {
+    #[inline]
+    fn keep(self, done: Done) {
+        match self {
+            Home::Here(core) => core.recycle(done),
+            Home::Far(spare) => *spare = Some(done.into_chain()),
+        }
+    }
+}
+
+impl<'a, T> Finished<'a, T> {
+    pub(super) fn new(ending: Ending, reg: Reg<T>, home: Home<'a>) -> Finished<'a, T> {
+        Finished { ending, reg, home }
+    }
 }
 
 impl<T: Kind> Finished<'_, T> {
@@ -71,7 +96,7 @@ impl<T: Kind> Finished<'_, T> {
         match self.ending {
             Ok(mut done) => {
                 let taken = take(&mut done, reg).map_err(|error| (error, done.take(reg).unwrap_or_default()));
-                self.run.core().recycle(done);
+                self.home.keep(done);
                 taken
             }
             Err(mut rejected) => {
@@ -82,7 +107,20 @@ impl<T: Kind> Finished<'_, T> {
     }
 
     /// The buffer, also with an error.
+    #[inline]
     pub(super) fn buffer(self) -> Result<Buffer, BufferError> {
+        match self.ending {
+            Ok(mut done) if done.has_succeeded(self.reg) => {
+                let buffer = done.take(self.reg).unwrap_or_default();
+                self.home.keep(done);
+                Ok(buffer)
+            }
+            _ => self.buffer_and_error(),
+        }
+    }
+
+    #[inline(never)]
+    fn buffer_and_error(self) -> Result<Buffer, BufferError> {
         let taken = self.with(|done, reg| {
             done.get(reg)?;
             Ok(done.take(reg).unwrap_or_default())
@@ -117,9 +155,10 @@ impl<T, O> Operation<T, O> {
 impl<T, O> Future for Operation<T, O> {
     type Output = O;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<O> {
         let ending = ready!(self.run.poll_ending(context));
-        let finished = Finished { ending, reg: self.reg, run: &self.run };
+        let finished = Finished::new(ending, self.reg, Home::Here(self.run.core()));
         Poll::Ready((self.finish)(finished))
     }
 }

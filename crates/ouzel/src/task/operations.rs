@@ -29,6 +29,8 @@ pub(super) enum State {
 pub(super) enum Owner {
     /// A future.
     Future,
+    /// A future on another thread.
+    Remote,
     /// A future that was dropped.
     Dropped,
     /// Nobody: it was started for its effect.
@@ -50,40 +52,57 @@ pub(super) struct Operations {
     free: Vec<u32>,
     /// Those that wait for room, first come first served.
     pub(super) backlog: VecDeque<u32>,
-    /// The operation of each chain in the ring, by its index there.
-    running: Vec<u32>,
     /// Chains in the ring that are to be given up.
     pub(super) dropped: Vec<Ticket>,
 }
 
 impl Operations {
     /// A number for an operation.
+    #[inline]
     pub(super) fn claim(&mut self, owner: Owner) -> u32 {
-        let number = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Operation { state: State::Free, owner, wakee: Wakee::Nobody });
-            (self.slots.len() - 1) as u32
-        });
+        let number = match self.free.pop() {
+            Some(number) => number,
+            None => self.add_slot(),
+        };
         self.slots[number as usize].owner = owner;
         number
     }
 
+    #[cold]
+    fn add_slot(&mut self) -> u32 {
+        self.slots.push(Operation { state: State::Free, owner: Owner::Detached, wakee: Wakee::Nobody });
+        (self.slots.len() - 1) as u32
+    }
+
+    #[inline]
     pub(super) fn slot(&mut self, number: u32) -> &mut Operation {
         &mut self.slots[number as usize]
     }
 
     /// Its chain is in the ring now.
+    #[inline]
     pub(super) fn runs(&mut self, number: u32, ticket: Ticket) {
-        let index = ticket.index();
-        if self.running.len() <= index {
-            self.running.resize(index + 1, u32::MAX);
-        }
-        self.running[index] = number;
         self.slots[number as usize].state = State::Running(ticket);
     }
 
-    /// The operation whose chain has this index in the ring.
-    pub(super) fn at(&mut self, index: usize) -> Option<u32> {
-        self.running.get(index).copied().filter(|number| (*number as usize) < self.slots.len())
+    /// The result of an operation that is over, whose number is free from then on; and who waits for it.
+    #[inline]
+    pub(super) fn take_over(&mut self, number: u32) -> Option<(Ending, Wakee)> {
+        let slot = &mut self.slots[number as usize];
+        if !matches!(slot.state, State::Over(_)) {
+            return None;
+        }
+        let State::Over(ending) = std::mem::replace(&mut slot.state, State::Free) else { return None };
+        let wakee = std::mem::take(&mut slot.wakee);
+        self.free.push(number);
+        Some((ending, wakee))
+    }
+
+    /// Makes the number of an operation free again whose chain is over and whose future is gone.
+    #[inline]
+    pub(super) fn forget(&mut self, number: u32) {
+        self.slots[number as usize].state = State::Free;
+        self.free.push(number);
     }
 
     /// Makes a number free again, and returns what was left there.

@@ -7,11 +7,12 @@ use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
-use std::sync::{self, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::PoisonError;
+use std::task::{Context, Poll, Waker};
 
 use super::join::JoinError;
-use crate::sync::{Arc, Mutex, MutexGuard, Thread, thread};
+use super::parked::wait_for;
+use crate::sync::{Arc, Mutex, MutexGuard};
 
 /// What a task says to whoever started it.
 pub(super) struct Reply<T>(Mutex<Said<T>>);
@@ -109,11 +110,6 @@ pub struct RemoteHandle<T> {
 }
 
 impl<T> RemoteHandle<T> {
-    /// Another handle of the same reply. One of them gets the result.
-    pub(super) fn again(&self) -> RemoteHandle<T> {
-        RemoteHandle { reply: Arc::clone(&self.reply) }
-    }
-
     /// Has the task's future dropped, as soon as the executor gets to it, which cancels what it has in flight.
     pub fn abort(&self) {
         self.reply.abort();
@@ -125,20 +121,8 @@ impl<T> RemoteHandle<T> {
     }
 
     /// Waits on this thread. It must not be the executor's own, which could not go on then.
-    pub fn wait(mut self) -> Result<T, JoinError> {
-        struct Unpark(Thread);
-        impl Wake for Unpark {
-            fn wake(self: sync::Arc<Unpark>) {
-                self.0.unpark();
-            }
-        }
-        let waker = Waker::from(sync::Arc::new(Unpark(thread::current())));
-        loop {
-            match Pin::new(&mut self).poll(&mut Context::from_waker(&waker)) {
-                Poll::Ready(result) => return result,
-                Poll::Pending => thread::park(),
-            }
-        }
+    pub fn wait(self) -> Result<T, JoinError> {
+        wait_for(self)
     }
 }
 

@@ -7,12 +7,12 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use ouzel_ring::Errno;
 
 use super::core::Core;
-use super::operations::{Ending, Owner};
+use super::operations::Ending;
 use crate::chain::Chain;
 use crate::done::Done;
 use crate::error::Error;
@@ -48,25 +48,33 @@ impl Run {
         }
     }
 
+    #[inline]
     pub(super) fn poll_ending(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
-        let number = match std::mem::replace(&mut self.state, State::Over) {
-            State::New(chain) => self.core.submit(chain, Owner::Future),
-            State::Submitted(number) => number,
-            State::Over => {
-                let error = Error::Refused { call: "poll of a future that is over", errno: Errno::EINVAL };
-                return Poll::Ready(Err(Box::new(Rejected { error, chain: Chain::new() })));
-            }
-        };
-        self.state = State::Submitted(number);
+        let State::Submitted(number) = self.state else { return self.begin(context.waker()) };
         let ending = ready!(self.core.poll_operation(number, context.waker()));
         self.state = State::Over;
         Poll::Ready(ending)
+    }
+
+    /// Hands the chain to the ring.
+    fn begin(&mut self, waker: &Waker) -> Poll<Ending> {
+        let State::New(chain) = std::mem::replace(&mut self.state, State::Over) else {
+            let error = Error::Refused { call: "poll of a future that is over", errno: Errno::EINVAL };
+            return Poll::Ready(Err(Box::new(Rejected { error, chain: Chain::new() })));
+        };
+        let number = match self.core.begin(chain, waker) {
+            Ok(number) => number,
+            Err(rejected) => return Poll::Ready(Err(rejected)),
+        };
+        self.state = State::Submitted(number);
+        Poll::Pending
     }
 }
 
 impl Future for Run {
     type Output = Result<Done, Error>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         self.poll_ending(context).map(|ending| ending.map_err(|rejected| rejected.error))
     }

@@ -1,24 +1,21 @@
 //! Wakers: how a task is made runnable again, from its own thread or any other.
 //!
-//! On the executor's own thread a wake puts the task straight into its queue. From elsewhere it goes through the inbox
-//! (`inbox`), and rings the executor's bell, but only if the executor sleeps and nobody has rung before: many wakes cost one
-//! system call, and none while it is awake. Wakers may outlive the executor; they then do nothing. A waker belongs to a
-//! place for a task, not to the task: one that is late may wake a later task in the same place for nothing, which futures
-//! have to expect anyway.
+//! On the executor's own thread a wake puts the task straight into its queue: it costs a look at a thread-local and changes
+//! nothing that threads share. From elsewhere it goes through the inbox (`inbox`), and rings the executor's bell, but only
+//! if the executor sleeps and nobody has rung before: many wakes cost one system call, and none while it is awake. A waker
+//! holds its task's block (`block`), and nothing else of it: wakers may outlive the task and the executor, and do nothing
+//! then. A task is polled with a waker that holds nothing, and counts nothing until it is cloned.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::cell::Cell;
 use std::sync::Arc;
-use std::task::{Wake, Waker};
+use std::task::{RawWaker, RawWakerVTable, Waker};
 
-use super::core::Core;
-use super::handle::Handle;
-use super::inbox::{self, Alarm, Mark};
+use super::block::Task;
+use super::inbox::{self, Alarm};
+use super::job::Job;
+use super::tasks::Tasks;
 use crate::Bell;
 use crate::sync::thread_local;
-
-/// Something to be done on the executor's thread.
-pub(super) type Job = Box<dyn FnOnce(&Handle) + Send>;
 
 /// What came from other threads.
 pub(super) type Inbox = inbox::Inbox<Job>;
@@ -32,69 +29,74 @@ impl Alarm for Bell {
     }
 }
 
-/// Wakes whatever task is in one place.
-pub(super) struct Header {
-    shared: Arc<Shared>,
-    place: u32,
-    mark: Mark,
+/// What all tasks' wakers have in common, and no other waker. A static, so that it has one address.
+static TABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop_waker);
+
+/// A waker of a task, for which somebody holds the task's block: by its [`Count`](super::count::Count), or, if it is never dropped,
+/// in any other way.
+///
+/// # Safety
+///
+/// The block is held until the waker is dropped or for as long as it is used.
+pub(super) unsafe fn waker_of(task: Task) -> Waker {
+    // SAFETY: the functions of the table do what a waker's must, on any thread: they touch nothing of the block but what is any
+    // thread's, unless this is the executor's.
+    unsafe { Waker::new(task.data(), &TABLE) }
 }
 
-impl Header {
-    pub(super) fn new(shared: &Arc<Shared>, place: u32) -> Arc<Header> {
-        Arc::new(Header { shared: Arc::clone(shared), place, mark: Mark::new() })
-    }
+unsafe fn clone(data: *const ()) -> RawWaker {
+    // SAFETY: whoever clones a waker has one, so the block is held; its count is any thread's.
+    unsafe { Task::from_data(data).header() }.count.hold();
+    RawWaker::new(data, &TABLE)
+}
 
-    /// It has been taken out of the inbox: whatever is woken from now on is sent again.
-    pub(super) fn received(&self) {
-        self.mark.clear();
-    }
-
-    fn wake_here(&self) -> bool {
-        let here = CURRENT.try_with(|current| {
-            // It is only borrowed for longer where no waker is called.
-            let current = current.try_borrow().ok()?;
-            let core = current.as_ref().filter(|core| Arc::ptr_eq(core.shared(), &self.shared))?;
-            core.wake_task(self.place);
-            Some(())
-        });
-        matches!(here, Ok(Some(())))
+unsafe fn wake(data: *const ()) {
+    // SAFETY: the waker holds the block, and lets go of it last.
+    unsafe {
+        wake_by_ref(data);
+        Task::from_data(data).release();
     }
 }
 
-impl Wake for Header {
-    fn wake(self: Arc<Header>) {
-        self.wake_by_ref();
+unsafe fn wake_by_ref(data: *const ()) {
+    // SAFETY: the waker holds the block.
+    let task = unsafe { Task::from_data(data) };
+    // SAFETY: as above; what is used here is any thread's, until it is clear that this is the executor's.
+    let header = unsafe { task.header() };
+    if CURRENT.try_with(Cell::get).is_ok_and(|current| current == Arc::as_ptr(&header.tasks)) {
+        header.tasks.wake(task);
+    } else {
+        // The place is a block's for life, and was given to it before there were wakers.
+        header.tasks.shared().send_wake(header.place.get(), &header.mark);
     }
+}
 
-    fn wake_by_ref(self: &Arc<Header>) {
-        if !self.wake_here() {
-            self.shared.send_wake(self.place, &self.mark);
-        }
-    }
+unsafe fn drop_waker(data: *const ()) {
+    // SAFETY: the waker holds the block, and does not any more. If it was the last one the task is over.
+    unsafe { Task::from_data(data).release() };
 }
 
 thread_local! {
-    /// The executor that runs on this thread right now.
-    static CURRENT: RefCell<Option<Rc<Core>>> = const { RefCell::new(None) };
+    /// The tasks of the executor that runs on this thread right now. It is only ever compared.
+    static CURRENT: Cell<*const Tasks> = const { Cell::new(std::ptr::null()) };
 }
 
 /// While it lives, this executor is the one that runs on this thread.
 pub(super) struct Running {
-    before: Option<Rc<Core>>,
+    before: *const Tasks,
 }
 
 impl Running {
-    pub(super) fn new(core: &Rc<Core>) -> Running {
-        let before = CURRENT.with(|current| current.replace(Some(Rc::clone(core))));
-        Running { before }
+    pub(super) fn new(tasks: &Arc<Tasks>) -> Running {
+        let before = CURRENT.try_with(|current| current.replace(Arc::as_ptr(tasks)));
+        Running { before: before.unwrap_or(std::ptr::null()) }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let before = self.before.take();
-        let ended = CURRENT.try_with(|current| current.replace(before));
-        drop(ended);
+        // A thread that ends has none.
+        let _ = CURRENT.try_with(|current| current.set(self.before));
     }
 }
 
@@ -110,7 +112,26 @@ pub(super) enum Wakee {
     Other(Waker),
 }
 
+/// The place of the task whose waker this is, if it is one of these.
+pub(super) fn place_of(tasks: &Arc<Tasks>, waker: &Waker) -> Option<u32> {
+    if !std::ptr::eq(waker.vtable(), &raw const TABLE) {
+        return None;
+    }
+    // SAFETY: it is a task's waker, which holds its block. Whose it is never changes; and if it is one of these, whoever has them
+    // is on their thread.
+    let header = unsafe { Task::from_data(waker.data()).header() };
+    std::ptr::eq(Arc::as_ptr(&header.tasks), Arc::as_ptr(tasks)).then(|| header.place.get())
+}
+
 impl Wakee {
+    /// Remembers whoever has made this waker.
+    pub(super) fn of(tasks: &Arc<Tasks>, waker: &Waker) -> Wakee {
+        match place_of(tasks, waker) {
+            Some(place) => Wakee::Task(place),
+            None => Wakee::Other(waker.clone()),
+        }
+    }
+
     /// Whether it says already what a waker would make of it.
     pub(super) fn is(&self, place: Option<u32>, waker: &Waker) -> bool {
         match self {

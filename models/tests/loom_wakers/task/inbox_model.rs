@@ -149,7 +149,7 @@ fn jobs_have_one_owner_when_the_executor_goes() {
         });
         executor.shared.receive(&mut executor.received);
         let done = executor.received.jobs.drain(..).count();
-        let left = executor.shared.close().len();
+        let left = executor.shared.close().jobs.len();
         let returned: usize = threads.map(|thread| thread.join().unwrap()).into_iter().sum();
         assert_eq!(done + left + returned, 2);
         assert!(!executor.shared.receive(&mut executor.received) || executor.received.jobs.is_empty());

@@ -92,17 +92,3 @@ fn an_abort_races_with_the_end() {
         thread.join().unwrap();
     });
 }
-
-/// A chain's future is dropped, which aborts it, while another waits for the same on a thread: as `RemoteRun::wait` does.
-#[test]
-fn two_handles_of_one_reply() {
-    model(3, || {
-        let (mut answer, handle) = reply();
-        let waiting = handle.again();
-        let thread = thread::spawn(move || answer.give(Ok(7)));
-        assert_eq!(waiting.wait().unwrap(), 7);
-        handle.abort();
-        drop(handle);
-        thread.join().unwrap();
-    });
-}

@@ -39,7 +39,7 @@ impl Uring {
     }
 
     /// Does an operation by a plain call, which refuses to wait unless the caller waits for it anyway.
-    #[inline]
+    #[inline(never)]
     pub(super) fn call_at_once(&mut self, operation: &Operation) -> Option<Outcome> {
         if self.awaited
             && let Some(outcome) = self.do_awaited(operation)

@@ -138,23 +138,21 @@ impl Fixed {
         }
     }
 
-    /// The number of the region that these bytes lie in, for the transfer that is about to be pushed.
+    /// Whether nothing is registered.
     #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.regions.is_empty()
+    }
+
+    /// The number of the region that these bytes lie in, for the transfer that is about to be pushed.
     pub(super) fn number_of(&mut self, span: &Span) -> Option<u16> {
-        if self.regions.is_empty() {
-            return None;
-        }
         let number = self.find(span)?;
         self.transfers += 1;
         Some(number)
     }
 
     /// The same for pieces that all lie in one region. The kernel takes no empty ones there.
-    #[inline]
     pub(super) fn number_of_all(&mut self, buffers: &Buffers) -> Option<u16> {
-        if self.regions.is_empty() {
-            return None;
-        }
         let pieces = memory::pieces(buffers);
         let mut pieces = pieces.iter();
         let number = self.find(pieces.next()?)?;

@@ -280,6 +280,7 @@ pub(super) struct Lowering<'a> {
 }
 
 impl Lowering<'_> {
+    #[inline(always)]
     fn record(&self, index: u32) -> Result<&Record, Errno> {
         match self.table.get(index) {
             Some(record) if !record.closing => Ok(record),
@@ -288,12 +289,12 @@ impl Lowering<'_> {
     }
 
     /// What an entry works on: the slot if there is one.
-    #[inline]
+    #[inline(always)]
     fn target(&mut self, index: u32) -> Result<Target, Errno> {
         self.target_and_kind(index).map(|(target, _)| target)
     }
 
-    #[inline]
+    #[inline(always)]
     fn target_and_kind(&mut self, index: u32) -> Result<(Target, Kind), Errno> {
         let record = self.record(index)?;
         let (slot, kind) = (record.slot, record.kind);
@@ -306,7 +307,7 @@ impl Lowering<'_> {
     }
 
     /// The number of a directory, which is the pin of this place.
-    #[inline]
+    #[inline(always)]
     fn directory(&mut self, index: Directory, pin: usize) -> Result<i32, Errno> {
         let Some(index) = index else { return Ok(AT_FDCWD) };
         self.lowered.pins[pin] = index;
@@ -314,7 +315,7 @@ impl Lowering<'_> {
     }
 
     /// The target of a transfer at `position`.
-    #[inline]
+    #[inline(always)]
     fn seekable(&mut self, index: u32, position: Position) -> Result<(Target, u64), Errno> {
         let (target, kind) = self.target_and_kind(index)?;
         match position {
@@ -340,7 +341,8 @@ impl Lowering<'_> {
                         *self.entry = Sqe::readv(target, spans.cast::<c_void>(), count as u32, offset, 0);
                     }
                 }
-                self.name_region(&buffers, [Opcode::ReadFixed, Opcode::ReadvFixed]);
+                let opcodes = [Opcode::ReadFixed, Opcode::ReadvFixed];
+                name_region(self.fixed, self.features, self.entry, &buffers, opcodes);
             }
             Operation::Write { file, buffers, position } => {
                 let (target, offset) = self.seekable(file, position)?;
@@ -356,7 +358,8 @@ impl Lowering<'_> {
                         *self.entry = Sqe::writev(target, spans.cast::<c_void>(), count as u32, offset, 0);
                     }
                 }
-                self.name_region(&buffers, [Opcode::WriteFixed, Opcode::WritevFixed]);
+                let opcodes = [Opcode::WriteFixed, Opcode::WritevFixed];
+                name_region(self.fixed, self.features, self.entry, &buffers, opcodes);
             }
             Operation::Open { directory, path, flags, mode, into } => {
                 let number = self.directory(directory, 0)?;
@@ -399,22 +402,7 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    /// Makes the entry of a transfer, which was made just now, one of registered memory, if it is: with the first of these
-    /// for a buffer, the second for pieces.
-    #[inline]
-    fn name_region(&mut self, buffers: &Buffers, [one, many]: [Opcode; 2]) {
-        let (number, opcode) = match buffers {
-            Buffers::One(span) => (self.fixed.number_of(span), one),
-            Buffers::Many { .. } if self.features.has(many) => (self.fixed.number_of_all(buffers), many),
-            Buffers::Many { .. } => return,
-        };
-        if let Some(number) = number {
-            self.entry.opcode = opcode as u8;
-            self.entry.buf_index = number;
-        }
-    }
-
-    #[inline]
+    #[inline(always)]
     fn open(&mut self, directory: i32, path: Path, flags: OpenFlags, bits: u32, mode: u32) -> Sqe {
         if flags.contains(OpenFlags::BENEATH) {
             Sqe::openat2(directory, text(path), self.hows.beneath(self.packet, bits, mode))
@@ -605,6 +593,7 @@ impl Lowering<'_> {
     }
 
     /// The close of a slot (a descriptor beside it is closed when that is reported), or of a descriptor.
+    #[inline(always)]
     fn close(&self, index: u32) -> Result<Sqe, Errno> {
         let record = self.record(index)?;
         if record.slot != NONE {
@@ -613,8 +602,43 @@ impl Lowering<'_> {
         record.number().map(Sqe::close).ok_or(Errno::EBADF)
     }
 
+    #[inline(always)]
     fn at_once(&self) -> u32 {
         if self.may_wait { 0 } else { MSG_DONTWAIT }
+    }
+}
+
+/// Makes the entry of a transfer, which was made just now, one of registered memory, if it is: with the first of these for
+/// a buffer, the second for pieces.
+#[inline(always)]
+fn name_region(
+    fixed: &mut Fixed,
+    features: &Features,
+    entry: &mut Sqe,
+    buffers: &Buffers,
+    opcodes: [Opcode; 2],
+) {
+    if !fixed.is_empty() {
+        find_region(fixed, features, entry, buffers, opcodes);
+    }
+}
+
+#[inline(never)]
+fn find_region(
+    fixed: &mut Fixed,
+    features: &Features,
+    entry: &mut Sqe,
+    buffers: &Buffers,
+    [one, many]: [Opcode; 2],
+) {
+    let (number, opcode) = match buffers {
+        Buffers::One(span) => (fixed.number_of(span), one),
+        Buffers::Many { .. } if features.has(many) => (fixed.number_of_all(buffers), many),
+        Buffers::Many { .. } => return,
+    };
+    if let Some(number) = number {
+        entry.opcode = opcode as u8;
+        entry.buf_index = number;
     }
 }
 

@@ -271,13 +271,6 @@ impl Uring {
         Started::Finished { outcome, way }
     }
 
-    /// The next report from `completion` on.
-    #[inline(never)]
-    fn next_behind(&mut self, completion: Cqe) -> Option<Report> {
-        self.held.push_back(completion);
-        self.next_of_all()
-    }
-
     /// The next report, out of everything that may hold one.
     #[inline(never)]
     fn next_of_all(&mut self) -> Option<Report> {
@@ -373,7 +366,12 @@ impl Backend for Uring {
                 Err(reason) => why = reason,
             }
         }
-        self.start_run(steps, why)
+        match steps {
+            [step] if step.may_wait && !matches!(step.operation, Operation::Close { .. }) => {
+                self.start_one(step, why)
+            }
+            _ => self.start_run(steps, why),
+        }
     }
 
     fn cancel(&mut self, token: Token) {
@@ -436,7 +434,7 @@ impl Backend for Uring {
             if report.is_some() {
                 return report;
             }
-            return self.next_behind(completion);
+            return self.read(&completion).or_else(|| self.next_of_all());
         }
         self.next_of_all()
     }

@@ -217,16 +217,7 @@ impl Uring {
                 self.planner.give_calls_up();
                 Tried::Refused
             }
-            // What the cache knows for certain. Anything else, a table of descriptors that is full for one, the ring may
-            // see otherwise.
-            Err(
-                error @ (io::Errno::NOENT
-                | io::Errno::NOTDIR
-                | io::Errno::ACCESS
-                | io::Errno::LOOP
-                | io::Errno::XDEV
-                | io::Errno::NAMETOOLONG),
-            ) => Tried::Over(Outcome::failure(calls::errno(error))),
+            Err(error) if is_certain(error) => Tried::Over(Outcome::failure(calls::errno(error))),
             Err(_) => Tried::Refused,
         }
     }
@@ -459,6 +450,20 @@ impl Uring {
             Err(_) => Err(Tried::Refused),
         }
     }
+}
+
+/// Whether an OPEN that failed so has failed for certain. Anything else, a table of descriptors that is full for one, the
+/// ring may see otherwise.
+fn is_certain(error: io::Errno) -> bool {
+    matches!(
+        error,
+        io::Errno::NOENT
+            | io::Errno::NOTDIR
+            | io::Errno::ACCESS
+            | io::Errno::LOOP
+            | io::Errno::XDEV
+            | io::Errno::NAMETOOLONG
+    )
 }
 
 /// Whether a STAT of something open is among these steps.

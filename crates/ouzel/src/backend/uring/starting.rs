@@ -21,6 +21,19 @@ const POLL_IN: u32 = 1;
 const POLL_OUT: u32 = 4;
 
 impl Uring {
+    /// Starts an operation on the ring that is its whole run, may wait, and closes nothing.
+    pub(super) fn start_one(&mut self, step: &Step, reason: &'static str) -> Started {
+        self.fixed.look(&mut self.ring);
+        if !self.make_room(1) {
+            return Started::Busy;
+        }
+        if let Err(error) = self.push_step(step, SqeFlags::empty(), NONE, Standing::empty(), false) {
+            return self.finish_now(Err(error), ON_THE_SPOT);
+        }
+        self.planner.entry_made();
+        Started::Taken { count: 1, way: Way { place: Place::Kernel, reason } }
+    }
+
     /// Starts a run on the ring.
     pub(super) fn start_run(&mut self, steps: &[Step], reason: &'static str) -> Started {
         self.fixed.look(&mut self.ring);

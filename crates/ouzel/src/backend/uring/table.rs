@@ -217,7 +217,7 @@ impl Table {
     #[inline]
     pub(super) fn pin_all(&mut self, pins: [u32; 2]) {
         if pins != [NONE; 2] {
-            pins.into_iter().for_each(|pin| self.pin(pin));
+            pins.into_iter().filter(|pin| *pin != NONE).for_each(|pin| self.pin(pin));
         }
     }
 
@@ -225,7 +225,7 @@ impl Table {
     #[inline]
     pub(super) fn unpin_all(&mut self, pins: [u32; 2]) {
         if pins != [NONE; 2] {
-            pins.into_iter().for_each(|pin| self.unpin(pin));
+            pins.into_iter().filter(|pin| *pin != NONE).for_each(|pin| self.unpin(pin));
         }
     }
 

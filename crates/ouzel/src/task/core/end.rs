@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use super::{Core, closed};
 use crate::chain::Chain;
 use crate::done::Done;
-use crate::task::join::JoinError;
 use crate::task::operations::{Owner, State};
+use crate::task::waker::Wakee;
 
 impl Core {
     /// Gives late results to whoever is there for them, and sees to what they have left open.
@@ -33,6 +33,9 @@ impl Core {
 
     /// Drops a late result: descriptors that are open are closed, bytes are counted.
     fn drop_late(&self, done: Done) {
+        if done.did_nothing() {
+            return self.recycle(done);
+        }
         self.meter.late_bytes.add(done.bytes_read());
         for descriptor in done.descriptors() {
             if !self.with_ring(|ring| Ok(ring.is_open(descriptor))).unwrap_or(false) {
@@ -50,12 +53,10 @@ impl Core {
     /// its bound.
     pub(in crate::task) fn close(self: &Rc<Core>) {
         self.closed.set(true);
-        let jobs = self.shared.close();
-        drop(jobs);
-        let tasks = self.tasks.borrow_mut().clear();
-        for task in tasks {
-            task.end(JoinError::Closed);
-        }
+        let left = self.shared.close();
+        self.refuse(left);
+        self.end_requests();
+        self.tasks.close();
         let left = self.wind_down();
         let ring = self.ring.borrow_mut().take();
         if let Some(ring) = ring {
@@ -79,8 +80,8 @@ impl Core {
             return Duration::ZERO;
         };
         let begun = Instant::now();
-        let Some(until) = self.now().map(|now| now.saturating_add(nanoseconds(bound))) else { return bound };
-        let alarm = self.set_timer(until);
+        let Some(now) = self.now() else { return bound };
+        let alarm = self.timers.borrow_mut().add(now.saturating_add(nanoseconds(bound)), now, Wakee::Nobody);
         while ours && begun.elapsed() < bound && !self.timers.borrow().has_fired(alarm) {
             self.see_to_late();
             // Nothing can run any more.

@@ -10,19 +10,30 @@ use ouzel_ring::modifiers::PollEvents;
 use super::Core;
 use crate::done::Done;
 use crate::error::Error;
-use crate::ring::{Offered, Ring};
-use crate::task::handle::Handle;
+use crate::ring::{Offered, Rejected};
 use crate::task::operations::{Owner, State};
 use crate::task::waker::Wakee;
 
 /// How long the executor sleeps at a time while there is no room to listen to its bell, or in the backend.
 const PAUSE: Duration = Duration::from_millis(1);
 
+/// The end of an operation for which more is to be done than to make a task runnable.
+enum Ended {
+    /// Somebody else than a task waits for it.
+    Awaited(Wakee),
+    /// Another thread has asked for it, by this number.
+    Asked(u32, Done),
+    /// No future takes its result.
+    Unowned(Done),
+}
+
 enum Sent {
     /// There is no backlog.
     All,
     /// The first of it is gone, and somebody may be told.
     One(Wakee),
+    /// The first of it was refused, and is another thread's.
+    Refused(u32, Box<Rejected>),
     /// There is no room for it.
     Full,
 }
@@ -30,11 +41,17 @@ enum Sent {
 impl Core {
     /// One turn: starts what was asked for, waits if it may and nothing can run, and wakes whom that concerns.
     pub(in crate::task) fn turn(self: &Rc<Core>, may_wait: bool) -> Result<(), Error> {
+        if self.is_quiet() {
+            return Ok(());
+        }
         self.receive();
         self.see_to_late();
         self.send_cancels()?;
         self.send_backlog()?;
         self.fire_timers();
+        if may_wait && !self.is_runnable() {
+            self.look_for_more();
+        }
         let wait = may_wait && !self.is_runnable();
         if wait || self.simulated || self.must_enter.get() || self.has_chains() {
             self.enter(wait)?;
@@ -47,6 +64,17 @@ impl Core {
     /// Whether a turn is due although nothing runs: something was dropped.
     pub(in crate::task) fn has_leavings(&self) -> bool {
         !self.operations.borrow().dropped.is_empty() || !self.late.borrow().is_empty()
+    }
+
+    /// Whether a turn would do nothing but let the tasks go on that can run: most of those between tasks that only wait for
+    /// each other.
+    fn is_quiet(&self) -> bool {
+        self.is_runnable()
+            && !(self.simulated || self.must_enter.get() || self.shared.has_received())
+            && self.timers.borrow().is_empty()
+            && !self.has_leavings()
+            && self.operations.borrow().backlog.is_empty()
+            && !self.has_chains()
     }
 
     /// Whether chains other than the bell's are in the ring.
@@ -136,11 +164,14 @@ impl Core {
         let mut chain = self.chain();
         chain.poll_many(self.bell, PollEvents::IN);
         let mut operations = self.operations.borrow_mut();
-        let offered = self.with_ring(|ring| Ok(ring.offer(chain)))?;
-        match offered {
+        let number = operations.claim(Owner::Bell);
+        let offered = self.with_ring(|ring| Ok(ring.offer(chain, number)));
+        if !matches!(offered, Ok(Offered::Taken(_))) {
+            operations.release(number);
+        }
+        match offered? {
             Offered::Taken(ticket) => {
                 self.must_enter.set(true);
-                let number = operations.claim(Owner::Bell);
                 operations.runs(number, ticket);
             }
             // There is another try with the next turn.
@@ -155,29 +186,46 @@ impl Core {
         while let Some(wakee) = self.next_news() {
             self.wake(wakee);
         }
+        while let Some((owner, ended)) = self.next_odd_end() {
+            match ended {
+                Ended::Awaited(wakee) => self.wake(wakee),
+                Ended::Asked(number, done) => self.end_request(number, Ok(done)),
+                Ended::Unowned(done) => {
+                    if owner != Owner::Bell {
+                        self.unowned.update(|count| count.saturating_sub(1));
+                    }
+                    match owner {
+                        Owner::Dropped => self.keep_late(done),
+                        Owner::Bell => self.hear_no_more(done)?,
+                        _ => self.recycle(done),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives what has completed to the futures that are tasks' or that nobody waits for, up to the first end that is more
+    /// than that.
+    fn next_odd_end(&self) -> Option<(Owner, Ended)> {
+        let mut ring = self.ring.borrow_mut();
+        let ring = ring.as_mut()?;
+        let operations = &mut *self.operations.borrow_mut();
         loop {
-            let ended = self.ring.borrow_mut().as_mut().and_then(Ring::next_ended);
-            let Some((ticket, done)) = ended else { return Ok(()) };
-            let mut operations = self.operations.borrow_mut();
-            let Some(number) = operations.at(ticket.index()) else { continue };
+            let (number, done) = ring.next_ended_owned()?;
             let slot = operations.slot(number);
-            if slot.owner == Owner::Future {
-                slot.state = State::Over(Ok(done));
-                let wakee = std::mem::take(&mut slot.wakee);
-                drop(operations);
-                self.wake(wakee);
-                continue;
-            }
             let owner = slot.owner;
-            operations.release(number);
-            drop(operations);
-            if owner != Owner::Bell {
-                self.unowned.update(|count| count.saturating_sub(1));
+            if owner != Owner::Future {
+                operations.forget(number);
+                let ended =
+                    if owner == Owner::Remote { Ended::Asked(number, done) } else { Ended::Unowned(done) };
+                return Some((owner, ended));
             }
-            match owner {
-                Owner::Dropped => self.keep_late(done),
-                Owner::Bell => self.hear_no_more(done)?,
-                _ => self.recycle(done),
+            slot.state = State::Over(Ok(done));
+            match std::mem::take(&mut slot.wakee) {
+                Wakee::Nobody => {}
+                Wakee::Task(place) => self.tasks.wake_place(place),
+                other => return Some((owner, Ended::Awaited(other))),
             }
         }
     }
@@ -188,9 +236,7 @@ impl Core {
         let ring = ring.as_mut()?;
         let operations = &mut *self.operations.borrow_mut();
         loop {
-            let index = ring.next_news()?;
-            let Some(number) = operations.at(index as usize) else { continue };
-            let slot = operations.slot(number);
+            let slot = operations.slot(ring.next_news()?);
             match (slot.owner, &slot.state) {
                 (Owner::Future, _) => return Some(std::mem::take(&mut slot.wakee)),
                 (Owner::Bell, State::Running(ticket)) => {
@@ -245,6 +291,10 @@ impl Core {
                     entered = false;
                     self.wake(wakee);
                 }
+                Sent::Refused(number, rejected) => {
+                    entered = false;
+                    self.end_request(number, Err(rejected));
+                }
                 Sent::Full if entered => return Ok(()),
                 Sent::Full => {
                     // What is queued makes room for more by being started.
@@ -261,7 +311,7 @@ impl Core {
             let Some(number) = operations.backlog.front().copied() else { return Ok(Sent::All) };
             let slot = operations.slot(number);
             match std::mem::replace(&mut slot.state, State::Free) {
-                State::Backlogged(chain) => match ring.offer(chain) {
+                State::Backlogged(chain) => match ring.offer(chain, number) {
                     Offered::Taken(ticket) => operations.runs(number, ticket),
                     Offered::Full(chain) => {
                         slot.state = State::Backlogged(chain);
@@ -272,6 +322,11 @@ impl Core {
                         let wakee = std::mem::take(&mut slot.wakee);
                         operations.backlog.pop_front();
                         return Ok(Sent::One(wakee));
+                    }
+                    Offered::Rejected(rejected) if slot.owner == Owner::Remote => {
+                        operations.backlog.pop_front();
+                        drop(operations.release(number));
+                        return Ok(Sent::Refused(number, rejected));
                     }
                     // It was to close something: the ring will.
                     Offered::Rejected(_) => {
@@ -286,20 +341,25 @@ impl Core {
         })
     }
 
-    /// Takes what other threads have sent.
-    fn receive(self: &Rc<Core>) {
+    /// Takes what other threads have sent, and returns how much they have asked for.
+    pub(super) fn receive(self: &Rc<Core>) -> usize {
+        let mut count = 0;
         if !self.shared.has_received() {
-            return;
+            return count;
         }
         let mut received = self.received.take();
         if self.shared.receive(&mut received) {
-            let mut tasks = self.tasks.borrow_mut();
-            received.woken.drain(..).for_each(|place| tasks.wake_received(place));
-            drop(tasks);
+            received.woken.drain(..).for_each(|place| self.tasks.wake_received(place));
+            // There is room again.
+            while let Some((_, waker)) = received.line.pop_first() {
+                waker.wake();
+            }
+            count = received.jobs.len();
             for job in received.jobs.drain(..) {
-                job(&Handle::new(Rc::clone(self)));
+                self.do_job(job);
             }
         }
         self.received.replace(received);
+        count
     }
 }

@@ -17,11 +17,12 @@ use ouzel_ring::modifiers::{MessageFlags, ShutdownHow};
 
 use crate::Buffer;
 use crate::address::SocketAddress;
-use crate::chain::{Chain, Fd, Reg};
+use crate::chain::Fd;
 use crate::error::Error;
 use crate::task::handle::Handle;
 use crate::task::join::JoinError;
-use crate::task::remote::{Remote, RemoteRun};
+use crate::task::remote::Remote;
+use crate::task::remote_calls::{RemoteFilling, RemoteValue};
 use crate::task::reply::RemoteHandle;
 
 /// How much is received at a time, and how much is taken to be sent at the most.
@@ -55,7 +56,7 @@ pub struct RingListener {
     remote: Remote,
     socket: Descriptor,
     address: SocketAddr,
-    accepting: Option<(RemoteRun, Reg<Fd>)>,
+    accepting: Option<RemoteValue<Fd>>,
 }
 
 impl RingListener {
@@ -87,15 +88,10 @@ impl RingListener {
     /// Takes a connection, if there is one.
     pub fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<RingStream>> {
         let (remote, socket) = (&self.remote, self.socket);
-        let (accepting, accepted) = self.accepting.get_or_insert_with(|| {
-            let mut chain = Chain::new();
-            let accepted = chain.accept(socket);
-            (remote.run(chain), accepted)
-        });
-        let accepted = *accepted;
+        let accepting = self.accepting.get_or_insert_with(|| remote.accept(socket));
         let ended = ready!(Pin::new(accepting).poll(context));
         self.accepting = None;
-        let socket = ended.and_then(|done| done.get(accepted)).map_err(|error| failed(&error))?;
+        let socket = ended.map_err(|error| failed(&error))?;
         Poll::Ready(Ok(RingStream::new(self.remote.clone(), socket)))
     }
 }
@@ -128,7 +124,7 @@ impl fmt::Debug for RingListener {
 pub struct RingStream {
     remote: Remote,
     socket: Descriptor,
-    receiving: Option<(RemoteRun, Reg<usize>)>,
+    receiving: Option<RemoteFilling>,
     /// What was received, and how much of it was handed out.
     received: Buffer,
     taken: usize,
@@ -178,15 +174,13 @@ impl RingStream {
         Poll::Ready(sent.map_err(|error| failed(&error)))
     }
 
-    fn start_to_receive(&mut self) -> (RemoteRun, Reg<usize>) {
+    fn start_to_receive(&mut self) -> RemoteFilling {
         let mut buffer = std::mem::take(&mut self.received);
         self.taken = 0;
         if buffer.capacity() == 0 {
             buffer = Buffer::with_capacity(CHUNK);
         }
-        let mut chain = Chain::new();
-        let length = chain.recv(self.socket, buffer, MessageFlags::empty());
-        (self.remote.run(chain), length)
+        self.remote.recv(self.socket, buffer, MessageFlags::empty())
     }
 }
 
@@ -216,15 +210,10 @@ impl AsyncRead for RingStream {
             if this.receiving.is_none() {
                 this.receiving = Some(this.start_to_receive());
             }
-            if let Some((receiving, length)) = &mut this.receiving {
-                let length = *length;
+            if let Some(receiving) = &mut this.receiving {
                 let ended = ready!(Pin::new(receiving).poll(context));
                 this.receiving = None;
-                let received = ended.and_then(|mut done| {
-                    done.get(length)?;
-                    Ok(done.take(length).unwrap_or_default())
-                });
-                this.received = received.map_err(|error| failed(&error))?;
+                this.received = ended.map_err(|error| failed(&error.error))?;
                 this.at_end = this.received.is_empty();
             }
         }
@@ -264,6 +253,7 @@ impl AsyncWrite for RingStream {
             return Poll::Ready(Ok(0));
         }
         let socket = this.socket;
+        // A task there, because what does not go at once has to go on without anybody here.
         this.sending = Some(this.remote.spawn(move |handle| send_all(handle, socket, buffer)));
         Poll::Ready(Ok(count))
     }
