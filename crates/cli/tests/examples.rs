@@ -337,7 +337,9 @@ fn the_doctor_knows_where_verbs_run() {
         return;
     }
     let directory = directory();
+    // With a limit of time, since whoever waits for a chain alone without one does it himself.
     let text = "
+        deadline 1min
         f = open \"f\" read write create
         write f \"abc\" at 0
         seek f to 0

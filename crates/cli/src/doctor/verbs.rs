@@ -1,5 +1,5 @@
-//! How the uring backend does each verb, given what the kernel runs. Kept in step with the backend by a test that runs
-//! them.
+//! How the uring backend does each verb, given what the kernel runs, unless a caller that waits for nothing else does it
+//! himself. Kept in step with the backend by a test that runs them.
 
 use std::fmt;
 
