@@ -54,7 +54,9 @@ fn an_observed_ring_allocates_as_little_as_any() {
         if backend == BackendKind::Sim {
             assert_eq!(counted[0], counted[1]);
         } else {
-            assert!(counted[1] <= counted[0] + 2, "{backend:?}: {counted:?}");
+            // The threads backend allocates now and then, as its threads come and go; observing 3000 operations is another matter.
+            let spare = if backend == BackendKind::Threads { 100 } else { 2 };
+            assert!(counted[1] <= counted[0] + spare, "{backend:?}: {counted:?}");
         }
     }
 }
