@@ -200,7 +200,8 @@ impl Ring {
     }
 
     /// Waits until the kernel's thread has made room in the submission queue (5.10); with
-    /// [`SetupFlags::SQPOLL`] only.
+    /// [`SetupFlags::SQPOLL`] only. The kernel also ends the wait when it has something else for this thread to do, so look
+    /// at [`sq_room`](Ring::sq_room), and wait again if there is none.
     pub fn wait_for_room(&mut self) -> Result<(), EnterError> {
         self.submission.publish();
         let flags = EnterFlags::SQ_WAIT | self.wakeup();
