@@ -18,7 +18,7 @@ use crate::intake::Shape;
 use crate::observe::{AT_ONCE, Origin};
 use crate::packet::{Last, Registers, marks};
 use crate::slab::NONE;
-use crate::{Backend, Engine, Operation, Outcome};
+use crate::{Backend, Engine, Operation};
 
 /// The longest chain that is tried at once.
 pub(crate) const LONGEST: usize = 8;
@@ -59,9 +59,8 @@ impl<B: Backend> Engine<B> {
     /// Which chains admitted now are to be tried at once.
     #[inline]
     pub(crate) fn choose_at_once(&mut self, available: u32) -> Chosen {
-        let plain = !self.draining && !self.closing && !self.refusing && self.restricted == 0;
         // What is traced is shown step by step, as started.
-        if !plain || self.trace.is_recording() || available == 0 {
+        if !self.is_ordinary() || self.trace.is_recording() || available == 0 {
             Chosen::None
         } else if self.backend.prefers_at_once(available) {
             Chosen::All
@@ -70,13 +69,22 @@ impl<B: Backend> Engine<B> {
         }
     }
 
+    /// Whether what comes next may be admitted in any order, and may be anything.
+    #[inline]
+    fn is_ordinary(&self) -> bool {
+        !self.draining && !self.closing && !self.refusing && self.restricted == 0
+    }
+
     /// Whether nothing is in flight, held back or out of the ordinary in any way: then what is done at once is all there is
     /// to do.
     #[inline]
     pub(crate) fn is_at_rest(&self) -> bool {
-        let ordinary = !self.draining && !self.closing && !self.refusing && self.restricted == 0;
         let nothing_held = self.staged.is_empty() && self.withdrawn == 0 && !self.calls.is_anyone_waiting();
-        self.chains.live() == 0 && ordinary && nothing_held && !self.unsubmitted && !self.trace.is_on()
+        self.chains.live() == 0
+            && self.is_ordinary()
+            && nothing_held
+            && !self.unsubmitted
+            && !self.trace.is_on()
     }
 
     /// Takes in what can be done at once, as long as it can, of the first `budget` entries. Only at rest. Returns how many
@@ -202,7 +210,7 @@ impl<B: Backend> Engine<B> {
             return Some(Ending::of(error));
         }
         *asked = true;
-        match operation {
+        let outcome = match operation {
             Operation::Open { into, .. } => {
                 let index = match self.descriptors.reserve() {
                     Ok(index) => index,
@@ -213,24 +221,16 @@ impl<B: Backend> Engine<B> {
                     self.descriptors.retire(index);
                     return None;
                 };
-                let mut ending = Ending::of_outcome(outcome);
-                if let Some(descriptor) = self.descriptors.filled(index, ending.error.is_ok()) {
-                    ending.result = descriptor;
-                }
-                Some(ending)
+                self.opened(index, outcome)
             }
             Operation::Close { file } => {
                 let index = *file;
                 let outcome = self.backend.do_at_once(operation)?;
-                match outcome {
-                    Outcome::NotRun | Outcome::Done { error: Errno::ECANCELED, .. } => {}
-                    // Whatever else a CLOSE reports, the object is gone.
-                    Outcome::Done { .. } => self.descriptors.retire(index),
-                }
-                Some(Ending::of_outcome(outcome))
+                self.closed(index, outcome)
             }
-            _ => self.backend.do_at_once(operation).map(Ending::of_outcome),
-        }
+            _ => self.backend.do_at_once(operation)?,
+        };
+        Some(Ending::of_outcome(outcome))
     }
 
     /// A member is over: saves its result and posts its completion.

@@ -11,12 +11,13 @@ use std::os::fd::RawFd;
 use ouzel_engine::{Operation, Outcome, Place, Started, Step, Way};
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::OpenFlags;
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{Mode, ResolveFlags};
 use rustix::io;
 
 use super::copy::{Order, copy_by_kernel};
-use super::lower::{changes_nothing, kind_by, open_bits};
+use super::lower::{changes_nothing, kind_by};
 use super::planner::{Plan, reason};
+use super::quick::call_bits;
 use super::table::{Habit, NONE};
 use super::{Uring, calls, memory};
 use crate::backend::host::{self, errno, retry, storage};
@@ -129,15 +130,11 @@ impl Uring {
         let Operation::Open { directory, path, flags, mode, into } = *operation else { return None };
         let from = memory::borrow(self.named([directory, None])?[0]);
         let name = memory::path_at(&path).ok()?;
-        let mut bits = OFlags::from_bits_retain(open_bits(flags)) | OFlags::CLOEXEC;
+        let bits = call_bits(flags);
         let creates = flags.contains(OpenFlags::CREATE);
         let mode = if creates { Mode::from_raw_mode(mode) } else { Mode::empty() };
         self.count_call();
         let opened = if flags.contains(OpenFlags::BENEATH) {
-            if flags.contains(OpenFlags::PATH) {
-                // openat2 refuses what goes without saying.
-                bits &= OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            }
             let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
             retry(|| rustix::fs::openat2(from, name, bits, mode, resolve))
         } else {

@@ -194,11 +194,7 @@ impl Uring {
         flags: OpenFlags,
         into: u32,
     ) -> Tried {
-        let mut bits = OFlags::from_bits_retain(open_bits(flags)) | OFlags::CLOEXEC;
-        if flags.contains(OpenFlags::PATH) {
-            // openat2 refuses what goes without saying.
-            bits &= OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        }
+        let bits = call_bits(flags);
         let beneath = flags.contains(OpenFlags::BENEATH);
         let Some(opened) = self.open_cached(directory, &path, bits, beneath) else { return Tried::Refused };
         match opened {
@@ -449,6 +445,18 @@ impl Uring {
             }
             Err(_) => Err(Tried::Refused),
         }
+    }
+}
+
+/// The flags of an OPEN for a plain call.
+#[inline]
+pub(super) fn call_bits(flags: OpenFlags) -> OFlags {
+    let bits = OFlags::from_bits_retain(open_bits(flags)) | OFlags::CLOEXEC;
+    if flags.contains(OpenFlags::PATH) {
+        // openat2 refuses what goes without saying, and openat ignores it.
+        bits & (OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC)
+    } else {
+        bits
     }
 }
 
