@@ -9,6 +9,7 @@ pub mod cases;
 pub mod entry;
 pub mod memory;
 pub mod random;
+pub mod service;
 pub mod stage;
 pub mod table;
 pub mod world;

@@ -16,6 +16,8 @@ use ouzel::engine::{Buffers, Operation, Step};
 
 use crate::entry::{self, Edit, HERE, NEVER};
 use crate::memory::Memory;
+use crate::service::{self, Wrap};
+use crate::world::Open;
 use crate::{Stage, World};
 
 /// Numbers that a seed decides (splitmix64).
@@ -236,7 +238,7 @@ fn member(random: &mut Random, at: u64, pipes: bool) -> Member {
 }
 
 /// What a world says of one chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Account {
     /// Each completion: number, verb, error, result, extra, and what a record says.
     pub steps: Vec<(u64, u32, Errno, String, u32, String)>,
@@ -245,7 +247,7 @@ pub struct Account {
     /// The region afterwards.
     pub data: Vec<u8>,
     /// Descriptors still open.
-    pub open: u32,
+    pub open: Open,
 }
 
 /// A world with faults, and what turns them on.
@@ -261,14 +263,19 @@ impl Player {
     /// A fresh world on `stage`, with faults that `seed` decides.
     pub fn new(stage: &Stage, seed: u64) -> Player {
         let builder = stage.builder().entries(64).completions(64).descriptors(512);
-        let (backend, _) = builder.open_backend().expect("a backend");
         let key = Arc::new(AtomicU64::new(0));
         let seen = Arc::clone(&key);
         let decide = Box::new(move |step: &Step| match seen.load(Ordering::Relaxed) {
             0 => Injection::default(),
             chain => injection(seed ^ mix(chain), step),
         });
-        let ring = builder.build_raw_on(Box::new(Fault::new(backend, decide))).expect("a ring");
+        let ring = if stage.is_scheme() {
+            let wrap: Wrap = Box::new(move |backend| Box::new(Fault::new(backend, decide)));
+            service::connect(&builder, 512, Some(wrap)).expect("a ring")
+        } else {
+            let (backend, _) = builder.open_backend().expect("a backend");
+            builder.build_raw_on(Box::new(Fault::new(backend, decide))).expect("a ring")
+        };
         let mut world = World::over(stage, ring);
         let data = world.room(DATA as usize);
         let region = world.region(data);
@@ -277,7 +284,7 @@ impl Player {
 
     /// Runs a chain, in a directory of its own, with the faults of chain `number`.
     pub fn play(&mut self, members: &[Member], number: u64, faults: bool) -> Account {
-        let before = self.world.gauges().descriptors;
+        let before = self.world.descriptors();
         let directory = format!("c{number}");
         let path = self.world.path(&directory);
         self.world.ok(entry::mkdir(path));
@@ -312,7 +319,7 @@ impl Player {
             })
             .collect();
         let data = self.world.bytes(self.data);
-        let open = self.world.gauges().descriptors - before;
+        let open = self.world.descriptors().since(before);
         let files = self.files(&directory);
         Account { steps, files, data, open }
     }
@@ -514,7 +521,7 @@ pub fn table(stages: [&Stage; 2], members: &[Member], accounts: &[Account; 2]) -
     }
     for (stage, account) in stages.iter().zip(accounts) {
         let order: Vec<u64> = account.steps.iter().map(|step| step.0).collect();
-        let _ = writeln!(text, "{}: order {order:?}, {} left open", stage.name(), account.open);
+        let _ = writeln!(text, "{}: order {order:?}, {:?} left open", stage.name(), account.open);
     }
     let [first, second] = accounts;
     for (name, content) in &first.files {

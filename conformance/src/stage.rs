@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ouzel::observe::Observe;
 use ouzel::{BackendKind, Policy, RawRing, RingBuilder};
 
+use crate::service;
+
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// A backend, and for one with real files the directory they are made in.
@@ -29,8 +31,9 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Every stage: the simulator, and each real backend in each directory of `OUZEL_TEST_DIRS`.
+    /// Every stage: the simulator, and each real backend and a service in each directory of `OUZEL_TEST_DIRS`.
     pub fn all() -> Vec<Stage> {
+        service::prepare(&directories());
         let mut stages = vec![Stage::sim(0)];
         let mut places: Vec<String> = Vec::new();
         for base in directories() {
@@ -45,6 +48,7 @@ impl Stage {
                 (BackendKind::Uring, Policy::Auto, true),
                 (BackendKind::Uring, Policy::Links, false),
                 (BackendKind::Uring, Policy::Calls, false),
+                (BackendKind::Scheme, Policy::Auto, false),
             ] {
                 stages.push(Stage {
                     backend,
@@ -87,14 +91,19 @@ impl Stage {
         self.base.is_none()
     }
 
+    /// Whether the engine is a service's.
+    pub fn is_scheme(&self) -> bool {
+        self.backend == BackendKind::Scheme
+    }
+
     /// A builder for rings of this stage. With `OUZEL_OBSERVED` in the environment they are observed, which must change
     /// nothing.
     pub fn builder(&self) -> RingBuilder {
         let builder = RingBuilder::new().backend(self.backend).seed(self.seed);
         let builder = builder.policy(self.policy).descriptors(64);
         match std::env::var_os("OUZEL_OBSERVED") {
-            Some(_) => builder.observe(Observe::new().spans()),
-            None => builder,
+            Some(_) if !self.is_scheme() => builder.observe(Observe::new().spans()),
+            _ => builder,
         }
     }
 
@@ -120,7 +129,11 @@ impl Stage {
 
 /// A ring from `builder`, or why there is none on this stage's backend.
 pub fn ring(stage: &Stage, builder: &RingBuilder) -> Result<RawRing, String> {
-    let ring = builder.build_raw().map_err(|error| error.to_string())?;
+    let ring = if stage.is_scheme() {
+        service::connect(builder, service::DESCRIPTORS, None)?
+    } else {
+        builder.build_raw().map_err(|error| error.to_string())?
+    };
     let got = ring.backend().backend;
     if got == stage.backend {
         Ok(ring)

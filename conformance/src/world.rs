@@ -15,6 +15,7 @@ use ouzel::{RawRing, RingBuilder, Teardown};
 
 use crate::entry;
 use crate::memory::{Arena, Memory};
+use crate::service;
 use crate::stage::{Stage, ring};
 
 /// How long anything may take.
@@ -22,6 +23,29 @@ pub const LIMIT: Duration = Duration::from_secs(20);
 
 /// How long a program waits to see that something does *not* happen.
 pub const MOMENT: Duration = Duration::from_millis(20);
+
+/// How many descriptors are open; a service does not tell, and then it is any number.
+#[derive(Clone, Copy, Debug)]
+pub struct Open(Option<u32>);
+
+impl PartialEq for Open {
+    fn eq(&self, other: &Open) -> bool {
+        self.0.is_none() || other.0.is_none() || self.0 == other.0
+    }
+}
+
+impl PartialEq<u32> for Open {
+    fn eq(&self, other: &u32) -> bool {
+        self.0.is_none_or(|count| count == *other)
+    }
+}
+
+impl Open {
+    /// How many more than there were.
+    pub fn since(self, before: Open) -> Open {
+        Open(self.0.zip(before.0).map(|(now, before)| now - before))
+    }
+}
 
 /// See the [module](self).
 pub struct World {
@@ -32,6 +56,8 @@ pub struct World {
     root: String,
     /// Entries that were pushed and not taken.
     queued: u32,
+    /// Some entry was silent.
+    silent: bool,
     leaked: bool,
     /// A leak is what the program is about.
     may_leak: bool,
@@ -60,12 +86,17 @@ impl World {
     /// This ring, and a fresh directory.
     pub fn over(stage: &Stage, ring: RawRing) -> World {
         let root = stage.directory();
+        let (mut ring, arena) = (ring, Arena::default());
+        if stage.is_scheme() {
+            arena.share_with(&mut ring);
+        }
         World {
             stage: stage.clone(),
             ring: Some(ring),
-            arena: Arena::default(),
+            arena,
             root,
             queued: 0,
+            silent: false,
             leaked: false,
             may_leak: false,
         }
@@ -74,7 +105,25 @@ impl World {
     /// Another ring instead of this one, which is torn down. On the simulator its files go with it.
     pub fn renew(&mut self, change: impl FnOnce(RingBuilder) -> RingBuilder) {
         self.teardown();
-        self.ring = Some(ring(&self.stage, &change(self.stage.builder())).expect("a ring"));
+        let made = ring(&self.stage, &change(self.stage.builder())).expect("a ring");
+        self.take_up(made);
+    }
+
+    /// Another ring instead of this one, with a table for so many descriptors.
+    pub fn renew_table(&mut self, descriptors: u32) {
+        if !self.stage.is_scheme() {
+            return self.renew(|builder| builder.descriptors(descriptors));
+        }
+        self.teardown();
+        let made = service::connect(&self.stage.builder(), descriptors, None).expect("a ring");
+        self.take_up(made);
+    }
+
+    fn take_up(&mut self, mut ring: RawRing) {
+        if self.stage.is_scheme() {
+            self.arena.share_with(&mut ring);
+        }
+        self.ring = Some(ring);
         self.queued = 0;
     }
 
@@ -96,6 +145,11 @@ impl World {
     /// What is alive in the engine.
     pub fn gauges(&self) -> Gauges {
         self.ring.as_ref().expect("the ring is up").gauges()
+    }
+
+    /// The descriptors that are open, or being opened or closed.
+    pub fn descriptors(&self) -> Open {
+        Open((!self.stage.is_scheme()).then(|| self.gauges().descriptors))
     }
 
     /// The full path of `name`.
@@ -130,6 +184,7 @@ impl World {
         match unsafe { self.ring().push(&entry) } {
             Ok(()) => {
                 self.queued += 1;
+                self.silent |= entry.flags & EntryFlags::SILENT.bits() != 0;
                 true
             }
             Err(PushError::Full) => false,
@@ -218,6 +273,10 @@ impl World {
             self.enter(u32::MAX, 1, Some(MOMENT));
             all.extend(self.pop_all());
             if self.queued == 0 && self.gauges().packets == 0 {
+                if self.stage.is_scheme() && std::mem::take(&mut self.silent) {
+                    // Of silent entries nobody here knows whether they are over.
+                    all.extend(self.linger());
+                }
                 return all;
             }
             assert!(started.elapsed() < LIMIT, "not over after {LIMIT:?}: {:?}, {all:#?}", self.gauges());
@@ -386,9 +445,22 @@ impl World {
     /// Adds the arena's `memory` as a region.
     #[track_caller]
     pub fn region(&mut self, memory: Memory) -> u16 {
+        if self.stage.is_scheme() {
+            let ring = self.ring.as_mut().expect("the ring is up");
+            return self.arena.share_alone(ring, memory);
+        }
         let pointer = NonNull::new(self.pointer(memory)).expect("memory");
         // SAFETY: memory of the arena lives until after the teardown, and for ever if that leaked.
         unsafe { self.ring().add_region(pointer, memory.length as usize) }.expect("add_region")
+    }
+
+    /// Removes a region; false if there is none.
+    pub fn remove_region(&mut self, region: u16) -> bool {
+        if self.stage.is_scheme() {
+            self.ring().unshare(region).is_ok()
+        } else {
+            self.ring().remove_region(region).is_ok()
+        }
     }
 
     /// Tears the ring down and returns the completions of that.

@@ -5,5 +5,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
     let trials = ouzel_conformance::table::trials(&ouzel_conformance::cases::all());
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    ouzel_conformance::service::finish();
+    conclusion.exit_code()
 }

@@ -107,6 +107,11 @@ fn act(
             assert_eq!(set, register < 7 && !region.is_split());
             assert_eq!(submitter.register(register).is_some(), register < 7);
             let _ = submitter.engine_state();
+            if submitter.engine_sleeps() && submitter.engine_starved() {
+                submitter.fall_asleep();
+            } else {
+                submitter.wake_up();
+            }
         }
         10 | 11 => {
             let available = engine.available();
@@ -140,6 +145,8 @@ fn act(
         19 => {
             engine.save_register(script.byte().into(), script.word().into());
             let _ = engine.registers();
+            engine.set_starved(engine.submitter_sleeps());
+            engine.fall_asleep();
         }
         20 => {
             let word = match script.byte() % 6 {

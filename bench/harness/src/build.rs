@@ -15,11 +15,19 @@ pub fn build(home: &Path, contender: &Contender) -> Result<PathBuf, String> {
 
 /// Builds a package of this workspace.
 pub fn package(home: &Path, name: &str) -> Result<PathBuf, String> {
+    package_with(home, name, &[])
+}
+
+/// Builds a package of this workspace with some of its features.
+pub fn package_with(home: &Path, name: &str, features: &[&str]) -> Result<PathBuf, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let target = home.join("target");
     let mut command = Command::new(cargo);
     command.current_dir(home).args(["build", "--release", "--quiet", "--locked", "--package", name]);
     command.arg("--target-dir").arg(&target);
+    if !features.is_empty() {
+        command.args(["--features", &features.join(",")]);
+    }
     finish(command, "cargo")?;
     Ok(target.join("release").join(name))
 }

@@ -22,6 +22,7 @@ mod race;
 mod raw_report;
 mod raw_rings;
 mod report;
+mod schemes;
 mod teardown;
 
 use std::error::Error;
@@ -49,7 +50,8 @@ enum Command {
 #[derive(Args, Clone)]
 pub struct Options {
     /// Only these contenders of small-files, comma separated: `raw,ouzel`; and these benchmarks: `copy`, `nop`, `pool`,
-    /// `raw-nop`, `raw-read`, `async-nop`, `async-read`, `echo`, `timers`, `spawn`, `cancel`, `in-tokio`, `teardown`, `http`.
+    /// `raw-nop`, `raw-read`, `async-nop`, `async-read`, `echo`, `timers`, `spawn`, `cancel`, `in-tokio`, `teardown`, `http`,
+    /// `scheme`.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Rounds that count, after one that warms up.
@@ -121,13 +123,14 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
 }
 
 /// What is raced besides small files.
-const BENCHMARKS: [(&str, &str); 7] = [
+const BENCHMARKS: [(&str, &str); 8] = [
     ("copy", "a file copied, through memory and by the kernel"),
     ("nop", "a NOP through Ouzel's engine, plain queues, the kernel's ring"),
     ("pool", "a buffer got and given back, by pools and the allocator"),
     ("raw-nop", "a NOP through the libraries that drive a ring"),
     ("raw-read", "random reads through the libraries that drive a ring"),
     ("teardown", "runtimes dropped with reads in flight: what the kernel still writes to"),
+    ("scheme", "rings between processes beside bare rings, futexes, pipes and sockets"),
     ("http", "a static-file server on Ouzel, tokio and monoio, driven by wrk"),
 ];
 
@@ -184,6 +187,18 @@ fn all(options: &Options) -> Result<(), Box<dyn Error>> {
             Err(error) => results.skip("teardown", error.to_string()),
         }
     }
+    if options.wants("scheme") {
+        eprintln!("scheme");
+        // Where iceoryx2 does not build, the others race without it.
+        let with_all = build::package_with(&home, "scheme-bench", &["iceoryx2"]);
+        match with_all.or_else(|_| build::package(&home, "scheme-bench")) {
+            Ok(program) => match schemes::run(&program, options) {
+                Ok(schemes) => results.schemes = Some(schemes),
+                Err(error) => results.skip("scheme", error.to_string()),
+            },
+            Err(reason) => results.skip("scheme", reason),
+        }
+    }
     if options.wants("http") {
         match http::run(&home, options, |name, reason| results.skip(name, reason)) {
             Ok(raced) => results.http = Some(raced),
@@ -195,6 +210,7 @@ fn all(options: &Options) -> Result<(), Box<dyn Error>> {
     let text = report::write(&results);
     println!("{text}");
     let folder = if options.is_whole() { home } else { home.join("work") };
+    std::fs::create_dir_all(&folder)?;
     std::fs::write(folder.join("RESULTS.md"), &text)?;
     picture::draw(&folder.join("results-small-files.svg"), &results)?;
     eprintln!("written: RESULTS.md and results-small-files.svg in {}", folder.display());

@@ -15,6 +15,7 @@ use crate::pools::{self, Pool};
 use crate::race::Line;
 use crate::raw_report;
 use crate::raw_rings::RawResult;
+use crate::schemes::{self, Schemes};
 use crate::teardown::{self, Teardown};
 
 /// All there is to tell.
@@ -43,6 +44,8 @@ pub struct Results {
     pub asyncs: Vec<AsyncResult>,
     /// What runtimes leave behind that are dropped.
     pub teardowns: Vec<Teardown>,
+    /// The race between processes.
+    pub schemes: Option<Schemes>,
     /// The race of HTTP servers.
     pub http: Option<HttpResult>,
     /// What did not run, and why.
@@ -65,6 +68,7 @@ impl Results {
             pools: Vec::new(),
             asyncs: Vec::new(),
             teardowns: Vec::new(),
+            schemes: None,
             http: None,
             skipped: Vec::new(),
         }
@@ -131,6 +135,9 @@ fn write_to(text: &mut String, results: &Results) -> std::fmt::Result {
     async_report::sections(text, &results.asyncs)?;
     if !results.teardowns.is_empty() {
         teardown::section(text, &results.teardowns)?;
+    }
+    if let Some(schemes) = &results.schemes {
+        schemes::section(text, schemes)?;
     }
     if let Some(http) = &results.http {
         http_report::section(text, http, results.rounds)?;

@@ -343,6 +343,6 @@ fn slots_are_used_again_thousands_of_times(world: &mut World) {
         }
         let all = world.run(&entries);
         assert!(all.iter().all(|one| one.error == 0 && (one.data % 3 != 1 || one.result == 10)), "{all:#?}");
-        assert_eq!(world.gauges().descriptors, 1);
+        assert_eq!(world.descriptors(), 1);
     }
 }

@@ -134,7 +134,7 @@ fn every_payload_refuses_to_be_loaded(world: &mut World) {
         world.fails(entry.load(argument, 0), Errno::EINVAL);
         world.fails(entry.load(argument, 0).local(), Errno::EINVAL);
     }
-    assert_eq!(world.gauges().descriptors, 1);
+    assert_eq!(world.descriptors(), 1);
 }
 
 fn every_other_argument_may_be_loaded(world: &mut World) {
@@ -181,7 +181,7 @@ fn every_verb_needs_its_registers_defined(world: &mut World) {
         world.fails(entry.load(0, 3).local(), Errno::EINVAL);
     }
     assert_eq!(world.ok(seek(file, 0, Whence::End)), 0, "nothing was run");
-    assert_eq!(world.gauges().descriptors, 1);
+    assert_eq!(world.descriptors(), 1);
 }
 
 fn unknown_verbs(world: &mut World) {

@@ -38,14 +38,14 @@ fn adopted_files_are_used_and_released(world: &mut World) {
     file.write_all(b"0123456789").expect("a write");
     let adopted = world.ring().adopt(file.into()).expect("adopt");
     let number = adopted.number();
-    assert_eq!(world.gauges().descriptors, 1);
+    assert_eq!(world.descriptors(), 1);
     // It brings its position along.
     let text = world.put(b"ab");
     assert_eq!(world.ok(write(number, text, HERE)), 2);
     assert_eq!(world.ok(write(number, text, 0)), 2);
     assert_eq!(world.contents(number, 0, 20), b"ab23456789ab");
     let released = world.ring().release(adopted).expect("release");
-    assert_eq!(world.gauges().descriptors, 0);
+    assert_eq!(world.descriptors(), 0);
     world.fails(close(number), Errno::EBADF);
     assert_eq!(errno(world.ring().release(adopted)), Errno::EBADF);
     let mut file = File::from(released);
@@ -93,12 +93,12 @@ fn adopting_needs_room_in_the_table(world: &mut World) {
     if world.is_sim() {
         return simulated_objects_stay_inside(world);
     }
-    world.renew(|builder| builder.descriptors(2));
+    world.renew_table(2);
     let null = || OwnedFd::from(File::open("/dev/null").expect("/dev/null"));
     let first = world.ring().adopt(null()).expect("adopt");
     let second = world.ring().adopt(null()).expect("adopt");
     assert_eq!(errno(world.ring().adopt(null())), Errno::EMFILE);
-    assert_eq!(world.gauges().descriptors, 2);
+    assert_eq!(world.descriptors(), 2);
     drop(world.ring().release(first).expect("release"));
     let third = world.ring().adopt(null()).expect("adopt");
     assert_ne!(first, third);
@@ -147,7 +147,7 @@ fn released_files_are_ordinary_ones(world: &mut World) {
 fn simulated_objects_stay_inside(world: &mut World) {
     let null = File::open("/dev/null").expect("/dev/null");
     assert_eq!(errno(world.ring().adopt(null.into())), Errno::EOPNOTSUPP);
-    assert_eq!(world.gauges().descriptors, 0);
+    assert_eq!(world.descriptors(), 0);
     let file = world.file("a", b"abc");
     let descriptor = Descriptor::from_number(file).expect("a descriptor");
     assert_eq!(errno(world.ring().release(descriptor)), Errno::EOPNOTSUPP);

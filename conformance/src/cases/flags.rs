@@ -123,7 +123,7 @@ fn finally_alone(world: &mut World) {
 fn finally_closes_what_was_opened(world: &mut World) {
     world.file("a", b"abc");
     let (path, memory) = (world.path("a"), world.room(4));
-    let before = world.gauges().descriptors;
+    let before = world.descriptors();
     for middle in
         [read(0, memory, 0).load(0, 0), read(9, memory, 0), failing(), sleep(NEVER).timeout(MILLISECOND)]
     {
@@ -135,7 +135,7 @@ fn finally_closes_what_was_opened(world: &mut World) {
         ]);
         assert_eq!(all.len(), 4);
         assert_eq!(all[3].outcome(), Ok(0));
-        assert_eq!(world.gauges().descriptors, before);
+        assert_eq!(world.descriptors(), before);
     }
 }
 

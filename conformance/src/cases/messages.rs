@@ -319,7 +319,7 @@ fn message_without_room_for_descriptors(world: &mut World) {
 }
 
 fn message_into_a_full_table(world: &mut World) {
-    world.renew(|builder| builder.descriptors(6));
+    world.renew_table(6);
     let (near, far) = pair(world, "s");
     let (reader, writer) = world.pipe();
     let more = world.file("a", b"");
@@ -332,7 +332,7 @@ fn message_into_a_full_table(world: &mut World) {
     assert_eq!(one.extra, LOST);
     assert_eq!(world.files_of(&inbox).len(), 1);
     assert_eq!(world.take(reader, 9), b"", "the others are closed");
-    assert_eq!(world.gauges().descriptors, 6);
+    assert_eq!(world.descriptors(), 6);
 }
 
 fn message_descriptors_are_dropped_by_recv(world: &mut World) {

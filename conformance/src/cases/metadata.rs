@@ -173,7 +173,7 @@ fn readlink_buffers_too_small(world: &mut World) {
 
 fn chmod_changes_permissions(world: &mut World) {
     world.file("f", b"");
-    link_to(world, &world.name("f"), "l");
+    link_to(world, "f", "l");
     make_directory(world, "d");
     for bits in [0, 0o1, 0o640, 0o777, 0o4755, 0o1777, 0o7777, 0o600] {
         let path = world.path("f");
@@ -239,7 +239,7 @@ fn chown_to_who_has_it_already(world: &mut World) {
 
 fn chown_to_somebody_else(world: &mut World) {
     let file = world.file("f", b"");
-    link_to(world, &world.name("f"), "l");
+    link_to(world, "f", "l");
     let (user, group) = owner(world, "f");
     let path = world.path("f");
     let one = world.one(chown(path, 4001, 4002));
@@ -346,7 +346,7 @@ fn utimes_leaves_and_takes_the_clock(world: &mut World) {
 
 fn utimes_of_links_and_of_what_is_open(world: &mut World) {
     let file = world.file("f", b"");
-    link_to(world, &world.name("f"), "l");
+    link_to(world, "f", "l");
     let path = world.path("l");
     let record = times_record(world, [(1, 1), (2, 2)]);
     world.ok(utimes(path, record));
@@ -507,7 +507,7 @@ fn mknod_fifos_are_opened_for_both(world: &mut World) {
 
 fn statfs_describes_the_file_system(world: &mut World) {
     let file = world.file("f", b"abc");
-    link_to(world, &world.name("f"), "l");
+    link_to(world, "f", "l");
     let only_a_name = world.open("l", OpenFlags::PATH | OpenFlags::NOFOLLOW);
     let path = world.path("f");
     let record = world.filled(104, b'#');

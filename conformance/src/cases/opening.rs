@@ -86,7 +86,7 @@ fn open_flags_that_make_no_sense(world: &mut World) {
     for bits in [1 << 11, 1 << 32, 1 << 63, u64::MAX] {
         world.fails(open(path, READ).arg(3, READ.bits() | bits), Errno::EINVAL);
     }
-    assert_eq!(world.gauges().descriptors, 1, "a failed OPEN leaves nothing");
+    assert_eq!(world.descriptors(), 1, "a failed OPEN leaves nothing");
 }
 
 fn open_of_a_path_heeds_nothing_else(world: &mut World) {
@@ -345,11 +345,11 @@ fn open_beneath_in_a_run(world: &mut World) {
         assert_eq!(errors, [Errno::EXDEV, Errno::ECANCELED, Errno::ECANCELED]);
     }
     assert_eq!(&world.bytes(memory)[..4], b"file");
-    assert_eq!(world.gauges().descriptors, 4, "those that `fenced` left open");
+    assert_eq!(world.descriptors(), 4, "those that `fenced` left open");
 }
 
 fn open_more_than_the_table_holds(world: &mut World) {
-    world.renew(|builder| builder.descriptors(4));
+    world.renew_table(4);
     let files: Vec<u64> = (0..4).map(|_| world.file("a", b"")).collect();
     let path = world.path("a");
     world.fails(open(path, READ), Errno::EMFILE);
@@ -366,7 +366,7 @@ fn open_more_than_the_table_holds(world: &mut World) {
     world.close(files[2]);
     let (reader, writer) = world.pipe();
     assert_ne!(reader, writer);
-    assert_eq!(world.gauges().descriptors, 4);
+    assert_eq!(world.descriptors(), 4);
 }
 
 fn open_of_a_fifo_never_waits(world: &mut World) {
@@ -398,7 +398,7 @@ fn opened_files_outlive_their_names(world: &mut World) {
 fn close_kills_the_descriptor(world: &mut World) {
     let file = world.file("a", b"abc");
     assert_eq!(world.ok(close(file)), 0);
-    assert_eq!(world.gauges().descriptors, 0);
+    assert_eq!(world.descriptors(), 0);
     world.fails(close(file), Errno::EBADF);
     let memory = world.room(4);
     world.fails(read(file, memory, 0), Errno::EBADF);
@@ -443,11 +443,11 @@ fn close_lets_running_operations_finish(world: &mut World) {
     for descriptor in [decoy, second, second_writer, writer] {
         world.close(descriptor);
     }
-    assert_eq!(world.gauges().descriptors, 0);
+    assert_eq!(world.descriptors(), 0);
 }
 
 fn closed_indices_come_back_with_another_generation(world: &mut World) {
-    world.renew(|builder| builder.descriptors(1));
+    world.renew_table(1);
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..50 {
         let file = world.file("a", b"abc");
@@ -470,7 +470,7 @@ fn use_after_close_in_one_chain(world: &mut World) {
     ]);
     let errors: Vec<Errno> = all.iter().map(|one| one.errno()).collect();
     assert_eq!(errors, [Errno::OK, Errno::OK, Errno::EBADF, Errno::EBADF, Errno::OK]);
-    assert_eq!(world.gauges().descriptors, 1);
+    assert_eq!(world.descriptors(), 1);
 }
 
 fn seek_from_each_base(world: &mut World) {

@@ -37,7 +37,7 @@ fn pipe_saves_both_ends(world: &mut World) {
         assert_ne!(all[1].result, all[2].result);
         assert_eq!(all[0].extra, 0);
     }
-    assert_eq!(world.gauges().descriptors, 0);
+    assert_eq!(world.descriptors(), 0);
 }
 
 fn pipe_needs_two_registers(world: &mut World) {
@@ -46,7 +46,7 @@ fn pipe_needs_two_registers(world: &mut World) {
     let mut without = pipe(0);
     without.flags = 0;
     world.fails(without, Errno::EINVAL);
-    assert_eq!(world.gauges().descriptors, 0);
+    assert_eq!(world.descriptors(), 0);
 }
 
 fn pipe_writes_ends_through_to_the_ring(world: &mut World) {
@@ -61,10 +61,10 @@ fn pipe_writes_ends_through_to_the_ring(world: &mut World) {
 }
 
 fn pipe_needs_two_free_indices(world: &mut World) {
-    world.renew(|builder| builder.descriptors(3));
+    world.renew_table(3);
     let (reader, writer) = world.pipe();
     world.fails(pipe(0), Errno::EMFILE);
-    assert_eq!(world.gauges().descriptors, 2);
+    assert_eq!(world.descriptors(), 2);
     world.close(reader);
     world.pipe();
     world.fails(pipe(0), Errno::EMFILE);
@@ -189,5 +189,5 @@ fn pipe_chain_through_both_ends(world: &mut World) {
     ]);
     assert!(all.iter().all(|one| one.error == 0), "{all:#?}");
     assert_eq!(world.bytes(to.part(0, from.length)), b"in one crossing");
-    assert_eq!(world.gauges().descriptors, 0);
+    assert_eq!(world.descriptors(), 0);
 }

@@ -136,7 +136,7 @@ fn wait_errors(world: &mut World) {
         world.fails(wait_for(one), Errno::EBADF);
     }
     assert!(world.ring().adopt_process(i32::MAX).is_err());
-    assert_eq!(world.gauges().descriptors, 3);
+    assert_eq!(world.descriptors(), 3);
 }
 
 fn wait_in_a_chain(world: &mut World) {

@@ -164,7 +164,7 @@ fn program_opens_and_closes_in_a_loop(world: &mut World) {
     let path = world.path("log");
     let line = world.put(b"line\n");
     let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::APPEND;
-    let before = world.gauges().descriptors;
+    let before = world.descriptors();
     let all = world.run(&[
         open(path, flags).local().program().save(0).link(),
         write(0, line, HERE).load(0, 0).link(),
@@ -173,7 +173,7 @@ fn program_opens_and_closes_in_a_loop(world: &mut World) {
     ]);
     assert!(all[0].errno().is_ok());
     assert_eq!(all[1..].iter().map(Completion::outcome).collect::<Vec<_>>(), [Ok(5), Ok(0), Ok(20)]);
-    assert_eq!(world.gauges().descriptors, before);
+    assert_eq!(world.descriptors(), before);
     let file = world.open("log", OpenFlags::READ);
     assert_eq!(world.contents(file, 0, 200), b"line\n".repeat(20));
 }
@@ -182,7 +182,7 @@ fn program_stops_at_the_end_of_a_file(world: &mut World) {
     world.file("a", b"0123456789");
     let path = world.path("a");
     let buffer = world.room(4);
-    let before = world.gauges().descriptors;
+    let before = world.descriptors();
     let all = world.run(&[
         open(path, OpenFlags::READ).local().program().save(0).link(),
         read(0, buffer, HERE).load(0, 0).save(1).link(),
@@ -197,7 +197,7 @@ fn program_stops_at_the_end_of_a_file(world: &mut World) {
     assert_eq!(all[3].outcome(), Ok(3));
     assert!(all[4].was_skipped() && all[4].outcome() == Ok(0));
     assert!(all[5].errno().is_ok() && !all[5].was_skipped());
-    assert_eq!(world.gauges().descriptors, before);
+    assert_eq!(world.descriptors(), before);
 }
 
 fn program_skips_what_is_not_needed(world: &mut World) {

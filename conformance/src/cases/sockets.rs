@@ -110,7 +110,7 @@ fn socket_refusals(world: &mut World) {
     }
     world.fails_any(socket(u64::MAX, 1, 0), &[Errno::EINVAL, Errno::EAFNOSUPPORT]);
     world.fails_any(socket(1 << 32 | 1, 1, 0), &[Errno::EINVAL, Errno::EAFNOSUPPORT]);
-    assert_eq!(world.gauges().descriptors, 0);
+    assert_eq!(world.descriptors(), 0);
 }
 
 fn socket_is_blocking_and_numbers_are_loaded(world: &mut World) {

@@ -99,11 +99,11 @@ fn accept_errors(world: &mut World) {
     let datagram = world.ok(socket(1, 2, 0));
     world.fails(accept(datagram, Memory::NONE), Errno::EOPNOTSUPP);
     world.fails(accept(0, Memory::NONE), Errno::EBADF);
-    assert_eq!(world.gauges().descriptors, 3);
+    assert_eq!(world.descriptors(), 3);
 }
 
 fn accept_without_a_free_index(world: &mut World) {
-    world.renew(|builder| builder.descriptors(2));
+    world.renew_table(2);
     let address = world.unix("s");
     let server = listener(world, 1, address);
     let near = world.ok(socket(1, 1, 0));
@@ -139,11 +139,11 @@ fn accept_multishot(world: &mut World) {
     let all = world.settle();
     let last = all.iter().find(|one| one.data == 1).unwrap();
     assert_eq!((last.errno(), last.has_more()), (Errno::ECANCELED, false));
-    assert_eq!(world.gauges().descriptors, 1);
+    assert_eq!(world.descriptors(), 1);
 }
 
 fn accept_multishot_with_a_full_table(world: &mut World) {
-    world.renew(|builder| builder.descriptors(4));
+    world.renew_table(4);
     let address = world.unix("s");
     let server = listener(world, 1, address);
     let (first, second) = (world.ok(socket(1, 1, 0)), world.ok(socket(1, 1, 0)));
@@ -154,7 +154,7 @@ fn accept_multishot_with_a_full_table(world: &mut World) {
     assert_eq!(of_accept.len(), 2, "{all:#?}");
     assert!(of_accept[0].has_more() && of_accept[0].error == 0);
     assert!(!of_accept[1].has_more() && of_accept[1].errno() == Errno::EMFILE, "{all:#?}");
-    assert_eq!(world.gauges().descriptors, 4);
+    assert_eq!(world.descriptors(), 4);
 }
 
 fn accept_multishot_without_credits_loses_nothing(world: &mut World) {

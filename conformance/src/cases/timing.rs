@@ -272,7 +272,7 @@ fn timeout_that_is_not_needed_changes_nothing(world: &mut World) {
     let memory = world.room(3);
     assert_eq!(world.ok(read(file, memory, 0).timeout(10_000 * MILLISECOND)), 3);
     assert_eq!(world.ok(close(file).timeout(10_000 * MILLISECOND)), 0);
-    assert_eq!(world.gauges().descriptors, 0);
+    assert_eq!(world.descriptors(), 0);
 }
 
 fn finally_keeps_its_own_timeout(world: &mut World) {

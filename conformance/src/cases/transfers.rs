@@ -241,7 +241,7 @@ fn write_then_read_in_one_chain(world: &mut World) {
     assert!(all.iter().all(|one| one.error == 0), "{all:#?}");
     assert_eq!(all[2].result, from.length, "the length came from a register");
     assert_eq!(world.bytes(to.part(0, from.length)), b"through the file");
-    assert_eq!(world.gauges().descriptors, 0);
+    assert_eq!(world.descriptors(), 0);
 }
 
 fn descriptors_of_one_file_share_content_not_position(world: &mut World) {

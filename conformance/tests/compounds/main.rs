@@ -50,6 +50,10 @@ fn main() -> ExitCode {
     let mut trials = Vec::new();
     for stage in Stage::all() {
         let name = stage.name();
+        if stage.is_scheme() {
+            println!("SKIPPED: {name}: compounds are what chains and calls are, which run there as they are");
+            continue;
+        }
         if let Some(why) = stage.refusal() {
             println!("SKIPPED: {name}: {why}");
             continue;

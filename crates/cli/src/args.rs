@@ -27,6 +27,16 @@ pub enum Command {
     Doctor(DoctorArguments),
     /// Watch what the rings of processes do, live
     Top(TopArguments),
+    /// Serve a directory, logs, or files in memory to other processes under a name
+    Serve(ServeArguments),
+    /// List directories, also those of a service: name:path
+    Ls(ListArguments),
+    /// Print files, also those of a service: name:path
+    Cat(PathsArguments),
+    /// Copy a file; either side may be that of a service: name:path
+    Cp(CopyArguments),
+    /// Say what files are, also those of a service: name:path
+    Stat(PathsArguments),
 }
 
 /// The backends that can be asked for.
@@ -68,6 +78,9 @@ pub struct RunArguments {
     /// What executes the operations
     #[arg(long, value_enum, default_value_t = BackendChoice::Auto)]
     pub backend: BackendChoice,
+    /// Run it in a service: paths are those of the service. What is explained and traced is this side's
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["backend", "explain"])]
+    pub on: Option<String>,
     /// How many chains run at the same time
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub in_flight: u32,
@@ -143,4 +156,63 @@ pub struct CheckArguments {
     /// Print one JSON object instead of text
     #[arg(long)]
     pub json: bool,
+}
+
+/// `ouzel serve`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Clients find the name in OUZEL_SCHEMES, else in XDG_RUNTIME_DIR/ouzel. An interrupt ends the service.\n\
+                        Quotas: connections, connections-of-user, entries, descriptors, shared-bytes, regions, chain,\n\
+                        program-steps, budget. Exit status: 0 when it was ended, 2 if it could not be begun."
+)]
+pub struct ServeArguments {
+    /// What: file:DIR is a directory and everything beneath it, and nothing outside; log:DIR are logs in a directory, to
+    /// which clients append records that are durable once their WRITE has completed; mem:BYTES are files in memory, gone with the service;
+    /// fault:file:DIR and fault:mem:BYTES are made worse as --script says
+    #[arg(value_name = "file:DIR|log:DIR|mem:BYTES|fault:…")]
+    pub what: OsString,
+    /// The name by which clients reach it
+    #[arg(long)]
+    pub name: String,
+    /// The faults of fault:…, one rule a line: VERB short [1/3], VERB error ENOSPC [1/10], VERB late ROUNDS, VERB reorder
+    /// MOST, seed N; any stands for every verb
+    #[arg(long, value_name = "FILE")]
+    pub script: Option<PathBuf>,
+    /// Refuse everything that would change a file
+    #[arg(long)]
+    pub read_only: bool,
+    /// How much of something a client may have. May be repeated
+    #[arg(long, value_name = "NAME=NUMBER")]
+    pub quota: Vec<String>,
+    /// What executes the operations
+    #[arg(long, value_enum, default_value_t = BackendChoice::Auto)]
+    pub backend: BackendChoice,
+}
+
+/// `ouzel ls`.
+#[derive(Debug, Args)]
+pub struct ListArguments {
+    /// Directories or files: ordinary ones, or name:path
+    #[arg(required = true)]
+    pub paths: Vec<OsString>,
+    /// Say of what kind each is, its permissions and its size
+    #[arg(short, long)]
+    pub long: bool,
+}
+
+/// `ouzel cat` and `ouzel stat`.
+#[derive(Debug, Args)]
+pub struct PathsArguments {
+    /// Files: ordinary ones, or name:path
+    #[arg(required = true)]
+    pub paths: Vec<OsString>,
+}
+
+/// `ouzel cp`.
+#[derive(Debug, Args)]
+pub struct CopyArguments {
+    /// The file to copy: an ordinary one, or name:path
+    pub from: OsString,
+    /// Where to: a file, or a directory that is there; an ordinary one, or name:path
+    pub to: OsString,
 }

@@ -18,6 +18,7 @@ use crate::machine::{self, MachineError, Wanted};
 use crate::program::{self, MAX_PROGRAM, Problem, Program, ProgramError, Values};
 use crate::report::Reporter;
 use crate::run::{self, Options};
+use crate::scheme::{files, serve};
 use crate::summary::Summary;
 use crate::timeline::TimelineFile;
 use crate::top;
@@ -59,6 +60,17 @@ pub enum CommandError {
         /// Why.
         cause: io::Error,
     },
+    /// A service cannot be.
+    #[error(transparent)]
+    Scheme(Box<ouzel::scheme::Error>),
+    /// Something cannot be done with a file.
+    #[error("{path}: {cause}")]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        cause: ouzel::Error,
+    },
     /// The terminal cannot be used.
     #[error("cannot use the terminal: {0}; --once prints one snapshot without it")]
     Terminal(io::Error),
@@ -76,6 +88,11 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Check(arguments) => (check_program(arguments), arguments.json),
         Command::Doctor(arguments) => (examine(arguments), arguments.json),
         Command::Top(arguments) => (top::run(arguments), arguments.json),
+        Command::Serve(arguments) => (serve::run(arguments), false),
+        Command::Ls(arguments) => (files::list(arguments), false),
+        Command::Cat(arguments) => (files::print(arguments), false),
+        Command::Cp(arguments) => (files::copy(arguments), false),
+        Command::Stat(arguments) => (files::describe(arguments), false),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -221,6 +238,7 @@ fn run_program(arguments: &RunArguments, explain: bool) -> Result<bool, CommandE
         warn(&program);
     }
     let wanted = Wanted {
+        on: arguments.on.clone(),
         backend: arguments.backend,
         in_flight: if arguments.each.is_empty() { 1 } else { arguments.in_flight },
         explain,

@@ -1,6 +1,7 @@
 //! The parts of the `ouzel` command that can be used and tested without a terminal: the text language
 //! ([`program`]), what a program runs for ([`inputs`]), the loop that keeps many chains in flight ([`run`]) over
-//! whatever executes them ([`machine`]), and what comes out ([`summary`], [`output`], [`report`]); and the view of rings that run elsewhere ([`top`]).
+//! whatever executes them ([`machine`]), and what comes out ([`summary`], [`output`], [`report`]); the view of rings that run elsewhere
+//! ([`top`]); and services, and what is reached through them ([`scheme`]).
 
 #![forbid(unsafe_code)]
 
@@ -16,6 +17,7 @@ pub mod program;
 pub mod report;
 pub mod ring_machine;
 pub mod run;
+pub mod scheme;
 pub mod summary;
 pub mod timeline;
 pub mod top;

@@ -113,8 +113,10 @@ pub enum MachineError {
 }
 
 /// What a machine is to be like.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Wanted {
+    /// The service in which the operations are executed, if not here.
+    pub on: Option<String>,
     /// What executes the operations.
     pub backend: BackendChoice,
     /// How many chains it has to have room for.

@@ -70,6 +70,8 @@ pub(crate) struct Built {
 /// Executes programs on a [`Ring`].
 pub struct RingMachine {
     ring: Ring,
+    /// The most chains in flight.
+    most: usize,
     running: HashMap<Ticket, Running>,
     /// The endings that nobody has waited for.
     ended: VecDeque<Ended>,
@@ -124,24 +126,28 @@ impl RingMachine {
         let descriptors = (opened * (chains + 1) + 8).clamp(64, 1 << 20) as u32;
         raise_descriptor_limit(u64::from(descriptors));
         let mut builder = Ring::builder().entries(entries).descriptors(descriptors);
-        let kind = match wanted.backend {
-            BackendChoice::Auto => None,
-            BackendChoice::Uring => Some(BackendKind::Uring),
-            BackendChoice::Threads => Some(BackendKind::Threads),
-            BackendChoice::Sim => Some(BackendKind::Sim),
-        };
-        if let Some(kind) = kind {
+        if let Some(kind) = kind_of(wanted.backend) {
             builder = builder.backend(kind);
         }
-        let mut ring = builder.build().map_err(|error| match error {
+        let made = match &wanted.on {
+            Some(name) => builder.connect(name),
+            None => builder.build(),
+        };
+        let mut ring = made.map_err(|error| match error {
             Error::Backend { backend, reason } => {
                 MachineError::Unavailable { backend: backend.to_owned(), reason }
             }
             other => MachineError::Ring(other.to_string()),
         })?;
+        // A service grants what it likes.
+        let most = match (&wanted.on, u64::from(ring.limits().descriptors).checked_div(opened)) {
+            (Some(_), Some(chains)) => usize::try_from(chains.saturating_sub(1)).unwrap_or(usize::MAX).max(1),
+            _ => usize::MAX,
+        };
         ring.trace(wanted.trace || wanted.explain || wanted.timeline);
         let mut machine = RingMachine {
             ring,
+            most,
             running: HashMap::new(),
             ended: VecDeque::new(),
             buffered: 0,
@@ -171,7 +177,8 @@ impl RingMachine {
     /// [`MachineError::Chain`] if one of them cannot be built.
     pub fn plan(program: &Program) -> Result<Plan, MachineError> {
         let backend = BackendChoice::Sim;
-        let wanted = Wanted { backend, in_flight: 1, explain: false, trace: false, timeline: false };
+        let wanted =
+            Wanted { on: None, backend, in_flight: 1, explain: false, trace: false, timeline: false };
         let mut machine = RingMachine::open(&wanted, program)?;
         // Any that are descriptors: they are not used.
         machine.streams = [Descriptor::new(1, 0), Descriptor::new(1, 1), Descriptor::new(1, 2)];
@@ -386,13 +393,23 @@ fn duplicate(stream: impl AsFd) -> io::Result<OwnedFd> {
     stream.as_fd().try_clone_to_owned()
 }
 
+/// The backend that is asked for; `None` for the best there is.
+pub(crate) fn kind_of(choice: BackendChoice) -> Option<BackendKind> {
+    match choice {
+        BackendChoice::Auto => None,
+        BackendChoice::Uring => Some(BackendKind::Uring),
+        BackendChoice::Threads => Some(BackendKind::Threads),
+        BackendChoice::Sim => Some(BackendKind::Sim),
+    }
+}
+
 /// Backends without descriptors of their own need one of the process for each that a program opens. The limit is only
 /// a soft one: it may be raised up to what the administrator allows.
-fn raise_descriptor_limit(descriptors: u64) {
+pub(crate) fn raise_descriptor_limit(descriptors: u64) {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     // Some for the command itself.
-    let wanted = descriptors + 64;
+    let wanted = descriptors.saturating_add(64);
     if let Some(current) = limit.current
         && current < wanted
     {
@@ -415,7 +432,8 @@ impl Machine for RingMachine {
         steps: Vec<Step<Bound>>,
     ) -> Result<Start, MachineError> {
         let asked = self.asked(&steps);
-        if self.buffered > 0 && self.buffered.saturating_add(asked) > MAX_BUFFERED {
+        let is_full = self.buffered > 0 && self.buffered.saturating_add(asked) > MAX_BUFFERED;
+        if is_full || self.running.len() >= self.most {
             return Ok(Start::Full(steps));
         }
         let (chain, built) = self.build(program, steps)?;

@@ -12,7 +12,7 @@ use crate::conclude::{Ending, breaks};
 use crate::control::is_passed_over;
 use crate::decode::{Context, decode};
 use crate::descriptors::Look;
-use crate::dispatch::load;
+use crate::dispatch::{Refusal, load};
 use crate::engine::{EnterError, Staged};
 use crate::intake::Shape;
 use crate::observe::{AT_ONCE, Origin};
@@ -196,7 +196,10 @@ impl<B: Backend> Engine<B> {
         let entry = &mut self.at_once[place];
         let verb = match load(entry, &progress.registers) {
             Ok(verb) => verb,
-            Err(refusal) => return Some(refusal.ending(flags.contains(EntryFlags::FINALLY))),
+            Err(refusal) => {
+                self.refused += u64::from(matches!(refusal, Refusal::Unknown));
+                return Some(refusal.ending(flags.contains(EntryFlags::FINALLY)));
+            }
         };
         // What is over when the call returns has not waited, whatever time it was given.
         if !is_done_at_once(verb) {

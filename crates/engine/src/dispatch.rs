@@ -20,15 +20,15 @@ use crate::payloads::fixed_arguments;
 use crate::regions::Regions;
 use crate::slab::NONE;
 use crate::trace::EventKind;
+use crate::turns::MEMBERS_AT_ONCE;
 use crate::{Backend, Edge, Engine, Operation, Outcome, Place, Started, Step, Token, Way};
-
-/// How many members of a chain with PROGRAM move on before others get their turn.
-const MEMBERS_AT_ONCE: u32 = 1024;
 
 /// Why a member cannot be dispatched.
 pub(crate) enum Refusal {
     /// It loads a register that is not defined.
     Undefined,
+    /// There is no verb of its number.
+    Unknown,
     Bad(Errno),
 }
 
@@ -38,7 +38,7 @@ impl Refusal {
         match self {
             Refusal::Undefined if finally => Ending::skipped(Errno::ECANCELED),
             // For what follows it is a failure like any other.
-            Refusal::Undefined => Ending::of(Errno::EINVAL),
+            Refusal::Undefined | Refusal::Unknown => Ending::of(Errno::EINVAL),
             Refusal::Bad(error) => Ending::of(error),
         }
     }
@@ -74,8 +74,9 @@ impl<B: Backend> Engine<B> {
             match ending {
                 Some(Ending { error, result, extra, skipped }) if marks & marks::PROGRAM != 0 => {
                     self.keep(chain, slot, error, result, extra, skipped);
-                    turns -= 1;
-                    if turns == 0 {
+                    turns = turns.saturating_sub(1);
+                    // What is prepared for the same run is started first, or another chain would find it.
+                    if (self.is_turn_over() || turns == 0) && self.rest.is_empty() {
                         // Others want their turn too, and so does the clock.
                         self.chains[chain].queued = true;
                         self.paused.push_back(chain);
@@ -115,7 +116,10 @@ impl<B: Backend> Engine<B> {
                 self.execute(chain, slot, verb)
             }
             Ok(verb) => self.start(chain, slot, verb),
-            Err(refusal) => Some(refusal.ending(finally)),
+            Err(refusal) => {
+                self.refused += u64::from(matches!(refusal, Refusal::Unknown));
+                Some(refusal.ending(finally))
+            }
         }
     }
 
@@ -463,7 +467,7 @@ pub(crate) fn prepare(
 /// The verb of a member, whose arguments are loaded from `registers` where it says so.
 #[inline]
 pub(crate) fn load(entry: &mut Entry, registers: &Registers) -> Result<Verb, Refusal> {
-    let verb = Verb::from_number(entry.op).ok_or(Refusal::Bad(Errno::EINVAL))?;
+    let verb = Verb::from_number(entry.op).ok_or(Refusal::Unknown)?;
     for (place, register) in EntryFlags::from_bits_retain(entry.flags).loads() {
         if fixed_arguments(verb) & (1 << place) != 0 {
             return Err(Refusal::Bad(Errno::EINVAL));

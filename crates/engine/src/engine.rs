@@ -23,6 +23,7 @@ use crate::regions::{Regions, Scratch};
 use crate::slab::{NONE, Slab};
 use crate::timers::Timers;
 use crate::trace::{Event, Trace};
+use crate::turns::{LOOKS_IN_TURN, MEMBERS_AT_ONCE};
 use crate::{Backend, Counters, Step};
 
 /// The most steps the engine offers a backend as one run.
@@ -166,6 +167,12 @@ pub struct Engine<B> {
     pub(crate) paused: VecDeque<u32>,
     /// Chains whose turn found the backend full.
     pub(crate) stalled: VecDeque<u32>,
+    /// An enter that does not wait ends when its chains have had their turn.
+    pub(crate) takes_turns: bool,
+    /// How many members of chains with PROGRAM may run in this turn.
+    pub(crate) members_left: u32,
+    /// How many entries were refused that only a broken or hostile submitter writes.
+    pub(crate) refused: u64,
     /// Results of multishots without a completion slot.
     pub(crate) stored: VecDeque<Stored>,
     /// Where runs are made, one at a time.
@@ -229,6 +236,9 @@ impl<B: Backend> Engine<B> {
             work: VecDeque::with_capacity(slots as usize),
             paused: VecDeque::new(),
             stalled: VecDeque::with_capacity(slots as usize),
+            takes_turns: false,
+            members_left: MEMBERS_AT_ONCE,
+            refused: 0,
             stored: VecDeque::with_capacity(slots as usize),
             run: core::iter::repeat_n(Step::NONE, longest_run).collect(),
             rest: 0..0,
@@ -254,7 +264,7 @@ impl<B: Backend> Engine<B> {
     /// Takes up to `submit` entries (whole chains only), then waits until `wait` completions are readable, `timeout`
     /// nanoseconds have passed, nothing in flight could produce one, or completions must be read before anything more
     /// can be taken or delivered. With `wait` 0 it does not wait, and does all that can be done without, whatever is
-    /// unread.
+    /// unread; after [`take_turns`](Engine::take_turns) a bounded share of that.
     ///
     /// Nothing is locked while it waits. Who embeds the engine where two threads could call this at once answers the
     /// second with EBUSY; in Rust the exclusive borrow rules it out.
@@ -281,6 +291,11 @@ impl<B: Backend> Engine<B> {
             }
         }
         self.retry_stalled();
+        let in_turn = self.takes_turns && wait == 0;
+        if in_turn {
+            self.begin_turn();
+        }
+        let mut looks = 0;
         loop {
             loop {
                 self.deliver_stored();
@@ -297,7 +312,7 @@ impl<B: Backend> Engine<B> {
                 // Nothing is in flight, and nothing will be.
                 break;
             }
-            if !self.paused.is_empty() {
+            if !self.paused.is_empty() && !in_turn {
                 let now = if deadline.is_some() { self.backend.now() } else { 0 };
                 let is_time_up = deadline.is_some_and(|deadline| now >= deadline);
                 if wait > 0 && (entered.readable >= wait || is_time_up) {
@@ -349,7 +364,9 @@ impl<B: Backend> Engine<B> {
                 again = collected > 0;
             }
             self.fire_timers();
-            if self.work.is_empty() && !again {
+            looks += 1;
+            let done = self.work.is_empty() && !again && !self.unsubmitted;
+            if done || (in_turn && looks >= LOOKS_IN_TURN) {
                 entered.readable = self.readable()?;
                 break;
             }
@@ -412,7 +429,7 @@ impl<B: Backend> Engine<B> {
         self.collect();
         self.retry_stalled();
         self.fire_timers();
-        self.work.append(&mut self.paused);
+        self.begin_turn();
         Ok(())
     }
 

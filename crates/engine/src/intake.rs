@@ -113,7 +113,7 @@ impl<B: Backend> Engine<B> {
                 Some(count) => taken += count,
                 None => {
                     if !self.closing {
-                        self.take_cancels(budget - taken);
+                        self.take_cancels(self.reach_of_cancels(budget - taken));
                     }
                     break;
                 }
@@ -281,6 +281,7 @@ impl<B: Backend> Engine<B> {
             return None;
         }
         if !self.is_well_formed(length) {
+            self.refused += u64::from(length);
             for _ in 0..length {
                 self.refuse_head(Errno::EINVAL);
             }
@@ -335,6 +336,16 @@ impl<B: Backend> Engine<B> {
         Some(1)
     }
 
+    /// How far behind a head that was not admitted within `budget` CANCELs are looked for.
+    fn reach_of_cancels(&self, budget: u32) -> u32 {
+        let is_withdrawn = self.staged.front().is_some_and(|front| front.withdrawn);
+        let is_within = || self.whole_chain(0).is_some_and(|length| length as u32 <= budget);
+        // Who takes turns is given small budgets, which are to bound what is done, not what can be stopped. But if the head
+        // was only cut short, it is next, and what stands behind it comes behind it.
+        let is_blocked = is_withdrawn || self.refusing || is_within();
+        if self.takes_turns && is_blocked { u32::MAX } else { budget }
+    }
+
     /// Takes lone CANCELs past a blocked head, one for each slot that is free.
     fn take_cancels(&mut self, budget: u32) {
         while (self.staged.len() as u32) < budget {
@@ -343,19 +354,14 @@ impl<B: Backend> Engine<B> {
                 None => break,
             }
         }
-        let mut behind_link = false;
         for place in 0..self.staged.len().min(budget as usize) {
-            let staged = &self.staged[place];
-            let starts_chain = !behind_link;
-            behind_link = is_chained(&staged.entry);
-            let gone = staged.taken || staged.withdrawn;
-            if !starts_chain || gone || !is_lone_cancel(&staged.entry) || self.refusing && place == 0 {
+            if !self.may_pass(place) {
                 continue;
             }
             if self.free_credits() == 0 {
                 break;
             }
-            let entry = staged.entry;
+            let entry = self.staged[place].entry;
             self.staged[place].taken = true;
             let chain = self.begin_chain(EntryFlags::from_bits_retain(entry.flags));
             let packet = self.begin_packet(entry, chain);
@@ -363,6 +369,17 @@ impl<B: Backend> Engine<B> {
             self.record_chain(chain, Origin::Queue);
             self.queue(chain);
         }
+    }
+
+    /// Whether the entry at this place of the queue is a lone CANCEL that may be taken past a blocked head, and is not yet.
+    pub(crate) fn may_pass(&self, place: usize) -> bool {
+        let Some(staged) = self.staged.get(place) else { return false };
+        let is_first_of_chain = match place.checked_sub(1).and_then(|before| self.staged.get(before)) {
+            Some(before) => !is_chained(&before.entry),
+            // The rest of a chain that is refused is no chain of its own.
+            None => !self.refusing,
+        };
+        is_first_of_chain && !staged.taken && !staged.withdrawn && is_lone_cancel(&staged.entry)
     }
 
     /// A chain of an entry that is alone: nothing of it is special.
@@ -426,7 +443,7 @@ pub(crate) fn is_chained(entry: &Entry) -> bool {
     entry.flags & EntryFlags::CHAINED.bits() != 0
 }
 
-fn is_lone_cancel(entry: &Entry) -> bool {
+pub(crate) fn is_lone_cancel(entry: &Entry) -> bool {
     let flags = EntryFlags::from_bits_retain(entry.flags);
     let plain = EntryFlags::LOADS | EntryFlags::SAVE | EntryFlags::LOCAL | EntryFlags::SILENT;
     entry.op == Verb::Cancel as u32 && plain.contains(flags)

@@ -4,6 +4,7 @@
 extern crate alloc;
 
 mod alone;
+mod asleep;
 mod at_once;
 mod awaited;
 mod backend;
@@ -28,6 +29,7 @@ mod regions;
 mod slab;
 mod timers;
 mod trace;
+mod turns;
 mod withdraw;
 
 pub use backend::{Backend, Counters, Edge, Outcome, Place, Report, Started, Step, Token, Way};

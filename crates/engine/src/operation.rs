@@ -60,6 +60,24 @@ pub struct Path {
 // SAFETY: as for `Span`.
 unsafe impl Send for Path {}
 
+impl Path {
+    /// The empty path: what the operation's directory is open as, also if that descriptor only names it
+    /// ([`OpenFlags::PATH`]).
+    ///
+    /// The engine refuses empty paths, so no entry can ask for it; it is for layers between the engine and a backend. CHMOD,
+    /// CHOWN, UTIMES, the verbs on extended attributes, and LINK for its old path, take it beside a directory.
+    pub const EMPTY: Path = Path { pointer: c"".as_ptr().cast::<u8>(), length: 1 };
+
+    /// Whether it is the [empty path](Path::EMPTY).
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.length <= 1
+    }
+}
+
+/// Stands for the length of the path of an attribute of what is open.
+const ITSELF: u32 = u32::MAX;
+
 /// The name of an extended attribute, and the path in front of it if the file is named by one. The bytes stay valid
 /// until the operation is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,15 +96,25 @@ impl Attribute {
         Attribute { pointer, path, name }
     }
 
+    /// The attribute of this name of what the operation's directory is open as: its path is [`Path::EMPTY`].
+    pub fn of_itself(self) -> Attribute {
+        Attribute { pointer: self.name().pointer, path: ITSELF, name: self.name }
+    }
+
     /// The path, if there is one.
     pub fn path(&self) -> Option<Path> {
-        (self.path > 0).then_some(Path { pointer: self.pointer, length: self.path as usize })
+        match self.path {
+            0 => None,
+            ITSELF => Some(Path::EMPTY),
+            length => Some(Path { pointer: self.pointer, length: length as usize }),
+        }
     }
 
     /// The name: 2 to [`MAX_XATTR_NAME`](ouzel_ring::modifiers::MAX_XATTR_NAME) + 1 bytes of which the last, and no
     /// other, is NUL.
     pub fn name(&self) -> Path {
-        Path { pointer: self.pointer.wrapping_add(self.path as usize), length: self.name as usize }
+        let before = if self.path == ITSELF { 0 } else { self.path };
+        Path { pointer: self.pointer.wrapping_add(before as usize), length: self.name as usize }
     }
 }
 
@@ -350,5 +378,25 @@ impl Operation {
                 | Operation::Accept { multishot: true, .. }
                 | Operation::RecvPicked { multishot: true, .. }
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attribute_of_what_is_open_has_an_empty_path() {
+        let bytes = b"path\0user.x\0";
+        let attribute = Attribute::new(bytes.as_ptr(), 5, 7);
+        assert!(attribute.path().is_some_and(|path| path.length == 5 && !path.is_empty()));
+        for itself in [attribute.of_itself(), attribute.of_itself().of_itself()] {
+            assert!(itself.path().is_some_and(|path| path.is_empty()));
+            assert_eq!(itself.name(), attribute.name());
+        }
+        let unnamed = Attribute::new(bytes[5..].as_ptr(), 0, 7);
+        assert_eq!(unnamed.path(), None);
+        assert_eq!(unnamed.of_itself().name(), attribute.name());
+        assert!(Path::EMPTY.is_empty());
     }
 }

@@ -137,11 +137,12 @@ impl Regions {
         let offset = payload.offset();
         let end = offset.checked_add(length).ok_or(Errno::EFAULT)?;
         if payload.region() == 0 {
-            if !self.in_process {
-                return Err(Errno::EFAULT);
-            }
+            // No bytes lie nowhere.
             if length == 0 {
                 return Ok(Span::EMPTY);
+            }
+            if !self.in_process {
+                return Err(Errno::EFAULT);
             }
             if offset == 0 || end > Payload::MAX_OFFSET + 1 {
                 return Err(Errno::EFAULT);

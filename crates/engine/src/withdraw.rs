@@ -47,7 +47,7 @@ impl<B: Backend> Engine<B> {
     }
 
     /// The length of the chain that begins at `first` among the staged entries, if its end is there.
-    fn whole_chain(&self, first: usize) -> Option<usize> {
+    pub(crate) fn whole_chain(&self, first: usize) -> Option<usize> {
         let mut chain = self.staged.iter().skip(first);
         chain.position(|staged| !is_chained(&staged.entry)).map(|last| last + 1)
     }

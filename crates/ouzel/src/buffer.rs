@@ -224,6 +224,27 @@ impl Buffer {
         }
     }
 
+    /// Where its memory begins.
+    pub(crate) fn address(&self) -> usize {
+        match &self.0 {
+            Bytes::Heap(bytes) => bytes.as_ptr().addr(),
+            Bytes::Pool(slice, _) => slice.as_ptr().addr(),
+            Bytes::Picked(picked) => picked.as_ptr().addr(),
+        }
+    }
+
+    /// Overwrites the beginning of its memory, as far as there is any. What is filled stays the same.
+    pub(crate) fn receive(&mut self, bytes: &[u8]) {
+        let count = bytes.len().min(self.capacity());
+        let bytes = bytes.get(..count).unwrap_or_default();
+        match &mut self.0 {
+            // SAFETY: it has room for so many; and they are not its own, which is borrowed.
+            Bytes::Heap(own) => unsafe { own.as_mut_ptr().copy_from_nonoverlapping(bytes.as_ptr(), count) },
+            Bytes::Pool(slice, _) => slice.iter_mut().zip(bytes).for_each(|(own, byte)| *own = *byte),
+            Bytes::Picked(picked) => picked.all().iter_mut().zip(bytes).for_each(|(own, byte)| *own = *byte),
+        }
+    }
+
     /// Overwrites words of the filled part, each at its place; what would lie outside is left alone.
     pub(crate) fn write_words(&mut self, words: &[(usize, u64)]) {
         let filled = self.as_mut_slice();

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use ouzel_engine::Limits;
 use ouzel_pool::Pool;
-use ouzel_ring::Geometry;
+use ouzel_ring::{Errno, Geometry};
 
 use crate::backend::HostBackend;
 use crate::backend::uring::{Costs, Policy};
 use crate::error::Error;
 use crate::observe::Observe;
 use crate::raw::{Movable, Pinned, RawRing, TEARDOWN_BOUND};
+use crate::remote::{Carrier, Remote};
 use crate::ring::Ring;
 use crate::select::{BackendKind, Choice, open};
 
@@ -198,11 +199,54 @@ impl RingBuilder {
         RawRing::on(backend, choice, self.geometry()?, self)
     }
 
-    /// The backend that this builder would choose, by itself: to be wrapped and given to [`build_on`](RingBuilder::build_on).
+    /// Connects to the service with this name, as [`Ring::connect`] does, with the sizes, the teardown bound and the pool of
+    /// this builder. What else it says is the service's to decide.
+    ///
+    /// Errors: [`Error::Name`], [`Error::Scheme`]; [`Error::Refused`]: EOPNOTSUPP if the ring is to be observed: a service
+    /// observes its own.
+    pub fn connect(&self, name: &str) -> Result<Ring<Pinned>, Error> {
+        let carrier = Carrier::new(None)?;
+        Ring::over(self.connect_raw(name)?).carrying(carrier).with_pool(self.pool.as_ref())
+    }
+
+    /// Connects to a service that is trusted with the memory of buffers: those of the ring's pool lie where the service can
+    /// see them and are not copied. All other memory of a chain is carried, as on every connected ring.
+    ///
+    /// The pool of this builder, if it has one, must be of [`Shared`](ouzel_pool::Memory::Shared) memory. No buffer is
+    /// carried that is larger than its regions.
+    ///
+    /// Errors: as for [`connect`](RingBuilder::connect), and EINVAL for a pool whose memory cannot be shared.
+    ///
+    /// # Safety
+    ///
+    /// The service must touch memory of the pool only where an operation in flight names it, as a kernel would: all of the
+    /// pool is in its reach, and safe code here holds references into buffers that no operation uses.
+    pub unsafe fn connect_trusting(&self, name: &str) -> Result<Ring<Pinned>, Error> {
+        let carrier = Carrier::new(self.pool.as_ref())?;
+        let pool = carrier.pool().clone();
+        Ring::over(self.connect_raw(name)?).carrying(carrier).with_pool(Some(&pool))
+    }
+
+    /// Connects to the service with this name, for those who push entries themselves. Payloads name memory that was
+    /// [shared](RawRing::share).
+    ///
+    /// Errors: as for [`connect`](RingBuilder::connect).
+    pub fn connect_raw(&self, name: &str) -> Result<RawRing<Pinned>, Error> {
+        if self.observe.is_some() {
+            return Err(Error::Refused { call: "observe", errno: Errno::EOPNOTSUPP });
+        }
+        let geometry = self.geometry()?;
+        let remote = Remote::connect(name, geometry)?;
+        let reason = format!("connected to {}", remote.name());
+        Ok(RawRing::to(remote, Choice::new(BackendKind::Scheme, reason), self.bound))
+    }
+
+    /// The backend that this builder would choose, by itself: to be wrapped and given to [`build_on`](RingBuilder::build_on),
+    /// or, [watched](RingBuilder::watched), to a service.
     ///
     /// Errors: [`Error::Backend`].
     pub fn open_backend(&self) -> Result<(Box<dyn HostBackend>, Choice), Error> {
-        open(self, false)
+        open(self, self.watched)
     }
 
     fn geometry(&self) -> Result<Geometry, Error> {

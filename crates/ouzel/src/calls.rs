@@ -234,7 +234,7 @@ impl<M> Ring<M> {
     }
 
     /// Connects `socket`.
-    pub fn connect(&mut self, socket: Descriptor, address: &SocketAddress) -> Result<(), Error> {
+    pub fn connect_socket(&mut self, socket: Descriptor, address: &SocketAddress) -> Result<(), Error> {
         self.call(|chain| chain.connect(socket, address))
     }
 

@@ -48,6 +48,15 @@ pub enum Error {
         /// Why not.
         cause: io::Error,
     },
+    /// A text is no name of a service.
+    Name(ouzel_scheme::NameError),
+    /// A service cannot be reached, or does not do what it is asked for.
+    Scheme(ouzel_scheme::Error),
+    /// The service of a connected ring has gone. What was in flight has ended with ECONNRESET.
+    ServiceGone {
+        /// Its name, with a colon.
+        name: String,
+    },
     /// A call on a descriptor, ticket or program that the ring refused.
     Refused {
         /// What was asked.
@@ -63,6 +72,7 @@ impl Error {
         match self {
             Error::Operation(error) => Some(error.errno),
             Error::Store(error) => Some(error.errno()),
+            Error::ServiceGone { .. } => Some(Errno::ECONNRESET),
             Error::Refused { errno, .. } | Error::Enter(EnterError::Backend(errno)) => Some(*errno),
             _ => None,
         }
@@ -95,6 +105,12 @@ impl fmt::Display for Error {
             Error::Observe { directory: None, cause } => {
                 write!(formatter, "cannot observe a ring: no memory for its numbers: {cause}")
             }
+            Error::Name(error) => error.fmt(formatter),
+            Error::Scheme(error) => error.fmt(formatter),
+            Error::ServiceGone { name } => write!(
+                formatter,
+                "the service {name} has gone: connect again with Ring::connect({name:?}), when it is back"
+            ),
             Error::Refused { call, errno } => write!(formatter, "{call}: {errno}"),
         }
     }
@@ -110,6 +126,8 @@ impl std::error::Error for Error {
             Error::Store(error) => Some(error),
             Error::Pool(error) => Some(error),
             Error::Observe { cause, .. } => Some(cause),
+            Error::Name(error) => Some(error),
+            Error::Scheme(error) => Some(error),
             _ => None,
         }
     }
@@ -118,6 +136,12 @@ impl std::error::Error for Error {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Error {
         Error::Store(error)
+    }
+}
+
+impl From<ouzel_scheme::Error> for Error {
+    fn from(error: ouzel_scheme::Error) -> Error {
+        Error::Scheme(error)
     }
 }
 

@@ -78,6 +78,7 @@ pub mod observe;
 mod program;
 mod raw;
 mod registered;
+mod remote;
 mod ring;
 mod select;
 mod stat;
@@ -105,6 +106,7 @@ pub use group::{BufferGroup, MAX_GROUP_BUFFERS, Picked};
 pub use ouzel_engine as engine;
 pub use ouzel_pool as pool;
 pub use ouzel_ring as abi;
+pub use ouzel_scheme as scheme;
 pub use program::{
     Call, Called, Input, PathInput, Program, ProgramBuilder, ProgramId, ProgramPath, StepDetail, Stored,
 };

@@ -1,12 +1,12 @@
 //! The raw ring: entries and completions, without types that prove anything.
 //!
-//! This is the ring the ABI describes, in one process: who pushes an entry writes its numbers. [`Ring`](crate::Ring)
-//! is built on it; use that unless you need the numbers. It also owns what must outlive everything else, and tears it
-//! down in the right order.
+//! This is the ring the ABI describes, with its engine in this process or in that of a service: who pushes an entry writes
+//! its numbers. [`Ring`](crate::Ring) is built on it; use that unless you need the numbers. It also owns what must outlive
+//! everything else, and tears it down in the right order.
 
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -22,6 +22,7 @@ use crate::error::Error;
 use crate::fork::Home;
 use crate::memory::RingMemory;
 use crate::observe::{Observed, Watch, watch_of, watch_of_mut};
+use crate::remote::Remote;
 use crate::select::Choice;
 use crate::{Bell, BufferGroup, RegisteredMemory};
 
@@ -54,6 +55,7 @@ pub struct Teardown {
     pub leaked: u32,
 }
 
+/// An engine in this process, and the submitter's end of its queues.
 struct Inner {
     // Fields are dropped in this order: both ends refer to the memory.
     engine: Engine<Box<dyn HostBackend>>,
@@ -61,9 +63,19 @@ struct Inner {
     _memory: RingMemory,
 }
 
-/// A ring as the ABI describes it, with its engine, in one process.
+/// Where the engine is, and how it is reached.
+#[expect(clippy::large_enum_variant, reason = "the usual one is reached without a pointer more")]
+enum Crossing {
+    /// In this process.
+    Here(Inner),
+    /// In the process of a service.
+    There(Box<Remote>),
+}
+
+/// A ring as the ABI describes it, with its engine in this process or, if it was [connected](RingBuilder::connect_raw), in that
+/// of a service.
 pub struct RawRing<M = Pinned> {
-    inner: ManuallyDrop<Inner>,
+    crossing: ManuallyDrop<Crossing>,
     choice: Choice,
     home: Home,
     bound: Duration,
@@ -93,17 +105,57 @@ impl<M> RawRing<M> {
             let limits = engine.limits();
             observe.attach(&mut engine, &choice, geometry, limits)?;
         }
-        Ok(RawRing {
-            inner: ManuallyDrop::new(Inner { engine, submitter, _memory: memory }),
+        let inner = Inner { engine, submitter, _memory: memory };
+        Ok(RawRing::over(Crossing::Here(inner), choice, builder.bound()))
+    }
+
+    /// A ring whose engine is a service's.
+    pub(crate) fn to(remote: Remote, choice: Choice, bound: Duration) -> RawRing<M> {
+        RawRing::over(Crossing::There(Box::new(remote)), choice, bound)
+    }
+
+    fn over(crossing: Crossing, choice: Choice, bound: Duration) -> RawRing<M> {
+        RawRing {
+            crossing: ManuallyDrop::new(crossing),
             choice,
             home: Home::here(),
-            bound: builder.bound(),
+            bound,
             torn_down: false,
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             groups: Vec::new(),
             follows_pools: false,
             mobility: PhantomData,
-        })
+        }
+    }
+
+    /// The engine, for a call that only one in this process can answer.
+    fn engine_for(&mut self, call: &'static str) -> Result<&mut Engine<Box<dyn HostBackend>>, Error> {
+        self.at_home()?;
+        match &mut *self.crossing {
+            Crossing::Here(inner) => Ok(&mut inner.engine),
+            Crossing::There(_) => Err(elsewhere(call)),
+        }
+    }
+
+    /// The way to the service, if the engine is there.
+    pub(crate) fn remote(&mut self) -> Option<&mut Remote> {
+        match &mut *self.crossing {
+            Crossing::Here(_) => None,
+            Crossing::There(remote) => Some(remote),
+        }
+    }
+
+    /// Whether the engine is in another process.
+    #[inline]
+    pub(crate) fn is_remote(&self) -> bool {
+        matches!(*self.crossing, Crossing::There(_))
+    }
+
+    fn engine(&self) -> Option<&Engine<Box<dyn HostBackend>>> {
+        match &*self.crossing {
+            Crossing::Here(inner) => Some(&inner.engine),
+            Crossing::There(_) => None,
+        }
     }
 
     #[inline]
@@ -120,44 +172,77 @@ impl<M> RawRing<M> {
     /// The memory that the entry's payloads name in region 0 must stay valid, unmoved and untouched by others (for
     /// what is only read: unwritten) until the entry's completion has been popped, or, if the ring is torn down
     /// before that, for ever unless the teardown leaked nothing. Who pushes a RECV into a group keeps a handle of that
-    /// [`BufferGroup`] as long.
+    /// [`BufferGroup`] as long. A service refuses region 0; the same goes for what lies in memory that is
+    /// [shared](RawRing::share) with it.
     #[inline]
     pub unsafe fn push(&mut self, entry: &Entry) -> Result<(), PushError> {
-        self.inner.submitter.push(entry)
+        match &mut *self.crossing {
+            Crossing::Here(inner) => inner.submitter.push(entry),
+            Crossing::There(remote) => {
+                // A copy, so that on the other way the entry need not be anywhere.
+                let entry = *entry;
+                remote.push(&entry)
+            }
+        }
     }
 
-    /// Puts all of `entries` into the submission queue, or none of them; otherwise as [`push`](RawRing::push).
+    /// The same for an entry that names memory of this process: nothing is pushed, and the ring is called broken, if the engine
+    /// is in another one.
+    ///
+    /// # Safety
+    ///
+    /// As for [`push`](RawRing::push).
+    #[inline]
+    pub(crate) unsafe fn push_here(&mut self, entry: &Entry) -> Result<(), PushError> {
+        match &mut *self.crossing {
+            Crossing::Here(inner) => inner.submitter.push(entry),
+            Crossing::There(_) => Err(PushError::Broken),
+        }
+    }
+
+    /// Puts all of `entries` into the submission queue, or none of them; otherwise as [`push_here`](RawRing::push_here).
     ///
     /// # Safety
     ///
     /// As for [`push`](RawRing::push), for each of them.
     #[inline]
-    pub(crate) unsafe fn push_all(
+    pub(crate) unsafe fn push_all_here(
         &mut self,
         entries: impl ExactSizeIterator<Item = Entry>,
     ) -> Result<(), PushError> {
-        self.inner.submitter.push_all(entries)
+        match &mut *self.crossing {
+            Crossing::Here(inner) => inner.submitter.push_all(entries),
+            Crossing::There(_) => Err(PushError::Broken),
+        }
     }
 
     /// How many entries can be pushed now.
     pub fn room(&mut self) -> u32 {
-        self.inner.submitter.room().unwrap_or(0)
+        match &mut *self.crossing {
+            Crossing::Here(inner) => inner.submitter.room().unwrap_or(0),
+            Crossing::There(remote) => remote.room(),
+        }
     }
 
     /// Hands up to `submit` pushed entries to the engine (whole chains only; `u32::MAX` is all), then waits until
     /// `wait` completions can be popped, `timeout` has passed, or nothing in flight could produce one.
     ///
-    /// Errors: [`Error::ForkedChild`]; [`Error::Enter`] when the backend cannot go on.
+    /// To a service everything that was pushed is published, whatever `submit` says: [`Entered::taken`] is how much that was.
+    ///
+    /// Errors: [`Error::ForkedChild`]; [`Error::Enter`] when the backend cannot go on; [`Error::ServiceGone`].
     #[inline]
     pub fn enter(&mut self, submit: u32, wait: u32, timeout: Option<Duration>) -> Result<Entered, Error> {
         self.at_home()?;
         if !self.groups.is_empty() {
             self.sweep_groups();
         }
+        let inner = match &mut *self.crossing {
+            Crossing::Here(inner) => inner,
+            Crossing::There(remote) => return remote.enter(wait, timeout),
+        };
         if self.follows_pools {
-            self.inner.engine.backend_mut().follow_pools();
+            inner.engine.backend_mut().follow_pools();
         }
-        let inner = &mut *self.inner;
         inner.submitter.publish();
         let timeout = timeout.map(|timeout| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX));
         Ok(inner.engine.enter(submit, wait, timeout)?)
@@ -166,34 +251,54 @@ impl<M> RawRing<M> {
     /// Takes the oldest completion, if there is one.
     #[inline]
     pub fn pop(&mut self) -> Option<Completion> {
-        // In one process the engine is trusted, so its index is never impossible.
-        self.inner.submitter.pop().ok().flatten()
+        match &mut *self.crossing {
+            // In one process the engine is trusted, so its index is never impossible.
+            Crossing::Here(inner) => inner.submitter.pop().ok().flatten(),
+            Crossing::There(remote) => remote.pop().map(Completion::from_words),
+        }
     }
 
     /// Takes every completion there is, oldest first.
     #[inline]
-    pub(crate) fn drain(&mut self, each: impl FnMut(Completion)) {
-        // In one process the engine is trusted, so its index is never impossible.
-        let _ = self.inner.submitter.drain(each);
+    pub(crate) fn drain(&mut self, mut each: impl FnMut(Completion)) {
+        match &mut *self.crossing {
+            // In one process the engine is trusted, so its index is never impossible.
+            Crossing::Here(inner) => drop(inner.submitter.drain(each)),
+            Crossing::There(remote) => {
+                while let Some(completion) = remote.pop() {
+                    each(Completion::from_words(completion));
+                }
+            }
+        }
     }
 
     /// Asks what `target` names to be given up, and returns how many entries that reached.
     pub fn cancel(&mut self, target: Target) -> Result<u32, Error> {
         self.at_home()?;
-        Ok(self.inner.engine.cancel(target))
+        match &mut *self.crossing {
+            Crossing::Here(inner) => Ok(inner.engine.cancel(target)),
+            Crossing::There(remote) => remote.cancel(target),
+        }
     }
 
     /// Asks the chains that wait whole in the submission queue and that `target` names to be given up, and returns how
     /// many entries that reached. See [`Engine::cancel_waiting`].
+    ///
+    /// Errors: EOPNOTSUPP on a connected ring, whose queue only its service takes from.
     pub fn cancel_waiting(&mut self, target: Target) -> Result<u32, Error> {
         self.at_home()?;
-        self.inner.submitter.publish();
-        Ok(self.inner.engine.cancel_waiting(target))
+        match &mut *self.crossing {
+            Crossing::Here(inner) => {
+                inner.submitter.publish();
+                Ok(inner.engine.cancel_waiting(target))
+            }
+            Crossing::There(_) => Err(elsewhere("cancel_waiting")),
+        }
     }
 
     /// Takes an ordinary file, socket or other object into the ring's table.
     ///
-    /// Errors: EMFILE if the table is full; EOPNOTSUPP on the sim backend.
+    /// Errors: EMFILE if the table is full; EOPNOTSUPP on the sim backend and on a connected ring.
     pub fn adopt(&mut self, object: OwnedFd) -> Result<Descriptor, Error> {
         self.take_in("adopt", |backend, index| backend.adopt(index, object))
     }
@@ -201,24 +306,23 @@ impl<M> RawRing<M> {
     /// Makes a bell that rings on this kind of backend can have. It is not in this one yet: see
     /// [`adopt_bell`](RawRing::adopt_bell).
     ///
-    /// Errors: EMFILE, ENFILE or ENOMEM of the system.
+    /// Errors: EMFILE, ENFILE or ENOMEM of the system; EOPNOTSUPP on a connected ring.
     pub fn bell(&mut self) -> Result<Bell, Error> {
-        self.at_home()?;
-        let made = self.inner.engine.backend_mut().make_bell();
+        let made = self.engine_for("bell")?.backend_mut().make_bell();
         made.map_err(|errno| Error::Refused { call: "bell", errno })
     }
 
     /// Takes a bell into the ring's table; the bell stays good for others.
     ///
     /// Errors: EMFILE if the table is full; EOPNOTSUPP for a simulator's bell on another backend, or the other way
-    /// round.
+    /// round, and on a connected ring.
     pub fn adopt_bell(&mut self, bell: &Bell) -> Result<Descriptor, Error> {
         self.take_in("adopt_bell", |backend, index| backend.adopt_bell(index, bell))
     }
 
     /// Takes the process with this number, a child, into the ring's table, for WAIT and POLL.
     ///
-    /// Errors: EMFILE if the table is full; ECHILD if there is no such process.
+    /// Errors: EMFILE if the table is full; ECHILD if there is no such process; EOPNOTSUPP on a connected ring.
     pub fn adopt_process(&mut self, number: i32) -> Result<Descriptor, Error> {
         self.take_in("adopt_process", |backend, index| backend.adopt_process(index, number))
     }
@@ -227,8 +331,7 @@ impl<M> RawRing<M> {
     ///
     /// Errors: EOPNOTSUPP on other backends.
     pub fn simulate_process(&mut self, process: SimProcess) -> Result<i32, Error> {
-        self.at_home()?;
-        let started = self.inner.engine.backend_mut().simulate_process(process);
+        let started = self.engine_for("simulate_process")?.backend_mut().simulate_process(process);
         started.map_err(|errno| Error::Refused { call: "simulate_process", errno })
     }
 
@@ -237,9 +340,8 @@ impl<M> RawRing<M> {
         call: &'static str,
         adopt: impl FnOnce(&mut Box<dyn HostBackend>, u32) -> Result<(), Errno>,
     ) -> Result<Descriptor, Error> {
-        self.at_home()?;
         let refused = |errno| Error::Refused { call, errno };
-        let engine = &mut self.inner.engine;
+        let engine = self.engine_for(call)?;
         let index = engine.reserve_descriptor().map_err(refused)?;
         if let Err(errno) = adopt(engine.backend_mut(), index) {
             engine.abandon_descriptor(index);
@@ -250,11 +352,10 @@ impl<M> RawRing<M> {
 
     /// Takes an object out of the ring's table as an ordinary one. The descriptor is dead from here on.
     ///
-    /// Errors: EBADF; EBUSY while an operation uses it; EOPNOTSUPP on the sim backend.
+    /// Errors: EBADF; EBUSY while an operation uses it; EOPNOTSUPP on the sim backend and on a connected ring.
     pub fn release(&mut self, descriptor: Descriptor) -> Result<OwnedFd, Error> {
-        self.at_home()?;
         let refused = |errno| Error::Refused { call: "release", errno };
-        let engine = &mut self.inner.engine;
+        let engine = self.engine_for("release")?;
         let index = engine.idle_descriptor(descriptor).map_err(refused)?;
         let object = engine.backend_mut().release(index).map_err(refused)?;
         engine.abandon_descriptor(index);
@@ -263,31 +364,64 @@ impl<M> RawRing<M> {
 
     /// The value of register `register` (0 to 6) as the engine last published it.
     pub fn register(&self, register: usize) -> Option<u64> {
-        self.inner.submitter.register(register)
+        match &*self.crossing {
+            Crossing::Here(inner) => inner.submitter.register(register),
+            Crossing::There(remote) => remote.register(register),
+        }
     }
 
-    /// Sets register `register` (0 to 6) for chains without LOCAL that are admitted later. False if there is none.
+    /// Sets register `register` (0 to 6) for chains without LOCAL that are admitted later. False if there is none, and on a
+    /// connected ring: those of a service are written by it alone, with what chains save.
     pub fn set_register(&mut self, register: usize, value: u64) -> bool {
-        self.inner.submitter.set_register(register, value)
+        match &mut *self.crossing {
+            Crossing::Here(inner) => inner.submitter.set_register(register, value),
+            Crossing::There(_) => false,
+        }
     }
 
     /// Adds memory that payloads may name by region. See [`Engine::add_region`].
+    ///
+    /// Errors: EOPNOTSUPP on a connected ring, for which there is [`share`](RawRing::share).
     ///
     /// # Safety
     ///
     /// As for [`Engine::add_region`].
     pub unsafe fn add_region(&mut self, base: NonNull<u8>, length: usize) -> Result<u16, Error> {
+        let engine = self.engine_for("add_region")?;
         // SAFETY: the contract is the caller's.
-        unsafe { self.inner.engine.add_region(base, length) }
+        unsafe { engine.add_region(base, length) }
             .map_err(|errno| Error::Refused { call: "add_region", errno })
     }
 
     /// Removes a region.
     pub fn remove_region(&mut self, region: u16) -> Result<(), Error> {
-        self.inner
-            .engine
+        self.engine_for("remove_region")?
             .remove_region(region)
             .map_err(|errno| Error::Refused { call: "remove_region", errno })
+    }
+
+    /// Shares the first `length` bytes behind a descriptor of memory (`memfd_create(2)`, sealed against shrinking) with the
+    /// service of a connected ring, and returns the region by which payloads name it. From now on the service may read and
+    /// write all of it, whatever entries say.
+    ///
+    /// Errors: [`Error::Scheme`], among them the service's limits; EOPNOTSUPP for an engine in this process.
+    pub fn share(&mut self, memory: BorrowedFd<'_>, length: usize) -> Result<u16, Error> {
+        self.at_home()?;
+        match self.remote() {
+            Some(remote) => remote.share(memory, length),
+            None => Err(Error::Refused { call: "share", errno: Errno::EOPNOTSUPP }),
+        }
+    }
+
+    /// Takes back what was [shared](RawRing::share). No entry in flight may name it.
+    ///
+    /// Errors: as for [`share`](RawRing::share).
+    pub fn unshare(&mut self, region: u16) -> Result<(), Error> {
+        self.at_home()?;
+        match self.remote() {
+            Some(remote) => remote.unshare(region),
+            None => Err(Error::Refused { call: "unshare", errno: Errno::EOPNOTSUPP }),
+        }
     }
 
     /// Makes a group of `count` buffers of `size` bytes each, out of `pool`, that RECV may pick from. See [`BufferGroup`].
@@ -297,14 +431,16 @@ impl<M> RawRing<M> {
     ///
     /// Errors: [`Error::Pool`]; [`Error::Refused`]: EINVAL for no buffers or more than
     /// [`MAX_GROUP_BUFFERS`](crate::MAX_GROUP_BUFFERS), ENOSPC for more groups than
-    /// [`MAX_GROUPS`](crate::abi::modifiers::MAX_GROUPS), EOPNOTSUPP if the kernel's ring has no such thing (before 6.0).
+    /// [`MAX_GROUPS`](crate::abi::modifiers::MAX_GROUPS), EOPNOTSUPP if the kernel's ring has no such thing (before 6.0), and
+    /// on a connected ring.
     pub fn add_group(&mut self, pool: &Pool, count: usize, size: usize) -> Result<BufferGroup, Error> {
         self.at_home()?;
         self.sweep_groups();
         let refused = |errno| Error::Refused { call: "group", errno };
-        let engine = &mut self.inner.engine;
+        let own = self.number;
+        let engine = self.engine_for("group")?;
         let number = engine.add_group().map_err(refused)?;
-        let made = BufferGroup::new(pool, self.number, number, count, size).and_then(|group| {
+        let made = BufferGroup::new(pool, own, number, count, size).and_then(|group| {
             engine.backend_mut().add_group(&group).map_err(refused)?;
             Ok(group)
         });
@@ -324,22 +460,22 @@ impl<M> RawRing<M> {
 
     /// Registers the memory of a pool with the kernel. See [`Ring::register_pool`](crate::Ring::register_pool).
     pub fn register_pool(&mut self, pool: &Pool) -> Result<(), Error> {
-        self.at_home()?;
-        let backend = self.inner.engine.backend_mut();
+        let backend = self.engine_for("register_pool")?.backend_mut();
         backend.register_pool(pool);
-        self.follows_pools = backend.registered_memory().is_some();
+        let follows = backend.registered_memory().is_some();
+        self.follows_pools = follows;
         Ok(())
     }
 
     /// What is registered with the kernel; `None` if nothing ever was, and on backends without such a thing.
     pub fn registered_memory(&self) -> Option<RegisteredMemory> {
-        self.inner.engine.backend().registered_memory()
+        self.engine()?.backend().registered_memory()
     }
 
     /// Lets go of groups that nobody has a handle of any more.
     #[cold]
     fn sweep_groups(&mut self) {
-        let engine = &mut self.inner.engine;
+        let Crossing::Here(Inner { engine, .. }) = &mut *self.crossing else { return };
         self.groups.retain(|(group, own)| {
             let is_used = group.holders() > *own;
             if !is_used {
@@ -360,25 +496,24 @@ impl<M> RawRing<M> {
     /// A program made with [`Program::with_addresses`] names memory by itself; that promise lasts until it is forgotten and no
     /// call of it runs.
     ///
-    /// Errors: [`Error::ForkedChild`]; [`Error::Store`] if there are too many.
+    /// Errors: [`Error::ForkedChild`]; [`Error::Store`] if there are too many; EOPNOTSUPP on a connected ring.
     pub fn store(&mut self, program: Program) -> Result<u32, Error> {
-        self.at_home()?;
-        Ok(self.inner.engine.store(program)?)
+        Ok(self.engine_for("store")?.store(program)?)
     }
 
     /// Forgets a stored program. Calls of it that have begun, or wait for room to begin, run alone.
     ///
-    /// Errors: ENOENT if no program has this number.
+    /// Errors: ENOENT if no program has this number; EOPNOTSUPP on a connected ring.
     pub fn forget(&mut self, program: u32) -> Result<(), Error> {
-        self.at_home()?;
-        self.inner.engine.forget(program).map_err(|errno| Error::Refused { call: "forget", errno })
+        self.engine_for("forget")?.forget(program).map_err(|errno| Error::Refused { call: "forget", errno })
     }
 
     /// Restricts the ring to these programs: of what is taken from now on, every entry other than CANCEL and a CALL of one of
     /// them completes with EPERM. `None` lifts that.
+    ///
+    /// Errors: EOPNOTSUPP on a connected ring, which only its service restricts.
     pub fn restrict(&mut self, programs: Option<&[u32]>) -> Result<(), Error> {
-        self.at_home()?;
-        self.inner.engine.restrict(programs);
+        self.engine_for("restrict")?.restrict(programs);
         Ok(())
     }
 
@@ -387,44 +522,62 @@ impl<M> RawRing<M> {
         &self.choice
     }
 
-    /// What is alive in the engine.
+    /// What is alive in the engine. Of one in a service only what this side knows is told: entries that have not completed, as
+    /// packets and as started.
     pub fn gauges(&self) -> Gauges {
-        self.inner.engine.gauges()
+        match &*self.crossing {
+            Crossing::Here(inner) => inner.engine.gauges(),
+            Crossing::There(remote) => remote.gauges(),
+        }
     }
 
-    /// The limits in force.
+    /// The limits in force: a service's are its terms.
     pub fn limits(&self) -> Limits {
-        self.inner.engine.limits()
+        match &*self.crossing {
+            Crossing::Here(inner) => inner.engine.limits(),
+            Crossing::There(remote) => remote.limits(),
+        }
     }
 
     /// Nanoseconds of the ring's monotonic clock: the one that entries with an absolute time name, on the simulator a virtual one.
     pub fn now(&self) -> u64 {
-        self.inner.engine.now()
+        match &*self.crossing {
+            Crossing::Here(inner) => inner.engine.now(),
+            Crossing::There(remote) => remote.now(),
+        }
     }
 
-    /// What the backend has cost so far.
+    /// What the backend has cost so far; nothing on a connected ring, whose service pays.
     pub fn counters(&self) -> Counters {
-        self.inner.engine.counters()
+        self.engine().map(Engine::counters).unwrap_or_default()
     }
 
     /// The ring's numbers, if it was [asked to keep any](crate::RingBuilder::observe).
     pub fn observed(&self) -> Option<Observed> {
-        watch_of(&self.inner.engine).map(Watch::observed)
+        watch_of(self.engine()?).map(Watch::observed)
     }
 
     /// Who keeps them.
     pub(crate) fn watch(&mut self) -> Option<&mut Watch> {
-        watch_of_mut(&mut self.inner.engine)
+        match &mut *self.crossing {
+            Crossing::Here(inner) => watch_of_mut(&mut inner.engine),
+            Crossing::There(_) => None,
+        }
     }
 
-    /// Starts recording what happens to entries.
+    /// Starts recording what happens to entries. On a connected ring nothing is recorded: it happens elsewhere.
     pub fn start_trace(&mut self) {
-        self.inner.engine.start_trace();
+        if let Crossing::Here(inner) = &mut *self.crossing {
+            inner.engine.start_trace();
+        }
     }
 
     /// Stops recording, and returns the events and how many were dropped.
     pub fn stop_trace(&mut self) -> (Vec<Event>, u64) {
-        self.inner.engine.stop_trace()
+        match &mut *self.crossing {
+            Crossing::Here(inner) => inner.engine.stop_trace(),
+            Crossing::There(_) => (Vec::new(), 0),
+        }
     }
 
     /// Tears the ring down: takes no more entries, cancels everything, lets FINALLY entries run, and gives each
@@ -439,7 +592,13 @@ impl<M> RawRing<M> {
             return Teardown::default();
         }
         self.torn_down = true;
-        let inner = &mut *self.inner;
+        let inner = match &mut *self.crossing {
+            Crossing::Here(inner) => inner,
+            Crossing::There(remote) => {
+                let leaked = remote.close(bound, each);
+                return note_leaked(leaked, bound);
+            }
+        };
         inner.submitter.publish();
         inner.engine.begin_teardown();
         let started = Instant::now();
@@ -457,42 +616,37 @@ impl<M> RawRing<M> {
         if let Some(watch) = watch_of_mut(&mut inner.engine) {
             watch.note_teardown(leaked);
         }
-        if leaked > 0 {
-            LEAKED.fetch_add(u64::from(leaked), Ordering::Relaxed);
-            tracing::warn!(
-                leaked,
-                ?bound,
-                "operations had not ended when a ring was torn down: their memory is leaked"
-            );
-        }
-        Teardown { leaked }
+        note_leaked(leaked, bound)
     }
 
     /// What tells that there is something to enter for; see [`HostBackend::readiness`].
     pub(crate) fn readiness(&mut self) -> Result<Option<OwnedFd>, Error> {
-        self.at_home()?;
-        let made = self.inner.engine.backend_mut().readiness();
+        let made = self.engine_for("descriptor")?.backend_mut().readiness();
         made.map_err(|errno| Error::Refused { call: "readiness", errno })
     }
 
     /// When the ring has to be entered again at the latest, by its clock.
     pub(crate) fn next_timer(&self) -> Option<u64> {
-        self.inner.engine.next_timer()
+        self.engine()?.next_timer()
     }
 
     /// Whether chains wait for room in the backend.
     pub(crate) fn has_stalled(&self) -> bool {
-        self.inner.engine.has_stalled()
+        self.engine().is_some_and(Engine::has_stalled)
     }
 
     /// Slots of the completion queue.
     pub(crate) fn completions(&self) -> u32 {
-        self.inner.submitter.geometry().completions()
+        match &*self.crossing {
+            Crossing::Here(inner) => inner.submitter.geometry().completions(),
+            Crossing::There(remote) => remote.geometry().completions(),
+        }
     }
 
-    /// Whether `descriptor` is open.
+    /// Whether `descriptor` is open. Of a service's nobody here can tell: a CLOSE will.
     pub(crate) fn is_open(&self, descriptor: Descriptor) -> bool {
-        let idle = self.inner.engine.idle_descriptor(descriptor);
+        let Some(engine) = self.engine() else { return true };
+        let idle = engine.idle_descriptor(descriptor);
         matches!(idle, Ok(_) | Err(Errno::EBUSY))
     }
 
@@ -507,8 +661,30 @@ impl<M> RawRing<M> {
 
     /// Whether the engine has nothing in flight that may write to memory.
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.inner.engine.gauges().started == 0
+        match &*self.crossing {
+            Crossing::Here(inner) => inner.engine.gauges().started == 0,
+            Crossing::There(remote) => remote.is_at_rest(),
+        }
     }
+}
+
+/// What a connected ring cannot do.
+#[cold]
+fn elsewhere(call: &'static str) -> Error {
+    Error::Refused { call, errno: Errno::EOPNOTSUPP }
+}
+
+/// Counts what a teardown gave up.
+fn note_leaked(leaked: u32, bound: Duration) -> Teardown {
+    if leaked > 0 {
+        LEAKED.fetch_add(u64::from(leaked), Ordering::Relaxed);
+        tracing::warn!(
+            leaked,
+            ?bound,
+            "operations had not ended when a ring was torn down: their memory is leaked"
+        );
+    }
+    Teardown { leaked }
 }
 
 impl<M> Drop for RawRing<M> {
@@ -516,9 +692,10 @@ impl<M> Drop for RawRing<M> {
         let bound = self.bound;
         self.tear_down(bound, |_| ());
         // In a forked child everything is the parent's; past the bound the kernel may still write to it.
-        if self.home.is_here() && self.is_at_rest() {
+        // What is a service's end of a connection is let go of in any case: it is memory of its own.
+        if self.home.is_here() && (self.is_remote() || self.is_at_rest()) {
             // SAFETY: dropped once, here.
-            unsafe { ManuallyDrop::drop(&mut self.inner) };
+            unsafe { ManuallyDrop::drop(&mut self.crossing) };
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The ring that applications use: it runs chains and owns their buffers while they run.
 
 mod asynchronous;
+mod connected;
 mod elsewhere;
 mod multishot;
 mod picking;
@@ -13,7 +14,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ouzel_engine::{Counters, EnterError, Gauges, Limits, Target};
+use ouzel_engine::{Counters, Gauges, Limits, Target};
 use ouzel_pool::Pool;
 use ouzel_ring::{Completion, Descriptor, EntryFlags, Errno, PushError};
 
@@ -26,6 +27,7 @@ use crate::explain::Explanation;
 use crate::observe::{Observed, Watch};
 use crate::program::{Description, Program, ProgramId, Stored};
 use crate::raw::{Pinned, RawRing, Teardown};
+use crate::remote::Carrier;
 use crate::select::Choice;
 use crate::{Bell, Buffer};
 
@@ -85,7 +87,7 @@ struct Slot {
     chain: Option<Chain>,
 }
 
-/// A programmable I/O ring in this process.
+/// A programmable I/O ring: its engine runs in this process, or, if it was [connected](Ring::connect), in that of a service.
 ///
 /// A `Ring` stays on the thread that made it; see [`RingBuilder::build_movable`] for one that does not. Dropping it
 /// cancels what is in flight and waits until it has ended, within a bound ([`RingBuilder::teardown_bound`]).
@@ -107,6 +109,8 @@ pub struct Ring<M = Pinned> {
     number: u64,
     /// Where its buffers come from, once it has any.
     pool: Option<Pool>,
+    /// What takes memory to a service and back, if the engine is one's.
+    carrier: Option<Box<Carrier>>,
     /// What tells those who wait elsewhere, once somebody has asked for it.
     pub(crate) counter: Option<OwnedFd>,
     /// The constants of the programs that are stored, by number.
@@ -138,6 +142,7 @@ impl<M> Ring<M> {
             longest: raw.limits().chain as usize,
             number: raw.number(),
             pool: None,
+            carrier: None,
             counter: None,
             programs: Vec::new(),
             slots: Vec::new(),
@@ -165,8 +170,11 @@ impl<M> Ring<M> {
 
     /// Runs a chain and explains what ran where, why, and what it cost.
     ///
-    /// Errors: as for [`run`](Ring::run).
+    /// Errors: as for [`run`](Ring::run); EOPNOTSUPP on a connected ring: it runs elsewhere.
     pub fn explain(&mut self, chain: Chain) -> Result<(Done, Explanation), Error> {
+        if self.raw.is_remote() {
+            return Err(Error::Refused { call: "explain", errno: Errno::EOPNOTSUPP });
+        }
         let before = self.counters();
         let registered = self.registered_memory();
         let tracing = self.trace(true);
@@ -183,7 +191,9 @@ impl<M> Ring<M> {
     }
 
     /// Starts or stops recording where the steps of chains run, for [`Done::way_of`]; returns whether it was recorded before.
+    /// On a connected ring nothing is ever recorded.
     pub fn trace(&mut self, on: bool) -> bool {
+        let on = on && !self.raw.is_remote();
         let before = std::mem::replace(&mut self.tracing, on);
         if on && !before {
             self.raw.start_trace();
@@ -269,11 +279,11 @@ impl<M> Ring<M> {
             });
             // SAFETY: the memory the entries name is the chain's, which stays in its slot, unmoved on the heap and untouched,
             // until their completions have come; a chain whose completions never come is leaked (see `Drop`).
-            match unsafe { self.raw.push_all(entries) } {
+            match unsafe { self.raw.push_all_here(entries) } {
                 Ok(()) => return Ok(slot),
                 // Completions are popped as they come, so the engine always finds room to go on.
                 Err(PushError::Full) => self.enter(1)?,
-                Err(_) => return Err(EnterError::Broken.into()),
+                Err(_) => return self.push_there(chain),
             }
         }
     }
@@ -298,10 +308,10 @@ impl<M> Ring<M> {
         let slot = self.next_slot();
         let entry = step.entry(&chain.text, EntryFlags::LOCAL, data(slot, 0));
         // SAFETY: as in `push`.
-        match unsafe { self.raw.push(&entry) } {
+        match unsafe { self.raw.push_here(&entry) } {
             Ok(()) => Ok(Some(slot)),
             Err(PushError::Full) => Ok(None),
-            Err(_) => Err(EnterError::Broken.into()),
+            Err(_) => self.try_push_there(chain),
         }
     }
 
@@ -427,7 +437,11 @@ impl<M> Ring<M> {
         // Everything queued that can be admitted must have been.
         self.flush()?;
         let steps = Target::DataRange { first: data(ticket.slot, 0), last: data(ticket.slot, u16::MAX) };
-        Ok(self.raw.cancel(steps)? > 0 || self.raw.cancel_waiting(steps)? > 0)
+        if self.raw.cancel(steps)? > 0 {
+            return Ok(true);
+        }
+        // In a service's queue nobody else can reach anything.
+        Ok(!self.raw.is_remote() && self.raw.cancel_waiting(steps)? > 0)
     }
 
     /// Takes an ordinary file, socket or other object into the ring. See [`RawRing::adopt`].
@@ -539,6 +553,9 @@ impl<M> Ring<M> {
     }
 
     fn tear_down(&mut self, bound: Duration) -> Teardown {
+        if self.carrier.is_some() {
+            return self.disconnect(bound);
+        }
         let slots = &mut self.slots;
         let (ended, news) = (&mut self.ended, &mut self.news);
         let teardown = self.raw.tear_down(bound, |completion| deliver(slots, ended, news, completion));
@@ -559,12 +576,31 @@ impl<M> Ring<M> {
         if self.tracing {
             self.collect_events();
         }
-        self.raw.drain(|completion| deliver(&mut self.slots, &mut self.ended, &mut self.news, completion));
+        self.collect();
         if wait > 0 && entered.readable == 0 && entered.taken == 0 {
-            // Nothing in flight can ever end, such as a SLEEP without end, and nobody else can change that.
-            tracing::warn!(in_flight = self.in_flight, "waiting for what can never end");
-            std::thread::park();
+            return self.see_what_can_end();
         }
+        Ok(())
+    }
+
+    /// Takes what has completed.
+    #[inline]
+    fn collect(&mut self) {
+        if self.carrier.is_some() {
+            return self.collect_from_afar();
+        }
+        self.raw.drain(|completion| deliver(&mut self.slots, &mut self.ended, &mut self.news, completion));
+    }
+
+    /// A wait has brought nothing.
+    #[cold]
+    fn see_what_can_end(&mut self) -> Result<(), Error> {
+        if let Some(remote) = self.raw.remote() {
+            return if remote.is_over() { Err(remote.gone()) } else { Ok(()) };
+        }
+        // Nothing in flight can ever end, such as a SLEEP without end, and nobody else can change that.
+        tracing::warn!(in_flight = self.in_flight, "waiting for what can never end");
+        std::thread::park();
         Ok(())
     }
 
@@ -602,6 +638,8 @@ impl<M> Drop for Ring<M> {
             for slot in &mut self.slots {
                 std::mem::forget(slot.chain.take());
             }
+            // Its pool is the parent's as well.
+            std::mem::forget(self.carrier.take());
         }
     }
 }

@@ -21,6 +21,8 @@ pub enum BackendKind {
     Sim,
     /// One that the caller brought.
     Custom,
+    /// A service in another process, whatever it runs on.
+    Scheme,
 }
 
 impl BackendKind {
@@ -31,6 +33,7 @@ impl BackendKind {
             BackendKind::Threads => "threads",
             BackendKind::Sim => "sim",
             BackendKind::Custom => "custom",
+            BackendKind::Scheme => "scheme",
         }
     }
 }
@@ -69,6 +72,10 @@ pub(crate) fn open(builder: &RingBuilder, movable: bool) -> Result<(Box<dyn Host
         Some(BackendKind::Custom) => Err(Error::Backend {
             backend: "custom",
             reason: "a backend of your own is given to build_on or build_raw_on".to_owned(),
+        }),
+        Some(BackendKind::Scheme) => Err(Error::Backend {
+            backend: "scheme",
+            reason: "a service is reached by its name: call connect or connect_raw".to_owned(),
         }),
         None => match uring(builder, movable) {
             Ok(backend) => Ok((backend, Choice::new(BackendKind::Uring, "io_uring is there"))),

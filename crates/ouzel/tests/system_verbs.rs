@@ -44,7 +44,7 @@ fn sockets_tell_their_addresses_and_options() {
         assert_eq!(done.take(kind).unwrap().as_slice(), 1i32.to_ne_bytes());
         let listener = done.get(listener).unwrap();
         let near = ring.socket(2, 1, 0).unwrap();
-        ring.connect(near, &SocketAddress::from(address)).unwrap();
+        ring.connect_socket(near, &SocketAddress::from(address)).unwrap();
         assert_eq!(ring.peername(near).unwrap(), SocketAddress::from(address));
         let far = ring.accept(listener).unwrap();
         assert_eq!(ring.peername(far).unwrap(), ring.sockname(near).unwrap());
@@ -257,7 +257,7 @@ fn datagrams_still_come_with_recv() {
         let address = SocketAddress::unix_abstract(name.as_bytes()).unwrap();
         let (one, other) = (ring.socket(1, 2, 0).unwrap(), ring.socket(1, 2, 0).unwrap());
         ring.bind(other, &address).unwrap();
-        ring.connect(one, &address).unwrap();
+        ring.connect_socket(one, &address).unwrap();
         ring.send(one, "hello", MessageFlags::empty()).unwrap();
         let got = ring.recv(other, Buffer::with_capacity(16), MessageFlags::empty()).unwrap();
         assert_eq!(got.as_slice(), b"hello");

@@ -27,7 +27,7 @@ fn a_ring_hands_out_connections_as_they_come() {
         let mut open = Vec::new();
         for _ in 0..5 {
             let client = ring.socket(INET, STREAM, 0).unwrap();
-            ring.connect(client, &address).unwrap();
+            ring.connect_socket(client, &address).unwrap();
             let taken = ring.wait_result(ticket, accepted).unwrap().unwrap();
             ring.send(taken, "hello", MessageFlags::empty()).unwrap();
             let said = ring.recv(client, Buffer::with_capacity(16), MessageFlags::empty()).unwrap();
@@ -35,7 +35,7 @@ fn a_ring_hands_out_connections_as_they_come() {
             open.extend([client, taken]);
         }
         let client = ring.socket(INET, STREAM, 0).unwrap();
-        ring.connect(client, &address).unwrap();
+        ring.connect_socket(client, &address).unwrap();
         // Until it has been taken, without asking for it.
         while ring.gauges().descriptors < 13 {
             ring.sleep(Duration::from_millis(1)).unwrap();

@@ -138,6 +138,23 @@ fn record(split: bool) {
     call("engine_state", Loads::Index(Word::EngineState), &mut |submitter, _| {
         assert_eq!(submitter.engine_state(), ouzel_ring::State::Running);
     });
+    call("engine_falls_asleep", Loads::Nothing, &mut |_, engine| engine.fall_asleep());
+    call("engine_sleeps", Loads::Index(Word::EngineAsleep), &mut |submitter, _| {
+        assert!(submitter.engine_sleeps());
+    });
+    call("engine_set_starved", Loads::Nothing, &mut |_, engine| engine.set_starved(true));
+    call("engine_starved", Loads::Index(Word::EngineAsleep), &mut |submitter, _| {
+        assert!(submitter.engine_starved());
+    });
+    call("engine_wakes_up", Loads::Nothing, &mut |_, engine| engine.wake_up());
+    call("submitter_falls_asleep", Loads::Nothing, &mut |submitter, _| submitter.fall_asleep());
+    call("submitter_sleeps", Loads::Index(Word::SubmitterAsleep), &mut |_, engine| {
+        assert!(engine.submitter_sleeps());
+    });
+    call("submitter_wakes_up", Loads::Nothing, &mut |submitter, _| submitter.wake_up());
+    call("tail_seen", Loads::Nothing, &mut |submitter, _| {
+        black_box(submitter.tail_seen());
+    });
     region.word(Word::Stail).store(at(100), Ordering::Relaxed);
     call("available_finds_a_lie", Loads::Index(Word::Stail), &mut |_, engine| {
         assert!(engine.available().is_err());

@@ -5,9 +5,16 @@
 //! only if the distance they imply is possible. A lie breaks the ring for good and never panics.
 
 use core::fmt;
+#[cfg(not(loom))]
+use core::ptr::NonNull;
 
+use crate::asleep::{ASLEEP, AWAKE, STARVED, submitter_sleeps};
 use crate::memory::Memory;
-use crate::order::{OBSERVE_ENTRIES, OBSERVE_FREE_COMPLETIONS, PUBLISH_COMPLETIONS, RETURN_ENTRIES};
+use crate::order::{
+    ENGINE_FALLS_ASLEEP, LOOK_FOR_SUBMITTER, OBSERVE_ENTRIES, OBSERVE_FREE_COMPLETIONS, PUBLISH_COMPLETIONS,
+    RETURN_ENTRIES, fence,
+};
+use crate::processor::{self, UNKNOWN};
 use crate::sync::Ordering;
 use crate::{Broken, Completion, Entry, Geometry, REGISTERS, State};
 
@@ -26,6 +33,10 @@ pub struct EngineEnd {
     head_seen: u32,
     /// The registers when only this side may write them.
     working: [u64; REGISTERS],
+    /// What its word `asleep` says.
+    asleep: u32,
+    /// What its word `processor` says.
+    processor: u32,
     broken: bool,
 }
 
@@ -38,6 +49,8 @@ impl EngineEnd {
         line.entries.store(origin, Ordering::Relaxed);
         line.completions.store(origin, Ordering::Relaxed);
         line.state.store(State::Running as u32, Ordering::Relaxed);
+        line.asleep.store(AWAKE, Ordering::Relaxed);
+        line.processor.store(UNKNOWN, Ordering::Relaxed);
         EngineEnd {
             memory,
             head: origin,
@@ -46,6 +59,8 @@ impl EngineEnd {
             tail: origin,
             head_seen: origin,
             working: [0; REGISTERS],
+            asleep: AWAKE,
+            processor: UNKNOWN,
             broken: false,
         }
     }
@@ -167,6 +182,71 @@ impl EngineEnd {
             *working = value;
             word.store(value, Ordering::Relaxed);
         }
+    }
+
+    /// Says that the engine sleeps: from now on the submitter wakes it when it has published entries, and, if the engine is
+    /// [starved](EngineEnd::set_starved), when it has read completions.
+    ///
+    /// Before it really sleeps the caller has to look once more: at [`available`](EngineEnd::available), and, if it is
+    /// starved, at [`unread`](EngineEnd::unread). What the submitter did before it could know of the sleep is seen there.
+    #[inline]
+    pub fn fall_asleep(&mut self) {
+        self.say_asleep(self.asleep | ASLEEP);
+        fence(ENGINE_FALLS_ASLEEP);
+    }
+
+    /// Says that the engine is awake: it looks at the queues before it sleeps again, and needs no waking.
+    #[inline]
+    pub fn wake_up(&mut self) {
+        self.say_asleep(self.asleep & !ASLEEP);
+    }
+
+    /// Says whether anything waits for completions to be read. To be called before
+    /// [`fall_asleep`](EngineEnd::fall_asleep), not after it.
+    #[inline]
+    pub fn set_starved(&mut self, starved: bool) {
+        let others = self.asleep & !STARVED;
+        self.say_asleep(if starved { others | STARVED } else { others });
+    }
+
+    /// Whether the submitter sleeps and has to be woken. To be called after completions were posted, once for all of them;
+    /// a word without a meaning counts as asleep.
+    #[inline]
+    pub fn submitter_sleeps(&self) -> bool {
+        fence(LOOK_FOR_SUBMITTER);
+        submitter_sleeps(self.memory.submitter().asleep.load(Ordering::Relaxed))
+    }
+
+    #[inline]
+    fn say_asleep(&mut self, word: u32) {
+        if self.asleep != word {
+            self.asleep = word;
+            self.memory.engine().asleep.store(word, Ordering::Relaxed);
+        }
+    }
+
+    /// Says on which processor the engine waits, for a submitter that would spin there. To be called before it sleeps, or has
+    /// spun for a while. `None`: it does not say.
+    #[inline]
+    pub fn say_processor(&mut self, processor: Option<u32>) {
+        let word = processor::to_word(processor);
+        if self.processor != word {
+            self.processor = word;
+            self.memory.engine().processor.store(word, Ordering::Relaxed);
+        }
+    }
+
+    /// On which processor the submitter last said that it waits. A hint: it may have moved, or lie.
+    #[inline]
+    pub fn submitter_processor(&self) -> Option<u32> {
+        processor::from_word(self.memory.submitter().processor.load(Ordering::Relaxed))
+    }
+
+    /// The address of `ctail`, on which the submitter sleeps with futex(2): see
+    /// [`Memory::completions_word`](crate::Memory::completions_word).
+    #[cfg(not(loom))]
+    pub fn completions_word(&self) -> NonNull<u32> {
+        self.memory.completions_word()
     }
 
     /// Says what the engine is doing, for the submitter to see.

@@ -35,6 +35,7 @@
 
 #![cfg_attr(not(any(test, loom)), no_std)]
 
+mod asleep;
 mod completion;
 mod descriptor;
 mod engine_end;
@@ -50,6 +51,7 @@ mod memory;
 pub mod modifiers;
 mod order;
 mod path;
+mod processor;
 mod state;
 mod submitter;
 mod sync;

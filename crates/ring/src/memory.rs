@@ -19,8 +19,12 @@ pub(crate) struct Line {
     pub(crate) completions: AtomicU32,
     /// The side's [`State`](crate::State).
     pub(crate) state: AtomicU32,
+    /// Whether the side sleeps: see [`crate::asleep`].
+    pub(crate) asleep: AtomicU32,
+    /// On which processor the side waits: see [`crate::processor`].
+    pub(crate) processor: AtomicU32,
     /// Cells too, though nobody reads them: the other side may write them while this side holds a `&Line`.
-    reserved: [AtomicU32; 13],
+    reserved: [AtomicU32; 11],
 }
 
 /// The control block of the contiguous placement.
@@ -38,9 +42,14 @@ const _: () = {
     assert!(offset_of!(ControlBlock, engine) + offset_of!(Line, entries) == 0);
     assert!(offset_of!(ControlBlock, engine) + offset_of!(Line, completions) == 4);
     assert!(offset_of!(ControlBlock, engine) + offset_of!(Line, state) == 8);
+    assert!(offset_of!(ControlBlock, engine) + offset_of!(Line, asleep) == 12);
+    assert!(offset_of!(ControlBlock, engine) + offset_of!(Line, processor) == 16);
     assert!(offset_of!(ControlBlock, submitter) + offset_of!(Line, entries) == 64);
     assert!(offset_of!(ControlBlock, submitter) + offset_of!(Line, completions) == 68);
     assert!(offset_of!(ControlBlock, submitter) + offset_of!(Line, state) == 72);
+    assert!(offset_of!(ControlBlock, submitter) + offset_of!(Line, asleep) == 76);
+    assert!(offset_of!(ControlBlock, submitter) + offset_of!(Line, processor) == 80);
+    assert!(size_of::<Line>() == 64);
     assert!(offset_of!(ControlBlock, registers) == 128);
 };
 
@@ -136,6 +145,14 @@ impl Memory {
     #[inline]
     pub fn is_split(&self) -> bool {
         self.split
+    }
+
+    /// The address of `ctail`, which the engine writes and on which a submitter sleeps with futex(2). It is valid as long as
+    /// the memory is, and to be used atomically.
+    pub fn completions_word(&self) -> NonNull<u32> {
+        // SAFETY: a field's address within the engine's line; no reference is made.
+        let word = unsafe { NonNull::new_unchecked(&raw mut (*self.engine.as_ptr()).completions) };
+        word.cast()
     }
 
     #[inline]

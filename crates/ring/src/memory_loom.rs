@@ -13,6 +13,8 @@ pub(crate) struct Line {
     pub(crate) entries: AtomicU32,
     pub(crate) completions: AtomicU32,
     pub(crate) state: AtomicU32,
+    pub(crate) asleep: AtomicU32,
+    pub(crate) processor: AtomicU32,
 }
 
 impl Line {
@@ -21,6 +23,8 @@ impl Line {
             entries: AtomicU32::new(origin),
             completions: AtomicU32::new(origin),
             state: AtomicU32::new(0),
+            asleep: AtomicU32::new(0),
+            processor: AtomicU32::new(0),
         }
     }
 }

@@ -4,9 +4,16 @@
 //! distance they imply is possible. A lie breaks the ring for good and never panics.
 
 use core::fmt;
+#[cfg(not(loom))]
+use core::ptr::NonNull;
 
+use crate::asleep::{ASLEEP, AWAKE, engine_sleeps, engine_starved};
 use crate::memory::Memory;
-use crate::order::{OBSERVE_COMPLETIONS, OBSERVE_FREE_ENTRIES, PUBLISH_ENTRIES, RETURN_COMPLETIONS};
+use crate::order::{
+    LOOK_FOR_ENGINE, OBSERVE_COMPLETIONS, OBSERVE_FREE_ENTRIES, PUBLISH_ENTRIES, RETURN_COMPLETIONS,
+    SUBMITTER_FALLS_ASLEEP, fence,
+};
+use crate::processor::{self, UNKNOWN};
 use crate::sync::Ordering;
 use crate::{Completion, Entry, Geometry, State};
 
@@ -22,6 +29,8 @@ pub struct SubmitterEnd {
     head: u32,
     /// The engine's completion tail as last seen.
     tail_seen: u32,
+    /// What its word `processor` says.
+    processor: u32,
     broken: bool,
 }
 
@@ -34,6 +43,8 @@ impl SubmitterEnd {
         line.entries.store(origin, Ordering::Relaxed);
         line.completions.store(origin, Ordering::Relaxed);
         line.state.store(State::Running as u32, Ordering::Relaxed);
+        line.asleep.store(AWAKE, Ordering::Relaxed);
+        line.processor.store(UNKNOWN, Ordering::Relaxed);
         SubmitterEnd {
             memory,
             tail: origin,
@@ -41,6 +52,7 @@ impl SubmitterEnd {
             head_seen: origin,
             head: origin,
             tail_seen: origin,
+            processor: UNKNOWN,
             broken: false,
         }
     }
@@ -180,6 +192,75 @@ impl SubmitterEnd {
             }
             _ => false,
         }
+    }
+
+    /// Says that the submitter sleeps: from now on the engine wakes it when it has posted completions.
+    ///
+    /// Before it really sleeps the caller has to look once more at [`unread`](SubmitterEnd::unread). It then sleeps on
+    /// [`completions_word`](SubmitterEnd::completions_word) only if that still is [`tail_seen`](SubmitterEnd::tail_seen),
+    /// which futex(2) compares.
+    #[inline]
+    pub fn fall_asleep(&mut self) {
+        self.memory.submitter().asleep.store(ASLEEP, Ordering::Relaxed);
+        fence(SUBMITTER_FALLS_ASLEEP);
+    }
+
+    /// Says that the submitter is awake: it looks at the queue before it sleeps again, and needs no waking.
+    #[inline]
+    pub fn wake_up(&mut self) {
+        self.memory.submitter().asleep.store(AWAKE, Ordering::Relaxed);
+    }
+
+    /// Whether the engine sleeps and has to be woken. To be called after [`publish`](SubmitterEnd::publish); a word without
+    /// a meaning counts as asleep.
+    #[inline]
+    pub fn engine_sleeps(&self) -> bool {
+        engine_sleeps(self.look_for_engine())
+    }
+
+    /// Whether the engine waits for completions to be read, so that it has to be woken also after that if it
+    /// [sleeps](SubmitterEnd::engine_sleeps). To be called after completions were read; a word without a meaning counts as
+    /// starved.
+    #[inline]
+    pub fn engine_starved(&self) -> bool {
+        engine_starved(self.look_for_engine())
+    }
+
+    #[inline]
+    fn look_for_engine(&self) -> u32 {
+        fence(LOOK_FOR_ENGINE);
+        self.memory.engine().asleep.load(Ordering::Relaxed)
+    }
+
+    /// Says on which processor the submitter waits, for an engine that would spin there. To be called before it sleeps, or has
+    /// spun for a while. `None`: it does not say.
+    #[inline]
+    pub fn say_processor(&mut self, processor: Option<u32>) {
+        let word = processor::to_word(processor);
+        if self.processor != word {
+            self.processor = word;
+            self.memory.submitter().processor.store(word, Ordering::Relaxed);
+        }
+    }
+
+    /// On which processor the engine last said that it waits. A hint: it may have moved, or lie.
+    #[inline]
+    pub fn engine_processor(&self) -> Option<u32> {
+        processor::from_word(self.memory.engine().processor.load(Ordering::Relaxed))
+    }
+
+    /// The engine's `ctail` as this side last saw it: what futex(2) is to find at
+    /// [`completions_word`](SubmitterEnd::completions_word).
+    #[inline]
+    pub fn tail_seen(&self) -> u32 {
+        self.tail_seen
+    }
+
+    /// The address of `ctail`, on which this side sleeps with futex(2): see
+    /// [`Memory::completions_word`](crate::Memory::completions_word).
+    #[cfg(not(loom))]
+    pub fn completions_word(&self) -> NonNull<u32> {
+        self.memory.completions_word()
     }
 
     /// What the engine says of itself.

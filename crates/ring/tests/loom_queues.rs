@@ -10,6 +10,10 @@
 
 #![cfg(loom)]
 
+// Here and not a test of its own, so that one run shows of every order whether it is needed.
+#[path = "loom_wake/mod.rs"]
+mod loom_wake;
+
 use loom::thread;
 use ouzel_ring::{Completion, EngineEnd, Entry, Geometry, Memory, SubmitterEnd, Verb};
 

@@ -18,6 +18,7 @@ use ouzel_engine::{
 use ouzel_pool::Pool;
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::MessageFlags;
+use rustix::event::EventfdFlags;
 
 pub use options::{FaultOptions, Injection};
 
@@ -71,6 +72,8 @@ pub struct Fault<B> {
     late: Vec<Late>,
     ready: VecDeque<Report>,
     injected: u64,
+    /// What tells those who wait elsewhere, once somebody has asked for it.
+    bell: Option<OwnedFd>,
 }
 
 impl<B: Backend> Fault<B> {
@@ -90,6 +93,7 @@ impl<B: Backend> Fault<B> {
             late: Vec::new(),
             ready: VecDeque::new(),
             injected: 0,
+            bell: None,
         }
     }
 
@@ -193,6 +197,16 @@ impl<B: Backend> Fault<B> {
         }
     }
 
+    /// Has those who wait elsewhere come back as long as there is something for them, or to be held back for them.
+    fn ring(&self) {
+        if let Some(bell) = &self.bell
+            && !(self.ready.is_empty() && self.held.is_empty() && self.late.is_empty())
+        {
+            // It fails only if the counter is full, and then it has rung.
+            let _ = rustix::io::write(bell, &1_u64.to_ne_bytes());
+        }
+    }
+
     /// Takes in all that the backend below has.
     fn drain(&mut self) {
         while let Some(report) = self.inner.next() {
@@ -268,6 +282,7 @@ impl<B: Backend> Backend for Fault<B> {
             self.outstanding += 1;
             let outcome = Outcome::failure(error);
             self.receive(Report { token: first.token, outcome, more: false });
+            self.ring();
             return Started::Taken { count: 1, way: WAY };
         }
         let mut changed = vec![Step { operation: shortened(first.operation, injection), ..*first }];
@@ -301,6 +316,7 @@ impl<B: Backend> Backend for Fault<B> {
                 }
                 self.outstanding += 1;
                 self.receive(Report { token: first.token, outcome, more: false });
+                self.ring();
                 Started::Taken { count: 1, way }
             }
             Started::Busy => Started::Busy,
@@ -320,6 +336,7 @@ impl<B: Backend> Backend for Fault<B> {
             self.inner.cancel(token);
         } else if self.late.iter().all(|late| late.token != token) {
             self.late.push(Late { token, waits: injection.late_cancel });
+            self.ring();
         }
     }
 
@@ -339,6 +356,7 @@ impl<B: Backend> Backend for Fault<B> {
             }
             self.release();
         }
+        self.ring();
         Ok(())
     }
 
@@ -360,6 +378,18 @@ impl<B: Backend> Backend for Fault<B> {
     }
 }
 
+impl<B: ouzel_scheme::Host> ouzel_scheme::Host for Fault<B> {
+    fn readiness(&mut self) -> Result<Option<OwnedFd>, Errno> {
+        let bell = match self.inner.readiness()? {
+            Some(bell) => bell,
+            None => rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+                .map_err(|errno| Errno::from_raw(errno.raw_os_error()))?,
+        };
+        self.bell = Some(bell.try_clone().map_err(|_| Errno::EMFILE)?);
+        Ok(Some(bell))
+    }
+}
+
 // SAFETY: what is injected has a result of 0, and a shortened transfer reports what the wrapped backend moved; all else is
 // the wrapped backend's, which has promised.
 unsafe impl<B: HostBackend> HostBackend for Fault<B> {
@@ -377,6 +407,14 @@ unsafe impl<B: HostBackend> HostBackend for Fault<B> {
 
     fn adopt_bell(&mut self, index: u32, bell: &Bell) -> Result<(), Errno> {
         self.inner.adopt_bell(index, bell)
+    }
+
+    fn readiness(&mut self) -> Result<Option<OwnedFd>, Errno> {
+        let bell = self.inner.readiness()?;
+        let own = bell.as_ref().map(OwnedFd::try_clone).transpose();
+        self.bell = own.map_err(|_| Errno::EMFILE)?;
+        self.ring();
+        Ok(bell)
     }
 
     fn add_group(&mut self, group: &BufferGroup) -> Result<(), Errno> {

@@ -5,7 +5,7 @@
 //! copying. Linux has no call on extended attributes or on a file system that takes a directory and a path (the former
 //! came with 6.13): there the file is opened as a name (`O_PATH`) and used through `/proc`.
 
-use std::ffi::{c_char, c_int, c_long};
+use std::ffi::{CStr, c_char, c_int, c_long};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use ouzel_engine::{Attribute, Directory, Operation, Path, Span, Times};
@@ -26,6 +26,8 @@ const VALID: u32 = 0x20;
 enum Place<'a> {
     /// What is open.
     File(BorrowedFd<'a>),
+    /// What is open, also if it is only a name.
+    Itself(BorrowedFd<'a>),
     /// What this path names, which starts here if it is relative.
     Named(BorrowedFd<'a>, Vec<u8>),
 }
@@ -47,6 +49,10 @@ pub(crate) fn perform(operation: &Operation, at: BorrowedFd<'_>) -> Ended<u64> {
             let mode = Mode::from_raw_mode(mode);
             match place(directory, path, at) {
                 Place::File(file) => retry(|| fs::fchmod(file, mode)),
+                Place::Itself(file) => {
+                    let name = name_in_proc(file);
+                    retry(|| fs::chmodat(CWD, name.as_slice(), mode, fs::AtFlags::empty())).map_err(no_proc)
+                }
                 Place::Named(at, path) => {
                     retry(|| fs::chmodat(at, path.as_slice(), mode, fs::AtFlags::empty()))
                 }
@@ -57,6 +63,7 @@ pub(crate) fn perform(operation: &Operation, at: BorrowedFd<'_>) -> Ended<u64> {
             let (user, group) = (user.map(Uid::from_raw), group.map(Gid::from_raw));
             match place(directory, path, at) {
                 Place::File(file) => retry(|| fs::fchown(file, user, group)),
+                Place::Itself(file) => retry(|| fs::chownat(file, c"", user, group, fs::AtFlags::EMPTY_PATH)),
                 Place::Named(at, path) => {
                     let follow = !flags.contains(AtFlags::NOFOLLOW);
                     retry(|| fs::chownat(at, path.as_slice(), user, group, at_flags(follow)))
@@ -72,6 +79,7 @@ pub(crate) fn perform(operation: &Operation, at: BorrowedFd<'_>) -> Ended<u64> {
             let times = timestamps(times);
             match place(directory, path, at) {
                 Place::File(file) => retry(|| fs::futimens(file, &times)),
+                Place::Itself(file) => retry(|| fs::utimensat(file, c"", &times, fs::AtFlags::EMPTY_PATH)),
                 Place::Named(at, path) => {
                     retry(|| fs::utimensat(at, path.as_slice(), &times, at_flags(follow)))
                 }
@@ -93,7 +101,7 @@ pub(crate) fn perform(operation: &Operation, at: BorrowedFd<'_>) -> Ended<u64> {
         }
         Operation::Statfs { directory, path, record } => {
             let found = match place(directory, path, at) {
-                Place::File(file) => retry(|| fs::fstatfs(file)),
+                Place::File(file) | Place::Itself(file) => retry(|| fs::fstatfs(file)),
                 Place::Named(at, path) if directory.is_none() || path.starts_with(b"/") => {
                     let _ = at;
                     retry(|| fs::statfs(path.as_slice()))
@@ -179,6 +187,7 @@ fn start(directory: Directory, at: BorrowedFd<'_>) -> BorrowedFd<'_> {
 /// What an operation with this directory and path is about; with neither it is the working directory.
 fn place<'a>(directory: Directory, path: Option<Path>, at: BorrowedFd<'a>) -> Place<'a> {
     match (directory, path) {
+        (Some(_), Some(path)) if path.is_empty() => Place::Itself(at),
         (_, Some(path)) => Place::Named(start(directory, at), memory::path(path)),
         (Some(_), None) => Place::File(at),
         (None, None) => Place::Named(CWD, b".".to_vec()),
@@ -187,6 +196,23 @@ fn place<'a>(directory: Directory, path: Option<Path>, at: BorrowedFd<'a>) -> Pl
 
 fn at_flags(follow: bool) -> fs::AtFlags {
     if follow { fs::AtFlags::empty() } else { fs::AtFlags::SYMLINK_NOFOLLOW }
+}
+
+/// A name in `/proc` that leads to what is open, also if that is a symbolic link or only a name.
+fn name_in_proc(file: BorrowedFd<'_>) -> Vec<u8> {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into_bytes()
+}
+
+/// What an error means of such a name: it is missing only if all of `/proc` is.
+fn no_proc(error: Errno) -> Errno {
+    if matches!(error, Errno::ENOENT | Errno::ENOTDIR) { Errno::ENOSYS } else { error }
+}
+
+/// LINK of what is open, also if it is only a name. `new` starts at `to` if it is relative.
+pub(crate) fn link_itself(file: BorrowedFd<'_>, to: BorrowedFd<'_>, new: &CStr) -> Ended<()> {
+    // An empty path would need a privilege, or a new kernel.
+    let name = name_in_proc(file);
+    retry(|| fs::linkat(CWD, name.as_slice(), to, new, fs::AtFlags::SYMLINK_FOLLOW))
 }
 
 /// Opens what a path names, as a name.
@@ -200,11 +226,13 @@ fn read_link(place: &Place<'_>, buffer: Span) -> Ended<u64> {
     // The kernel would cut what is too long without a word, so it is read into memory that holds any.
     let mut target = [0; MAX_PATH as usize];
     let count = match place {
-        Place::File(file) => match retry(|| fs::readlinkat_raw(file, c"", &mut target[..])) {
-            // So it says, with no path, that this is no symbolic link.
-            Err(Errno::ENOENT) => Err(Errno::EINVAL),
-            other => other,
-        },
+        Place::File(file) | Place::Itself(file) => {
+            match retry(|| fs::readlinkat_raw(file, c"", &mut target[..])) {
+                // So it says, with no path, that this is no symbolic link.
+                Err(Errno::ENOENT) => Err(Errno::EINVAL),
+                other => other,
+            }
+        }
         Place::Named(at, path) => retry(|| fs::readlinkat_raw(at, path.as_slice(), &mut target[..])),
     }?;
     if count > buffer.length && buffer.length > 0 {
@@ -293,7 +321,7 @@ fn may(place: &Place<'_>, access: AccessFlags, options: AccessOptions) -> Ended<
             let access = fs::Access::from_bits_retain(access.bits() as u32);
             retry(|| fs::accessat(at, path.as_slice(), access, flags))?;
         }
-        Place::File(file) => {
+        Place::File(file) | Place::Itself(file) => {
             let flags = AT_EMPTY_PATH | if effective { AT_EACCESS } else { 0 };
             // SAFETY: the call reads an empty C string and takes numbers beside it; the descriptor is open while it is
             // borrowed. (rustix lets nobody ask with an empty path.)
@@ -316,20 +344,17 @@ enum Holder<'a> {
     Named {
         path: Vec<u8>,
         follow: bool,
-        /// What a path in `/proc` stands for.
-        through: Option<OwnedFd>,
+        /// The path is one in `/proc`.
+        in_proc: bool,
+        /// What was opened to have that.
+        _opened: Option<OwnedFd>,
     },
 }
 
 impl Holder<'_> {
-    /// What an error means: behind an open file its name in `/proc` is missing only if all of `/proc` is.
+    /// What an error means.
     fn blame(&self, error: Errno) -> Errno {
-        match self {
-            Holder::Named { through: Some(_), .. } if matches!(error, Errno::ENOENT | Errno::ENOTDIR) => {
-                Errno::ENOSYS
-            }
-            _ => error,
-        }
+        if matches!(self, Holder::Named { in_proc: true, .. }) { no_proc(error) } else { error }
     }
 }
 
@@ -346,14 +371,16 @@ fn holder<'a>(directory: Directory, place: Place<'a>, flags: XattrFlags) -> Ende
     let follow = !flags.contains(XattrFlags::NOFOLLOW);
     match place {
         Place::File(file) => Ok(Holder::File(file)),
+        Place::Itself(file) => {
+            Ok(Holder::Named { path: name_in_proc(file), follow: true, in_proc: true, _opened: None })
+        }
         Place::Named(_, path) if directory.is_none() || path.starts_with(b"/") => {
-            Ok(Holder::Named { path, follow, through: None })
+            Ok(Holder::Named { path, follow, in_proc: false, _opened: None })
         }
         Place::Named(at, path) => {
-            let file = name_only(at, &path, follow)?;
-            let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()).into_bytes();
-            // It leads to the file itself, also if that is a symbolic link.
-            Ok(Holder::Named { path, follow: true, through: Some(file) })
+            let opened = name_only(at, &path, follow)?;
+            let path = name_in_proc(opened.as_fd());
+            Ok(Holder::Named { path, follow: true, in_proc: true, _opened: Some(opened) })
         }
     }
 }

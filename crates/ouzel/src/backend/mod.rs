@@ -1,5 +1,6 @@
 //! The backends that Ouzel brings: what each needs from a host, beyond the engine's trait.
 
+mod confine;
 pub mod fault;
 mod host;
 mod memory;
@@ -150,5 +151,12 @@ unsafe impl<B: HostBackend + ?Sized> HostBackend for Box<B> {
 
     fn simulate_process(&mut self, process: sim::SimProcess) -> Result<i32, Errno> {
         (**self).simulate_process(process)
+    }
+}
+
+// A service runs its clients' chains on the same backends.
+impl ouzel_scheme::Host for dyn HostBackend {
+    fn readiness(&mut self) -> Result<Option<OwnedFd>, Errno> {
+        HostBackend::readiness(self)
     }
 }

@@ -167,6 +167,13 @@ impl Chain {
 }
 
 impl Body {
+    /// How many bytes each of the pieces has that belong to an envelope.
+    pub(crate) fn piece_lengths(&self, envelope: u16) -> impl Iterator<Item = usize> {
+        let bytes = self.buffers.get(usize::from(envelope)).and_then(Option::as_ref);
+        let length = move |piece: usize| word(bytes?, PIECES + piece * PIECE + 8);
+        (0..self.pieces_of(envelope)).map(move |piece| length(piece).unwrap_or(0) as usize)
+    }
+
     /// How many pieces belong to an envelope.
     pub(super) fn pieces_of(&self, envelope: u16) -> usize {
         let bytes = self.buffers.get(usize::from(envelope)).and_then(Option::as_ref);
@@ -187,4 +194,30 @@ impl Body {
             }
         }
     }
+}
+
+/// Lets a copy of an envelope that begins at the payload `at` name its own parts, and pieces at these payloads.
+pub(crate) fn readdress(envelope: &mut [u8], at: u64, pieces: impl Iterator<Item = u64>) {
+    let count = word(envelope, 24).unwrap_or(0) as usize;
+    let array = PIECES + count * PIECE;
+    let own = [(0, at + ADDRESS as u64), (16, at + PIECES as u64), (32, at + array as u64)];
+    let pieces = pieces.take(count).enumerate().map(|(number, payload)| (PIECES + number * PIECE, payload));
+    for (place, payload) in own.into_iter().chain(pieces) {
+        if let Some(place) = envelope.get_mut(place..).and_then(|rest| rest.first_chunk_mut()) {
+            *place = payload.to_ne_bytes();
+        }
+    }
+}
+
+/// Takes into an envelope what a RECVMSG has written into a copy of it: the end of the record, the address, and the
+/// descriptors. False if it says that there are more than there was room for.
+pub(crate) fn take_answer(own: &mut [u8], copy: &[u8]) -> bool {
+    let array = PIECES + word(own, 24).unwrap_or(0) as usize * PIECE;
+    for written in [48..ADDRESS, ADDRESS..PIECES, array..own.len()] {
+        if let (Some(place), Some(bytes)) = (own.get_mut(written.clone()), copy.get(written)) {
+            place.copy_from_slice(bytes);
+        }
+    }
+    let (found, room) = (half(own, 52), word(own, 40));
+    found.zip(room).is_some_and(|(found, room)| u64::from(found) <= room)
 }

@@ -10,7 +10,7 @@ mod compute;
 mod control;
 mod layout;
 mod layouts;
-mod messages;
+pub(crate) mod messages;
 mod metadata;
 mod multishot;
 mod operations;
@@ -530,7 +530,7 @@ fn filled(step: &Step) -> Option<(u16, u64, u64)> {
 }
 
 /// How many bytes a step that succeeded has written where its argument 3 points; `None` if it only reads there.
-fn written(verb: Verb, completion: &Completion) -> Option<usize> {
+pub(crate) fn written(verb: Verb, completion: &Completion) -> Option<usize> {
     match verb {
         // They have filled their whole record.
         Verb::Stat => Some(STAT_RECORD as usize),

@@ -195,6 +195,11 @@ impl Step {
         Entry { timeout: self.timeout, data, op: self.shape.op(), flags: flags.bits(), arguments }
     }
 
+    /// Whether it posts no completion if it succeeds.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.shape.has(Marks::SILENT)
+    }
+
     /// The number of its buffer, if it has one.
     #[inline]
     pub(crate) fn buffer(&self) -> Option<u16> {

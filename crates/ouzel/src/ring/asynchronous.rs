@@ -10,7 +10,7 @@ use std::time::Duration;
 use ouzel_engine::Target;
 use ouzel_ring::{Descriptor, Errno};
 
-use super::{NOBODY, Rejected, Ring, Ticket, data, deliver};
+use super::{NOBODY, Rejected, Ring, Ticket, data};
 use crate::chain::Chain;
 use crate::done::Done;
 use crate::error::Error;
@@ -73,7 +73,7 @@ impl<M> Ring<M> {
         if self.tracing {
             self.collect_events();
         }
-        self.raw.drain(|completion| deliver(&mut self.slots, &mut self.ended, &mut self.news, completion));
+        self.collect();
         Ok(())
     }
 
@@ -119,7 +119,10 @@ impl<M> Ring<M> {
     /// that.
     pub(crate) fn cancel_indices(&mut self, first: u32, last: u32) -> Result<(), Error> {
         let steps = Target::DataRange { first: data(first, 0), last: data(last, u16::MAX) };
-        self.raw.cancel_waiting(steps)?;
+        // In a service's queue nobody else can reach anything.
+        if !self.raw.is_remote() {
+            self.raw.cancel_waiting(steps)?;
+        }
         self.raw.cancel(steps)?;
         Ok(())
     }

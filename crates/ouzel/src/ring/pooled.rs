@@ -52,7 +52,7 @@ impl<M> Ring<M> {
     /// [`registered_memory`](Ring::registered_memory) says so. On other backends this does nothing. SEND and RECV stay
     /// as they are: the kernel takes registered memory only for sends that hold on to it until the peer has it.
     ///
-    /// Errors: [`Error::ForkedChild`].
+    /// Errors: [`Error::ForkedChild`]; EOPNOTSUPP on a connected ring: the kernel that would know it is a service's.
     pub fn register_pool(&mut self, pool: &Pool) -> Result<(), Error> {
         self.raw.register_pool(pool)
     }
@@ -71,7 +71,10 @@ impl<M> Ring<M> {
     }
 
     fn take_pool(&mut self, pool: &Pool) -> Result<(), Error> {
-        self.register_pool(pool)?;
+        // The kernel that would know it is a service's.
+        if self.carrier.is_none() {
+            self.register_pool(pool)?;
+        }
         self.pool = Some(pool.clone());
         Ok(())
     }

@@ -27,12 +27,12 @@ use super::request::Requests;
 use super::tasks::Owned;
 use super::timers::Timers;
 use super::waker::{Inbox, Running, Shared, Wakee, place_of};
-use crate::Picked;
 use crate::chain::Chain;
 use crate::done::Done;
 use crate::error::Error;
 use crate::ring::{Offered, Rejected, Ring, Ticket};
 use crate::select::BackendKind;
+use crate::{Bell, Picked};
 
 /// Chains kept to be built into again, unless the ring can have more in flight: then as many as that.
 const SPARES: usize = 1024;
@@ -60,7 +60,8 @@ pub(crate) struct Core {
     received: RefCell<Inbox>,
     /// Where cancels are put into order.
     cancels: RefCell<Vec<Ticket>>,
-    bell: Descriptor,
+    /// `None` if the ring cannot hear it, as one that is connected to a service: then the executor looks again and again.
+    bell: Option<Descriptor>,
     /// The bell has to be listened to (again).
     deaf: Cell<bool>,
     /// The ring has to be entered although no future waits for it.
@@ -78,8 +79,13 @@ pub(crate) struct Core {
 
 impl Core {
     pub(super) fn new(mut ring: Ring, on_late: Option<OnLate>) -> Result<Rc<Core>, Error> {
-        let bell = ring.bell()?;
-        let adopted = ring.adopt_bell(&bell)?;
+        let (bell, adopted) = if ring.backend().backend == BackendKind::Scheme {
+            (Bell::event().map_err(|errno| Error::Refused { call: "bell", errno })?, None)
+        } else {
+            let bell = ring.bell()?;
+            let adopted = ring.adopt_bell(&bell)?;
+            (bell, Some(adopted))
+        };
         ring.prepare_for_executor()?;
         let shared = Arc::new(Shared::new(bell));
         let most_spares = ring.most_in_flight().max(SPARES);

@@ -62,9 +62,13 @@ pub enum Word {
     Shead,
     Ctail,
     EngineState,
+    EngineAsleep,
+    EngineProcessor,
     Stail,
     Chead,
     SubmitterState,
+    SubmitterAsleep,
+    SubmitterProcessor,
 }
 
 impl Region {
@@ -130,9 +134,13 @@ impl Region {
             Word::Shead => (0, 0),
             Word::Ctail => (0, 4),
             Word::EngineState => (0, 8),
+            Word::EngineAsleep => (0, 12),
+            Word::EngineProcessor => (0, 16),
             Word::Stail => (1, 0),
             Word::Chead => (1, 4),
             Word::SubmitterState => (1, 8),
+            Word::SubmitterAsleep => (1, 12),
+            Word::SubmitterProcessor => (1, 16),
         };
         if self.is_split() { self.blocks[line].word(offset) } else { self.blocks[0].word(line * 64 + offset) }
     }

@@ -128,14 +128,16 @@ impl World {
 
     /// The inode that a path names or that is open, if what is open has one. `names` says whether it is enough that the
     /// descriptor only names its file.
-    fn named_or_open(
+    pub(super) fn named_or_open(
         &self,
         subject: Subject,
         path: Option<Path>,
         follow: bool,
         names: bool,
     ) -> Result<Option<u64>, Errno> {
-        let object = match path {
+        // The empty path is what is open, and a name is enough.
+        let names = names || path.is_some_and(|path| path.is_empty());
+        let object = match path.filter(|path| !path.is_empty()) {
             Some(path) => {
                 let start = self.start_of(subject)?;
                 return self.tree.resolve(start, &memory::path(path), follow).map(Some);

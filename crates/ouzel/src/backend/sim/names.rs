@@ -193,6 +193,11 @@ impl Tree {
         flags: LinkFlags,
     ) -> Result<(), Errno> {
         let number = self.resolve(from, old, flags.contains(LinkFlags::FOLLOW))?;
+        self.link_number(number, to, new)
+    }
+
+    /// As [`Tree::link_path`], of what has this number.
+    pub(super) fn link_number(&mut self, number: u64, to: u64, new: &[u8]) -> Result<(), Errno> {
         let (parent, name) = self.place(to, new, false)?;
         if self.directory(parent)?.dead {
             return Err(Errno::ENOENT);

@@ -421,6 +421,10 @@ impl World {
                 let (from, to) = (self.start_of(first)?, self.start_of(second)?);
                 self.tree.move_name(from, &bytes(old), to, &bytes(new), flags)?;
             }
+            Operation::Link { old, new, .. } if old.is_empty() => {
+                let (old, to) = (self.named_or_open(first, Some(old), false, true)?, self.start_of(second)?);
+                self.tree.link_number(old.ok_or(Errno::EXDEV)?, to, &bytes(new))?;
+            }
             Operation::Link { old, new, flags, .. } => {
                 let (from, to) = (self.start_of(first)?, self.start_of(second)?);
                 self.tree.link_path(from, &bytes(old), to, &bytes(new), flags)?;

@@ -102,6 +102,10 @@ fn perform(calls: &Calls, body: &mut Body, operation: &Operation) -> Result<Atte
                 fs::renameat_with(from, old, to, new, how)
             }))
         }
+        Operation::Link { old, new, .. } if old.is_empty() => {
+            let (file, to) = (subject(body)?.as_fd(), directory(&body.other));
+            metadata::link_itself(file, to, spans::path(&new)?).map(|()| Attempt::success(0))
+        }
         Operation::Link { old, new, flags, .. } => {
             let at =
                 if flags.contains(LinkFlags::FOLLOW) { AtFlags::SYMLINK_FOLLOW } else { AtFlags::empty() };
@@ -153,7 +157,12 @@ fn open(calls: &Calls, body: &Body, path: &Path, flags: OpenFlags, mode: u32) ->
     ] {
         how.set(theirs, flags.contains(ours));
     }
-    let mode = if flags.contains(OpenFlags::CREATE) { Mode::from_raw_mode(mode) } else { Mode::empty() };
+    if names_only {
+        // openat2 refuses what goes without saying, and openat ignores it.
+        how &= OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    }
+    let creates = flags.contains(OpenFlags::CREATE) && !names_only;
+    let mode = if creates { Mode::from_raw_mode(mode) } else { Mode::empty() };
     let start = directory(&body.subject);
     let descriptor = if flags.contains(OpenFlags::BENEATH) {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;

@@ -144,6 +144,9 @@ fn call(operation: &Operation, first: BorrowedFd<'_>, second: BorrowedFd<'_>) ->
             bits.set(rustix::fs::RenameFlags::EXCHANGE, flags.contains(RenameFlags::EXCHANGE));
             rustix::fs::renameat_with(first, spans::path(old)?, second, spans::path(new)?, bits)?;
         }
+        Operation::Link { old, new, .. } if old.is_empty() => {
+            metadata::link_itself(first, second, spans::path(new)?)?;
+        }
         Operation::Link { old, new, flags, .. } => {
             let mut bits = AtFlags::empty();
             bits.set(AtFlags::SYMLINK_FOLLOW, flags.contains(LinkFlags::FOLLOW));

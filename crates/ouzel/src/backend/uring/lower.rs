@@ -98,6 +98,9 @@ pub(super) fn route(operation: &Operation, features: &Features) -> Route {
         Operation::Rename { .. } => {
             helper(Opcode::Renameat, "this kernel's io_uring has no RENAME (Linux 5.11)")
         }
+        Operation::Link { old, .. } if old.is_empty() => {
+            Route::Helper("LINK of what is open goes through /proc, where io_uring would need a privilege")
+        }
         Operation::Link { .. } => helper(Opcode::Linkat, "this kernel's io_uring has no LINK (Linux 5.15)"),
         Operation::Symlink { .. } => {
             helper(Opcode::Symlinkat, "this kernel's io_uring has no SYMLINK (Linux 5.15)")

@@ -158,11 +158,10 @@ impl Core {
 
     /// Has the ring hear the bell.
     pub(super) fn listen(&self) -> Result<(), Error> {
-        if !self.deaf.replace(false) {
-            return Ok(());
-        }
+        // Without a bell it stays deaf, and looks again and again.
+        let Some(bell) = self.bell.filter(|_| self.deaf.replace(false)) else { return Ok(()) };
         let mut chain = self.chain();
-        chain.poll_many(self.bell, PollEvents::IN);
+        chain.poll_many(bell, PollEvents::IN);
         let mut operations = self.operations.borrow_mut();
         let number = operations.claim(Owner::Bell);
         let offered = self.with_ring(|ring| Ok(ring.offer(chain, number)));

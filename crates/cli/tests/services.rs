@@ -1,0 +1,350 @@
+//! The services of the command's own, through their clients: what `ouzel serve` promises of logs and of files in memory.
+#![allow(clippy::unwrap_used)] // A test that cannot go on should say where.
+
+#[path = "services/scene.rs"]
+mod scene;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use ouzel::abi::modifiers::{RemoveFlags, RenameFlags, StatFlags, Whence};
+use ouzel::abi::{Descriptor, Errno};
+use ouzel::{Buffer, Chain, Directory, Entries, Offset, OpenOptions, Ring};
+use scene::{Folder, Service};
+
+/// Appends a record; it is durable if this succeeds.
+fn append(ring: &mut Ring, log: Descriptor, record: &[u8]) -> Result<(), ouzel::Error> {
+    let written = ring.write(log, record.to_vec(), Offset::CURRENT)?;
+    assert_eq!(written, record.len(), "a record is whole or not there");
+    Ok(())
+}
+
+fn read_all(ring: &mut Ring, log: Descriptor) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let block = ring.read(log, Buffer::with_capacity(50_001), Offset::at(bytes.len() as u64)).unwrap();
+        if block.is_empty() {
+            return bytes;
+        }
+        bytes.extend_from_slice(&block);
+    }
+}
+
+/// A record of this writer: a line, of a length of its own.
+fn line(writer: u64, number: u64) -> Vec<u8> {
+    let padding = "x".repeat((number * 37 % 300) as usize);
+    format!("{writer} {number} {padding}\n").into_bytes()
+}
+
+/// The numbers of each writer's records in the order in which they are there; each has to be whole.
+fn numbers(bytes: &[u8], writers: usize) -> Vec<Vec<u64>> {
+    let mut numbers = vec![Vec::new(); writers];
+    for record in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let text = std::str::from_utf8(record).unwrap();
+        let mut words = text.split(' ').map(str::parse::<u64>);
+        let (writer, number) = (words.next().unwrap().unwrap(), words.next().unwrap().unwrap());
+        assert_eq!(record, line(writer, number), "a record is as it was written");
+        numbers[writer as usize].push(number);
+    }
+    numbers
+}
+
+#[test]
+fn many_writers_share_what_makes_their_records_durable() {
+    for folder in Folder::all() {
+        let service = Service::start(&folder, "log", &[]);
+        let writers: Vec<_> = (0..8)
+            .map(|writer| {
+                let name = service.name.clone();
+                std::thread::spawn(move || {
+                    let mut ring = Ring::connect(&name).unwrap();
+                    let log = ring.open("journal", OpenOptions::write().append().create()).unwrap();
+                    let mut next = 0;
+                    while next < 200 {
+                        let tickets: Vec<_> = (next..next + 20)
+                            .map(|number| {
+                                let mut chain = Chain::new();
+                                chain.write(log, line(writer, number), Offset::CURRENT);
+                                ring.submit(chain).unwrap()
+                            })
+                            .collect();
+                        for ticket in tickets {
+                            ring.wait(ticket).unwrap().check().unwrap();
+                        }
+                        next += 20;
+                    }
+                })
+            })
+            .collect();
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        let mut ring = Ring::connect(&service.name).unwrap();
+        let log = ring.open("journal", OpenOptions::read()).unwrap();
+        let bytes = read_all(&mut ring, log);
+        for own in numbers(&bytes, 8) {
+            assert_eq!(own, (0..200).collect::<Vec<_>>(), "all of them, in the writer's order");
+        }
+        assert_eq!(ring.stat_file(log).unwrap().size, bytes.len() as u64);
+        drop(ring);
+        let said = service.end();
+        let counts: Vec<u64> = said
+            .lines()
+            .find_map(|line| line.split_once("made durable: "))
+            .map(|(_, counts)| counts.split(' ').filter_map(|word| word.parse().ok()).collect())
+            .unwrap();
+        assert_eq!(counts[0], 1600, "{said}");
+        assert!(counts[1] >= 1 && counts[1] <= 800, "{said}: records are made durable together");
+
+        // What is there is there again, and a torn end is not.
+        let path = folder.path().join("served/journal");
+        let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+        std::io::Write::write_all(&mut file, &[40, 0, 0, 0, 1, 2, 3, 4, b't', b'o', b'r', b'n']).unwrap();
+        let service = Service::start(&folder, "log", &[]);
+        let mut ring = Ring::connect(&service.name).unwrap();
+        let log = ring.open("journal", OpenOptions::read_write()).unwrap();
+        assert_eq!(read_all(&mut ring, log), bytes);
+        append(&mut ring, log, b"0 200 more\n").unwrap();
+        let more = read_all(&mut ring, log);
+        assert_eq!(&more[bytes.len()..], b"0 200 more\n");
+        assert!(service.end().contains("12 bytes behind the last whole record are cut off"));
+    }
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_the_service_is_killed() {
+    const WRITERS: u64 = 4;
+    for folder in Folder::all() {
+        let acknowledged: Arc<Vec<AtomicU64>> = Arc::new((0..WRITERS).map(|_| AtomicU64::new(0)).collect());
+        let mut last = 0;
+        for round in 0..5 {
+            let service = Service::start(&folder, "log", &[]);
+            let writers: Vec<_> = (0..WRITERS)
+                .map(|writer| {
+                    let (name, acknowledged) = (service.name.clone(), Arc::clone(&acknowledged));
+                    std::thread::spawn(move || {
+                        let mut ring = Ring::connect(&name).unwrap();
+                        let Ok(log) = ring.open("journal", OpenOptions::read_write().create()) else {
+                            return;
+                        };
+                        // What was not acknowledged may be there all the same.
+                        let own = &numbers(&read_all(&mut ring, log), WRITERS as usize)[writer as usize];
+                        let mut next = own.last().map_or(0, |last| last + 1);
+                        while append(&mut ring, log, &line(writer, next)).is_ok() {
+                            next += 1;
+                            acknowledged[writer as usize].store(next, Ordering::SeqCst);
+                        }
+                    })
+                })
+                .collect();
+            let sum = || acknowledged.iter().map(|count| count.load(Ordering::SeqCst)).sum::<u64>();
+            let end = Instant::now() + Duration::from_secs(20);
+            while sum() < last + 50 + 13 * round {
+                assert!(Instant::now() < end, "records are acknowledged");
+                std::thread::sleep(Duration::from_micros(300));
+            }
+            service.kill();
+            writers.into_iter().for_each(|writer| writer.join().unwrap());
+            last = sum();
+
+            let service = Service::start(&folder, "log", &[]);
+            let mut ring = Ring::connect(&service.name).unwrap();
+            let log = ring.open("journal", OpenOptions::read()).unwrap();
+            let all = numbers(&read_all(&mut ring, log), WRITERS as usize);
+            for (own, acknowledged) in all.iter().zip(acknowledged.iter()) {
+                assert_eq!(*own, (0..own.len() as u64).collect::<Vec<_>>(), "once each, in order");
+                let acknowledged = acknowledged.load(Ordering::SeqCst);
+                assert!(own.len() as u64 >= acknowledged, "{} of {acknowledged} are there", own.len());
+                assert!(own.len() as u64 <= acknowledged + 1 + round, "at most those that were under way");
+            }
+            drop(ring);
+            service.end();
+        }
+    }
+}
+
+#[test]
+fn a_log_is_one_file_of_the_directory_and_only_grows() {
+    let folder = &Folder::all()[0];
+    let service = Service::start(folder, "log", &[]);
+    std::fs::write(folder.path().join("secret"), "not for clients").unwrap();
+    std::os::unix::fs::symlink("../secret", folder.path().join("served/leak")).unwrap();
+    let mut ring = Ring::connect(&service.name).unwrap();
+    let mut opened = |path: &str, options: OpenOptions| {
+        ring.open(path, options).map_err(|error| error.errno().unwrap()).map(|file| {
+            ring.close(file).unwrap();
+        })
+    };
+    let write = OpenOptions::write();
+    for path in ["../secret", "/etc/passwd", "a/b", "/"] {
+        assert_eq!(opened(path, write.create()), Err(Errno::EXDEV), "{path}");
+    }
+    assert_eq!(opened("..", write.create()), Err(Errno::EACCES));
+    assert_eq!(opened("leak", write.create()), Err(Errno::EINVAL));
+    assert_eq!(opened("new", write), Err(Errno::ENOENT));
+    assert_eq!(opened("new", write.create_new()), Ok(()));
+    assert_eq!(opened("new", write.create_new()), Err(Errno::EEXIST));
+    assert_eq!(opened("new", write.truncate()), Err(Errno::EPERM));
+
+    let log = ring.open("new", OpenOptions::read_write()).unwrap();
+    // Whatever the offset, a record goes to the end.
+    for (record, offset) in
+        [(&b"one"[..], Offset::at(100u64)), (b"two", Offset::at(0u64)), (b"", Offset::CURRENT)]
+    {
+        assert_eq!(ring.write(log, record.to_vec(), offset).unwrap(), record.len());
+    }
+    assert_eq!(&ring.read(log, Buffer::with_capacity(4), Offset::CURRENT).unwrap()[..], b"onet");
+    assert_eq!(&ring.read(log, Buffer::with_capacity(4), Offset::CURRENT).unwrap()[..], b"wo");
+    assert_eq!(&ring.read(log, Buffer::with_capacity(4), Offset::at(2u64)).unwrap()[..], b"etwo");
+    let refused = |result: Result<usize, ouzel::Error>| result.unwrap_err().errno();
+    assert_eq!(refused(ring.write(log, vec![0; (1 << 20) + 1], Offset::CURRENT)), Some(Errno::EMSGSIZE));
+    assert_eq!(ring.write(log, vec![7; 1 << 20], Offset::CURRENT).unwrap(), 1 << 20);
+    assert_eq!(ring.stat_file(log).unwrap().size, 6 + (1 << 20));
+    assert_eq!(ring.truncate(log, 0).unwrap_err().errno(), Some(Errno::ENOSYS));
+    let read_only = ring.open("new", OpenOptions::read()).unwrap();
+    assert_eq!(refused(ring.write(read_only, vec![1], Offset::CURRENT)), Some(Errno::EBADF));
+    // The directory is one service's.
+    assert!(Service::refused(folder, "log", "other").contains("another service has its logs open"));
+}
+
+/// The names in a directory, in a buffer of this size, and each once.
+fn names(ring: &mut Ring, path: &str, room: usize) -> Vec<String> {
+    let directory = ring.open(path, OpenOptions::directory()).unwrap();
+    let mut names = Vec::new();
+    loop {
+        let records = ring.readdir(directory, Buffer::with_capacity(room)).unwrap();
+        if records.is_empty() {
+            break;
+        }
+        names.extend(Entries::new(&records).map(|entry| entry.name.to_str().unwrap().to_owned()));
+    }
+    ring.close(directory).unwrap();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn files_in_memory_are_everybodys_and_gone_with_the_service() {
+    let service = Service::start_what("mem:100000", &[]);
+    let mut ring = Ring::connect(&service.name).unwrap();
+    let mut other = Ring::connect(&service.name).unwrap();
+    ring.mkdir(Directory::Working, "a", 0o755).unwrap();
+    ring.mkdir(Directory::Working, "a/b", 0o700).unwrap();
+    let errno = |result: Result<(), ouzel::Error>| result.unwrap_err().errno().unwrap();
+    assert_eq!(errno(ring.mkdir(Directory::Working, "a/b", 0o700)), Errno::EEXIST);
+    assert_eq!(errno(ring.mkdir(Directory::Working, "x/b", 0o700)), Errno::ENOENT);
+
+    // Written by one, read by another.
+    let file = ring.open("/a/b/file", OpenOptions::read_write().create_new().mode(0o640)).unwrap();
+    assert_eq!(ring.write(file, b"hello".to_vec(), Offset::at(3u64)).unwrap(), 5);
+    assert_eq!(ring.write(file, b"abc".to_vec(), Offset::CURRENT).unwrap(), 3);
+    let same = other.open("a/../a/./b/file", OpenOptions::read_write().append()).unwrap();
+    assert_eq!(other.write(same, b"!".to_vec(), Offset::at(0u64)).unwrap(), 1);
+    assert_eq!(&other.read(same, Buffer::with_capacity(50), Offset::at(0u64)).unwrap()[..], b"abchello!");
+    assert_eq!(other.seek(same, -1, Whence::End).unwrap(), 8);
+    assert_eq!(&other.read(same, Buffer::with_capacity(50), Offset::CURRENT).unwrap()[..], b"!");
+    let status = other.stat(Directory::Working, "a/b/file", StatFlags::empty()).unwrap();
+    assert!(status.is_file() && status.size == 9 && status.permissions() == 0o640);
+    assert!(other.stat(Directory::Working, "../..", StatFlags::empty()).unwrap().is_directory());
+    assert_eq!(other.stat_file(same).unwrap().inode, status.inode);
+    other.truncate(same, 2).unwrap();
+    other.truncate(same, 4).unwrap();
+    assert_eq!(&ring.read(file, Buffer::with_capacity(50), Offset::at(0u64)).unwrap()[..], b"ab\0\0");
+    assert_eq!(errno(ring.open("a/b", OpenOptions::write()).map(drop)), Errno::EISDIR);
+    assert_eq!(errno(ring.open("a/b/file/x", OpenOptions::read()).map(drop)), Errno::ENOTDIR);
+
+    // Directories: everything once, in pieces.
+    let wanted: Vec<String> = (0..100).map(|number| format!("name{number:03}")).collect();
+    for name in &wanted {
+        let made = ring.open(format!("a/{name}"), OpenOptions::write().create()).unwrap();
+        ring.close(made).unwrap();
+    }
+    let all: Vec<String> = std::iter::once("b".to_owned()).chain(wanted).collect();
+    assert_eq!(names(&mut other, "/a", 100), all);
+    assert_eq!(names(&mut other, "/a", 65_536), all);
+
+    // Names go, and what is open stays.
+    assert_eq!(errno(ring.remove(Directory::Working, "a/b", RemoveFlags::DIRECTORY)), Errno::ENOTEMPTY);
+    assert_eq!(errno(ring.remove(Directory::Working, "a/b", RemoveFlags::empty())), Errno::EISDIR);
+    let rename = |ring: &mut Ring, old: &str, new: &str, flags| {
+        ring.rename(Directory::Working, old, Directory::Working, new, flags)
+    };
+    assert_eq!(errno(rename(&mut ring, "a", "a/b/a", RenameFlags::empty())), Errno::EINVAL);
+    assert_eq!(errno(rename(&mut ring, "a/b/file", "a/name007", RenameFlags::NOREPLACE)), Errno::EEXIST);
+    rename(&mut ring, "a/b/file", "a/name007", RenameFlags::empty()).unwrap();
+    rename(&mut ring, "a/b", "c", RenameFlags::empty()).unwrap();
+    assert_eq!(names(&mut other, "/", 4096), ["a", "c"]);
+    ring.remove(Directory::Working, "c", RemoveFlags::DIRECTORY).unwrap();
+    ring.remove(Directory::Working, "a/name007", RemoveFlags::empty()).unwrap();
+    assert_eq!(other.stat_file(same).unwrap().size, 4);
+
+    // Of what is full nothing is lost, and what is given up can be used again.
+    let block = vec![7; 30_000];
+    for round in 0..3 {
+        let large = ring.open("large", OpenOptions::write().create()).unwrap();
+        let (mut at, mut full) = (0, None);
+        while full.is_none() {
+            match ring.write(large, block.clone(), Offset::at(at)) {
+                Ok(written) => at += written as u64,
+                Err(error) => full = error.errno(),
+            }
+        }
+        assert_eq!((at, full), (60_000, Some(Errno::EDQUOT)), "round {round}");
+        assert_eq!(errno(ring.truncate(large, u64::MAX / 2)), Errno::EDQUOT);
+        assert_eq!(ring.stat_file(large).unwrap().size, 60_000);
+        ring.remove(Directory::Working, "large", RemoveFlags::empty()).unwrap();
+        ring.close(large).unwrap();
+    }
+    service.end();
+    assert!(other.stat_file(same).is_err());
+}
+
+#[test]
+fn a_service_goes_wrong_as_a_script_says() {
+    let folder = &Folder::all()[0];
+    let script = folder.path().join("script");
+    let option = script.to_str().unwrap().to_owned();
+    std::fs::write(&script, "read short 1/0").unwrap();
+    let said = Service::refused_what("fault:mem:", "faulty", &["--script", &option]);
+    assert!(said.contains("line 1") && said.contains("1/3"), "{said}");
+    assert!(Service::refused_what("fault:mem:", "faulty", &[]).contains("--script"));
+    let rules = "seed 3\nread short 1/2\nwrite error ENOSPC 1/4\nany late 3 1/5\nany reorder 3 1/5\n";
+    std::fs::write(&script, rules).unwrap();
+    let inner = format!("fault:file:{}", folder.path().join("served").display());
+    for what in ["fault:mem:", &inner] {
+        let service = Service::start_what(what, &["--script", &option]);
+        let mut ring = Ring::connect(&service.name).unwrap();
+        let file = ring.open("file", OpenOptions::read_write().create()).unwrap();
+        let (mut full, mut at) = (0, 0_u64);
+        while at < 20_000 {
+            match ring.write(file, vec![b'x'; 100], Offset::at(at)) {
+                Ok(written) => at += written as u64,
+                Err(error) => {
+                    assert_eq!(error.errno(), Some(Errno::ENOSPC));
+                    full += 1;
+                }
+            }
+        }
+        assert!((10..200).contains(&full), "{full} of some 270");
+        let (mut short, mut at) = (0, 0);
+        while at < 20_000 {
+            let read = ring.read(file, Buffer::with_capacity(100), Offset::at(at)).unwrap();
+            assert!(read.iter().all(|byte| *byte == b'x') && (1..=100).contains(&read.len()));
+            short += u32::from(read.len() < 100);
+            at += read.len() as u64;
+        }
+        assert!(short > 50, "{short}");
+        // Many at once, in whatever order.
+        let tickets: Vec<_> = (0..100_u64)
+            .map(|at| {
+                let mut chain = Chain::new();
+                chain.read(file, Buffer::with_capacity(8), Offset::at(at));
+                ring.submit(chain).unwrap()
+            })
+            .collect();
+        for ticket in tickets {
+            ring.wait(ticket).unwrap().check().unwrap();
+        }
+        drop(ring);
+        service.end();
+    }
+}

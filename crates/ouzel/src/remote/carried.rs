@@ -1,0 +1,358 @@
+//! What is carried: the memory of chains that a service cannot see, taken to memory that it can, and what was filled brought
+//! back.
+//!
+//! A chain keeps its own memory as on any ring. When it is submitted, each buffer of it that does not lie in the ring's pool,
+//! and its paths, get a slice of the pool, with what the service is to read; its entries name the slices. With each
+//! completion what that step has filled is copied back, no more than was asked for, and with the last one the slices go
+//! back to the pool. One buffer that several steps use is carried once.
+
+use ouzel_pool::{Guard, Memory as PoolMemory, Pool, Slice};
+use ouzel_ring::{Completion, Entry, EntryFlags, Errno, Verb};
+
+use super::regions::Regions;
+use super::{Remote, allowed};
+use crate::chain::{Body, Marks, Memory, Step, messages, written};
+use crate::error::Error;
+
+/// A buffer of a chain, and how much of it the steps want.
+struct Want {
+    buffer: u16,
+    length: usize,
+    /// Steps take from it, so that what it holds goes along.
+    taken_from: bool,
+    /// A step fills it that may not report how much.
+    silent: bool,
+    /// It holds payloads, which mean nothing to the service.
+    envelope: bool,
+}
+
+/// A buffer of a chain as the service sees it.
+struct Part {
+    buffer: u16,
+    /// Where it begins.
+    payload: u64,
+    /// What stands for it, if it lies elsewhere.
+    copy: Option<Slice>,
+    silent: bool,
+}
+
+/// What of one chain is in the service's sight.
+#[derive(Default)]
+struct Load {
+    /// Its paths, and where they begin.
+    text: Option<(Slice, u64)>,
+    parts: Vec<Part>,
+}
+
+impl Load {
+    fn part(&self, buffer: u16) -> Option<&Part> {
+        self.parts.iter().find(|part| part.buffer == buffer)
+    }
+
+    /// The first payload of a buffer; 0 if there is none.
+    fn payload(&self, buffer: u16) -> u64 {
+        self.part(buffer).map_or(0, |part| part.payload)
+    }
+
+    /// Lets the entry of a step name what the service can see.
+    fn readdress(&self, step: &Step, entry: &mut Entry) {
+        match step.payload {
+            Memory::None => {}
+            Memory::Text(start) => {
+                entry.arguments[1] = self.text.as_ref().map_or(0, |(_, payload)| payload + u64::from(start));
+            }
+            // A part of a room begins where the room does.
+            Memory::Filled(buffer) | Memory::Room(buffer) | Memory::Received(buffer) => {
+                entry.arguments[1] = self.payload(buffer);
+            }
+        }
+        if let Some(record) = step.record {
+            entry.arguments[3] = self.payload(record);
+        }
+    }
+
+    /// Brings the first `length` bytes of a buffer back.
+    fn bring(&self, body: &mut Body, buffer: u16, length: usize) {
+        let copy = self.part(buffer).and_then(|part| part.copy.as_ref());
+        if let Some(copy) = copy
+            && let Some(Some(own)) = body.buffers.get_mut(usize::from(buffer))
+        {
+            own.receive(copy.get(..length).unwrap_or(copy));
+        }
+    }
+
+    /// Brings back what a RECVMSG has received. False if what it says of that cannot be.
+    fn bring_message(&self, body: &mut Body, envelope: u16, completion: &Completion) -> bool {
+        let mut left = usize::try_from(completion.result).unwrap_or(usize::MAX);
+        let lengths: Vec<usize> = body.piece_lengths(envelope).collect();
+        for (number, length) in lengths.into_iter().enumerate() {
+            let length = length.min(left);
+            self.bring(body, envelope + 1 + number as u16, length);
+            left -= length;
+        }
+        if completion.error != 0 {
+            return true;
+        }
+        let Some(copy) = self.part(envelope).and_then(|part| part.copy.as_ref()) else { return false };
+        let Some(Some(own)) = body.buffers.get_mut(usize::from(envelope)) else { return false };
+        // It may change as long as it is shared; what is looked at may not.
+        let answer = copy.to_vec();
+        messages::take_answer(own.as_mut_slice(), &answer)
+    }
+}
+
+/// The memory of a connected ring's chains.
+pub(crate) struct Carrier {
+    regions: Regions,
+    /// The pool is this ring's own.
+    own: bool,
+    /// By the slot of the chain.
+    loads: Vec<Option<Load>>,
+    /// What a service that has gone may still have written to as it went. It is not used again.
+    left: Vec<(Load, Vec<Guard>)>,
+    /// The entries of the chain that was loaded last.
+    entries: Vec<Entry>,
+}
+
+impl Carrier {
+    /// A carrier that uses this pool, or else one of its own.
+    ///
+    /// Errors: EINVAL if the pool's memory cannot be shared; [`Error::Pool`].
+    pub(crate) fn new(pool: Option<&Pool>) -> Result<Carrier, Error> {
+        let own = pool.is_none();
+        let pool = match pool {
+            Some(pool) => pool.clone(),
+            None => Pool::builder().memory(PoolMemory::Shared).build()?,
+        };
+        let regions = Regions::new(pool)?;
+        Ok(Carrier { regions, own, loads: Vec::new(), left: Vec::new(), entries: Vec::new() })
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        self.regions.pool()
+    }
+
+    /// Takes the memory of a chain to where the service can see it, and makes its entries: the steps in this order, with
+    /// these flags and user data.
+    ///
+    /// Errors: those of the pool and of sharing; EOPNOTSUPP for a word to wait on, which has to be the same for everybody.
+    pub(crate) fn load(
+        &mut self,
+        remote: &mut Remote,
+        slot: u32,
+        body: &Body,
+        order: impl Iterator<Item = (u16, EntryFlags, u64)>,
+    ) -> Result<&[Entry], Error> {
+        if !body.words.is_empty() {
+            return Err(Error::Refused { call: "futex", errno: Errno::EOPNOTSUPP });
+        }
+        let load = self.gather(remote, body)?;
+        self.entries.clear();
+        for (number, flags, data) in order {
+            if let Some(step) = body.steps.get(usize::from(number)) {
+                let mut entry = step.entry(&body.text, flags, data);
+                load.readdress(step, &mut entry);
+                self.entries.push(entry);
+            }
+        }
+        let slot = slot as usize;
+        if slot >= self.loads.len() {
+            self.loads.resize_with(slot + 1, || None);
+        }
+        self.loads[slot] = Some(load);
+        Ok(&self.entries)
+    }
+
+    /// Forgets what was loaded for a chain that was not pushed.
+    pub(crate) fn unload(&mut self, slot: u32) {
+        if let Some(load) = self.loads.get_mut(slot as usize) {
+            *load = None;
+        }
+    }
+
+    fn gather(&mut self, remote: &mut Remote, body: &Body) -> Result<Load, Error> {
+        let mut wants = Wants::default();
+        let mut load = Load::default();
+        let mut has_text = false;
+        for step in &body.steps {
+            wants.of_step(body, step);
+            has_text |= matches!(step.payload, Memory::Text(_));
+        }
+        if has_text {
+            let text = body.text.from(0);
+            let mut copy = self.regions.pool().get(text.len())?;
+            copy.copy_from_slice(text);
+            let payload = self.payload(remote, &copy)?;
+            load.text = Some((copy, payload));
+        }
+        // Envelopes name the others.
+        for want in wants.0.iter().filter(|want| !want.envelope) {
+            let part = self.place(remote, body, want)?;
+            load.parts.push(part);
+        }
+        for want in wants.0.iter().filter(|want| want.envelope) {
+            let mut part = self.place(remote, body, want)?;
+            let pieces = (0..).map(|piece: u16| load.payload(want.buffer + 1 + piece));
+            if let Some(copy) = &mut part.copy {
+                messages::readdress(copy, part.payload, pieces);
+            }
+            load.parts.push(part);
+        }
+        Ok(load)
+    }
+
+    /// Finds a place for a buffer that the service can see: its own, or a copy's.
+    fn place(&mut self, remote: &mut Remote, body: &Body, want: &Want) -> Result<Part, Error> {
+        let (number, silent) = (want.buffer, want.silent);
+        let buffer = body.buffers.get(usize::from(number)).and_then(Option::as_ref);
+        let lost = Error::Refused { call: "submit", errno: Errno::EFAULT };
+        let buffer = buffer.ok_or(lost)?;
+        if want.length > 0
+            && !want.envelope
+            && let Some(payload) = self.regions.payload(remote, buffer.address(), want.length)?
+        {
+            return Ok(Part { buffer: number, payload, copy: None, silent });
+        }
+        // What has no bytes still has a place, which is looked for.
+        let mut copy = self.regions.pool().get(want.length.max(1))?;
+        if want.taken_from {
+            let filled = buffer.as_slice();
+            let filled = filled.get(..want.length).unwrap_or(filled);
+            let (head, rest) = copy.split_at_mut(filled.len());
+            head.copy_from_slice(filled);
+            // A room holds zeros behind what it was given with, and nothing of what others left.
+            rest.fill(0);
+        }
+        let payload = self.payload(remote, &copy)?;
+        Ok(Part { buffer: number, payload, copy: Some(copy), silent })
+    }
+
+    /// The payload of a slice of the pool.
+    fn payload(&mut self, remote: &mut Remote, slice: &Slice) -> Result<u64, Error> {
+        let found = self.regions.payload(remote, slice.as_ptr().addr(), slice.len())?;
+        found.ok_or(Error::Refused { call: "share", errno: Errno::EFAULT })
+    }
+
+    /// Takes note of a final completion of a step: checks what it says, and brings back what the step has filled. `is_last`
+    /// says that the chain is over with it.
+    pub(crate) fn unpack(
+        &mut self,
+        slot: u32,
+        body: &mut Body,
+        step: u16,
+        completion: &mut Completion,
+        is_last: bool,
+    ) {
+        let number = usize::from(step);
+        allowed::check(body, number, completion);
+        let Some(Some(load)) = self.loads.get(slot as usize) else { return };
+        let Some(step) = body.steps.get(number) else { return };
+        let (payload, record, verb) = (step.payload, step.record, step.shape.verb());
+        if !completion.was_skipped() {
+            if let Memory::Room(buffer) = payload {
+                load.bring(body, buffer, completion.result as usize);
+            } else if let Memory::Received(envelope) = payload {
+                if !load.bring_message(body, envelope, completion) {
+                    completion.error = Errno::EPROTO.raw();
+                    completion.result = 0;
+                }
+            } else if completion.error == 0
+                && let Some((buffer, length)) = record.zip(written(verb, completion))
+            {
+                load.bring(body, buffer, length);
+            }
+        }
+        if is_last {
+            for part in load.parts.iter().filter(|part| part.silent) {
+                let buffer = body.buffers.get(usize::from(part.buffer)).and_then(Option::as_ref);
+                let filled = buffer.map_or(0, |buffer| buffer.len());
+                load.bring(body, part.buffer, filled);
+            }
+        }
+    }
+
+    /// A chain is over. What a service that has `gone` may still write to is not used again.
+    pub(crate) fn over(&mut self, slot: u32, body: &Body, gone: bool) {
+        let load = self.loads.get_mut(slot as usize).and_then(Option::take);
+        if gone && let Some(load) = load {
+            let guards = body.buffers.iter().flatten().filter_map(|buffer| buffer.guard());
+            self.left.push((load, guards.collect()));
+        }
+    }
+
+    /// Gives up the memory of a chain that may still be written to.
+    pub(crate) fn forget(&mut self, slot: u32) {
+        std::mem::forget(self.loads.get_mut(slot as usize).and_then(Option::take));
+    }
+}
+
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        // With a pool of its own nobody gets that memory any more: it goes back to the system.
+        if !self.own {
+            std::mem::forget(std::mem::take(&mut self.left));
+        }
+    }
+}
+
+/// The buffers of a chain that its steps use, each once.
+#[derive(Default)]
+struct Wants(Vec<Want>);
+
+impl Wants {
+    fn of_step(&mut self, body: &Body, step: &Step) {
+        let verb = step.shape.verb();
+        let silent = step.shape.has(Marks::SILENT);
+        match step.payload {
+            Memory::None | Memory::Text(_) => {}
+            Memory::Received(envelope) => self.of_message(body, envelope, false),
+            Memory::Filled(envelope) if verb == Verb::SendMsg => self.of_message(body, envelope, true),
+            Memory::Filled(buffer) => {
+                let length = length_of(body, step, buffer);
+                self.add(Want { buffer, length, taken_from: true, silent: false, envelope: false });
+            }
+            Memory::Room(buffer) => {
+                let length = length_of(body, step, buffer);
+                self.add(Want { buffer, length, taken_from: false, silent, envelope: false });
+            }
+        }
+        if let Some(buffer) = step.record {
+            let taken_from = matches!(verb, Verb::Utimes | Verb::SetXattr);
+            let of = body.buffers.get(usize::from(buffer)).and_then(Option::as_ref);
+            let length = of.map_or(0, |of| if taken_from { of.len() } else { of.capacity() });
+            self.add(Want { buffer, length, taken_from, silent, envelope: false });
+        }
+    }
+
+    fn of_message(&mut self, body: &Body, envelope: u16, taken_from: bool) {
+        for (number, length) in body.piece_lengths(envelope).enumerate() {
+            let buffer = envelope + 1 + number as u16;
+            self.add(Want { buffer, length, taken_from, silent: false, envelope: false });
+        }
+        let of = body.buffers.get(usize::from(envelope)).and_then(Option::as_ref);
+        let length = of.map_or(0, |of| of.len());
+        self.add(Want { buffer: envelope, length, taken_from: true, silent: false, envelope: true });
+    }
+
+    fn add(&mut self, want: Want) {
+        match self.0.iter_mut().find(|other| other.buffer == want.buffer) {
+            Some(other) => {
+                other.length = other.length.max(want.length);
+                other.taken_from |= want.taken_from;
+                other.silent |= want.silent;
+            }
+            None => self.0.push(want),
+        }
+    }
+}
+
+/// How many bytes of its buffer a step may use: as many as it asks for, or, where that is known only as it runs, all.
+fn length_of(body: &Body, step: &Step, buffer: u16) -> usize {
+    let buffer = body.buffers.get(usize::from(buffer)).and_then(Option::as_ref);
+    let capacity = buffer.map_or(0, |buffer| buffer.capacity());
+    let argument = if step.shape.verb() == Verb::Load { 4 } else { 2 };
+    match step.shape.needs()[argument].source() {
+        None => usize::try_from(step.arguments[argument]).map_or(capacity, |asked| asked.min(capacity)),
+        Some(_) => capacity,
+    }
+}
