@@ -91,6 +91,26 @@ pub enum Error {
         /// Its error number.
         errno: Errno,
     },
+    /// The service does not store this program, has none of this name, or does not forget one.
+    Program {
+        /// Which service.
+        name: Name,
+        /// What was asked.
+        call: &'static str,
+        /// Its error number.
+        errno: Errno,
+        /// The step that is wrong, counted from 0, if it is one of them.
+        step: Option<usize>,
+        /// What the service says about it. It may be empty.
+        why: String,
+    },
+    /// A program cannot be a service's under this name.
+    Publish {
+        /// The name.
+        name: String,
+        /// What is wrong.
+        what: &'static str,
+    },
     /// Queues that cannot be.
     Geometry(GeometryError),
     /// The system refused.
@@ -140,6 +160,14 @@ impl fmt::Display for Error {
                     "{name} does not take more shared memory: {errno}; use less, or a service with a larger quota"
                 )
             }
+            Error::Program { name, call, errno, step, why } => {
+                write!(formatter, "{name} does not {call}: {errno}")?;
+                if let Some(step) = step {
+                    write!(formatter, "; step {}", step + 1)?;
+                }
+                if why.is_empty() { Ok(()) } else { write!(formatter, "; {why}") }
+            }
+            Error::Publish { name, what } => write!(formatter, "publish the program {name:?}: {what}"),
             Error::Geometry(error) => error.fmt(formatter),
             Error::System { call, source } => write!(formatter, "{call}: {source}"),
             Error::Engine(error) => error.fmt(formatter),

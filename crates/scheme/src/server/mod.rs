@@ -8,10 +8,12 @@
 mod events;
 mod guest;
 mod served;
+mod shelf;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::os::fd::AsFd;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -22,10 +24,11 @@ use crate::error::{Error, Reason};
 use crate::patience::{Ask, Patience, processor};
 use crate::socket::{Control, Listener};
 use crate::wire::{self, ToServer};
-use crate::{Host, Name, Peer, Quotas, doorbell};
+use crate::{Host, Name, Peer, Programs, Published, Quotas, doorbell};
 use events::{Event, Events, Place, What};
 use guest::{Guest, Guests, Stage};
 use served::{Served, Turn};
+use shelf::Shelf;
 
 /// How long what a client had in flight may take to end when it is gone, before its memory is leaked.
 const BOUND: Duration = Duration::from_secs(1);
@@ -96,6 +99,9 @@ pub struct Statistics {
 /// What makes the backend of a new connection.
 type Make<H> = Box<dyn FnMut(&Peer) -> Result<H, Errno>>;
 
+/// What says which programs a new connection may call.
+type Grant = Box<dyn FnMut(&Peer) -> Programs>;
+
 /// Serves a name: one thread, on which every client has an engine and a backend of its own.
 ///
 /// Clients need not be trusted: each has its quotas and its turn, and whoever breaks the protocol is thrown out.
@@ -104,6 +110,8 @@ pub struct Server<H: Host> {
     listener: Listener,
     events: Events,
     make: Make<H>,
+    grant: Grant,
+    published: Vec<Rc<Published>>,
     quotas: Quotas,
     epoch: u64,
     guests: Guests<H>,
@@ -149,6 +157,8 @@ impl<H: Host> Server<H> {
             listener,
             events,
             make: Box::new(make),
+            grant: Box::new(|_| Programs::default()),
+            published: Vec::new(),
             quotas,
             epoch: since.map_or(1, |since| since.as_nanos() as u64),
             guests: Guests::default(),
@@ -168,6 +178,24 @@ impl<H: Host> Server<H> {
     /// The name it serves.
     pub fn name(&self) -> &Name {
         &self.name
+    }
+
+    /// Gives clients that connect from now on a program to call, which they find by its name. It counts to no quota of theirs.
+    ///
+    /// Errors: [`Error::Publish`] if there is one of this name.
+    pub fn publish(&mut self, program: Published) -> Result<(), Error> {
+        if self.published.iter().any(|other| other.name() == program.name()) {
+            let what = "there is one of this name already: choose another";
+            return Err(Error::Publish { name: program.name().to_owned(), what });
+        }
+        self.published.push(Rc::new(program));
+        Ok(())
+    }
+
+    /// Has `grant` say, by who they are, which programs those may call who connect from now on. Otherwise it is
+    /// [`Programs::Own`] for everybody.
+    pub fn grant(&mut self, grant: impl FnMut(&Peer) -> Programs + 'static) {
+        self.grant = Box::new(grant);
     }
 
     /// What ends it from elsewhere.
@@ -476,7 +504,10 @@ impl<H: Host> Server<H> {
                 Errno::EPERM | Errno::EACCES => Reason::NotAllowed,
                 _ => Reason::Resources,
             });
-            backend.and_then(|backend| Served::new(backend, hello, &self.quotas))
+            backend.and_then(|backend| {
+                let programs = Shelf::new(&(self.grant)(&guest.peer), &self.published);
+                Served::new(backend, hello, &self.quotas, programs)
+            })
         } else {
             Err(Reason::Version)
         };

@@ -11,6 +11,7 @@ use ouzel_engine::{Engine, EnterError, Limits};
 use ouzel_ring::{EngineEnd, Errno, Geometry};
 
 use super::events::{Event, Events, Place, What};
+use super::shelf::Shelf;
 use crate::error::Reason;
 use crate::futex::Word;
 use crate::shared::{Region, RingMemory};
@@ -31,6 +32,7 @@ pub(super) struct Served<H> {
     // Dropped in this order: the engine refers to all memory.
     engine: Engine<H>,
     regions: Vec<Shared>,
+    programs: Shelf,
     _memory: RingMemory,
     geometry: Geometry,
     completions: Word,
@@ -60,6 +62,7 @@ impl<H: Host> Served<H> {
         mut host: H,
         hello: &wire::Hello,
         quotas: &Quotas,
+        programs: Shelf,
     ) -> Result<(Served<H>, [OwnedFd; 2]), Reason> {
         let granted = quotas.geometry(hello.entries, hello.completions).map_err(|_| Reason::Geometry)?;
         let (memory, files) = RingMemory::make(granted).map_err(|_| Reason::Resources)?;
@@ -72,14 +75,16 @@ impl<H: Host> Served<H> {
             descriptors: quotas.descriptors,
             chain: quotas.chain,
             in_process: false,
-            programs: quotas.programs,
+            programs: programs.limit(quotas),
             program_steps: quotas.program_steps,
         };
         let mut engine = Engine::new(EngineEnd::new(handle, 0), host, limits);
         engine.take_turns();
+        programs.restrict(&mut engine);
         let served = Served {
             engine,
             regions: Vec::new(),
+            programs,
             _memory: memory,
             geometry: granted,
             completions,
@@ -102,11 +107,11 @@ impl<H: Host> Served<H> {
             geometry: self.geometry,
             chain: limits.chain,
             descriptors: limits.descriptors,
-            programs: limits.programs,
+            programs: self.programs.quota(quotas),
             program_steps: limits.program_steps,
             epoch,
             verbs: quotas.verbs,
-            only_programs: false,
+            only_programs: self.programs.only,
         })
     }
 
@@ -218,6 +223,13 @@ impl<H: Host> Served<H> {
                 let reached = self.engine.cancel(target).saturating_add(self.engine.cancel_waiting(target));
                 Some(ToClient::Cancelled(wire::Cancelled { token, reached }))
             }
+            (ToServer::StoreProgram(message), Some(file)) => {
+                Some(self.programs.store(&mut self.engine, quotas, message, file))
+            }
+            (ToServer::ForgetProgram(message), None) => {
+                Some(self.programs.forget(&mut self.engine, message))
+            }
+            (ToServer::FindProgram(message), None) => Some(self.programs.find(&mut self.engine, message)),
             _ => None,
         }
     }
