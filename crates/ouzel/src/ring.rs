@@ -25,9 +25,9 @@ use crate::done::Done;
 use crate::error::{BuildError, Error};
 use crate::explain::Explanation;
 use crate::observe::{Observed, Watch};
-use crate::program::{Description, Program, ProgramId, Stored};
+use crate::program::{Program, ProgramId, Stored};
 use crate::raw::{Pinned, RawRing, Teardown};
-use crate::remote::Carrier;
+use crate::remote::{Carrier, Known, portable};
 use crate::select::Choice;
 use crate::{Bell, Buffer};
 
@@ -114,7 +114,7 @@ pub struct Ring<M = Pinned> {
     /// What tells those who wait elsewhere, once somebody has asked for it.
     pub(crate) counter: Option<OwnedFd>,
     /// The constants of the programs that are stored, by number.
-    programs: Vec<(u32, Arc<Description>)>,
+    programs: Vec<Known>,
     /// A chain whose memory the next synchronous call uses.
     pub(crate) spare: Option<Chain>,
     /// Where the next compound lists what it has open.
@@ -476,9 +476,11 @@ impl<M> Ring<M> {
 
     /// Stores a program, to be called from now on.
     ///
-    /// Errors: [`Error::Store`] if there are too many.
+    /// Errors: [`Error::Store`] if there are too many. On a connected ring [`Error::Rejected`] for what only a program in the
+    /// service's process could do, and [`Error::Scheme`], as for [`RawRing::store`].
     pub fn store<T>(&mut self, program: Program<T>) -> Result<Stored<T>, Error> {
-        let number = self.raw.store(program.verified.clone())?;
+        let verified = if self.raw.is_remote() { portable(&program)? } else { program.verified.clone() };
+        let number = self.raw.store(verified)?;
         // The engine knows of the program's constants: they stay until it has been forgotten. Calls keep them, too.
         self.programs.push((number, Arc::clone(&program.description)));
         Ok(Stored::new(ProgramId { ring: self.number, number }, &program))
@@ -486,7 +488,7 @@ impl<M> Ring<M> {
 
     /// Forgets a stored program. Calls of it that run are left alone.
     ///
-    /// Errors: ENOENT if this ring has no such program (any more).
+    /// Errors: ENOENT if this ring has no such program (any more); EPERM for one of a service's own.
     pub fn forget(&mut self, program: impl Into<ProgramId>) -> Result<(), Error> {
         let number = self.own_program("forget", program.into())?;
         self.raw.forget(number)?;

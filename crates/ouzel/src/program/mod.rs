@@ -226,12 +226,30 @@ pub struct Stored<T> {
 
 impl<T> Stored<T> {
     pub(crate) fn new(id: ProgramId, program: &Program<T>) -> Stored<T> {
-        Stored { id, description: Arc::clone(&program.description), result: PhantomData }
+        Stored::of(id, Arc::clone(&program.description))
+    }
+
+    pub(crate) fn of(id: ProgramId, description: Arc<Description>) -> Stored<T> {
+        Stored { id, description, result: PhantomData }
     }
 
     /// Its name within its ring.
     pub fn id(&self) -> ProgramId {
         self.id
+    }
+
+    /// How many bytes each of the buffers must have that callers pass to be filled, in their order.
+    pub fn rooms(&self) -> Vec<usize> {
+        let rooms = self.description.parameters.iter().filter_map(|parameter| match parameter {
+            Parameter::Room(capacity) => Some(usize::try_from(*capacity).unwrap_or(usize::MAX)),
+            _ => None,
+        });
+        rooms.collect()
+    }
+
+    /// Which of these buffers, counted from 0, the result says how much is filled of.
+    pub fn fills(&self) -> Option<usize> {
+        self.description.fills
     }
 
     /// A call of it, still without arguments.

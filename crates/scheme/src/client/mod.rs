@@ -495,12 +495,13 @@ impl Client {
         }
     }
 
-    /// Forgets a program that was [stored](Client::store). Calls of it that run are left alone.
+    /// Forgets a program that was [stored](Client::store). Calls of it that have been pushed are left alone.
     ///
     /// Errors: [`Error::Program`] with ENOENT if there is none of this number, EPERM if it is the service's;
     /// [`Error::Over`], [`Error::Silent`].
     pub fn forget(&mut self, number: u32) -> Result<(), Error> {
         const CALL: &str = "forget a program";
+        self.submitter.publish();
         let token = self.token();
         let question = ToServer::ForgetProgram(wire::ForgetProgram { token, number });
         match self.ask(&question, None, CALL)? {

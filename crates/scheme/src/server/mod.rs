@@ -92,6 +92,8 @@ pub struct Statistics {
     pub turns: u64,
     /// Entries taken.
     pub entries: u64,
+    /// Times that it heard doorbells. Rings of one client that come before it looks are one.
+    pub doorbells: u64,
     /// Times it slept.
     pub sleeps: u64,
 }
@@ -399,6 +401,7 @@ impl<H: Host> Server<H> {
             Event::Of(place, What::Control) => self.listen(place),
             Event::Of(place, What::Process) => self.leave(place),
             Event::Of(place, What::Doorbell) => {
+                self.statistics.doorbells += 1;
                 if let Some(served) = self.guests.served(place) {
                     served.rung = served.rung.saturating_add(1);
                 }

@@ -227,6 +227,8 @@ impl<H: Host> Served<H> {
                 Some(self.programs.store(&mut self.engine, quotas, message, file))
             }
             (ToServer::ForgetProgram(message), None) => {
+                // As for a CANCEL: CALLs that were pushed before are calls of it.
+                let _ = self.engine.enter(quotas.turn(), 0, None);
                 Some(self.programs.forget(&mut self.engine, message))
             }
             (ToServer::FindProgram(message), None) => Some(self.programs.find(&mut self.engine, message)),
