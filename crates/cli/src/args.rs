@@ -120,8 +120,8 @@ pub struct DoctorArguments {
 /// `ouzel top`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Rings are seen that were made with Ring::builder().observe(Observe::new().publish()).\n\
-                        Exit status: 0, or 1 if the process that was asked for has none, or 2 if nothing could be read."
+    after_help = "Rings are seen that were made with Ring::builder().observe(Observe::new().publish()), and services that\n\
+                        were begun with --observe. Exit status: 0, or 1 if the process that was asked for has none, or 2 if nothing could be read."
 )]
 pub struct TopArguments {
     /// Show the rings of this process only
@@ -185,6 +185,9 @@ pub struct ServeArguments {
     /// names one with `service NAME …`
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub program: Vec<PathBuf>,
+    /// Let `ouzel top` of the same user show the clients
+    #[arg(long)]
+    pub observe: bool,
     /// Have clients do nothing but call these programs
     #[arg(long, requires = "program")]
     pub only_programs: bool,

@@ -10,8 +10,8 @@ use alloc::vec::Vec;
 use core::ptr::NonNull;
 
 use ouzel_ring::modifiers::{
-    CALL_REGION, CONSTANTS_REGION, MAX_CALL_PIECES, MAX_MESSAGE_DESCRIPTORS, MAX_PATH, MAX_PIECES, MAX_XATTR_NAME,
-    MESSAGE_RECORD, MessageNotes,
+    CALL_REGION, CONSTANTS_REGION, MAX_CALL_PIECES, MAX_MESSAGE_DESCRIPTORS, MAX_PATH, MAX_PIECES,
+    MAX_XATTR_NAME, MESSAGE_RECORD, MessageNotes,
 };
 use ouzel_ring::{Errno, Payload, Piece, has_nul};
 

@@ -45,5 +45,5 @@ pub use names::{Name, NameError, directory, list};
 pub use peer::Peer;
 pub use program::{Found, Parameter, Programs, Published, ResultKind, Signature};
 pub use rights::{Rights, VerbSet, verb_of};
-pub use server::{Server, Statistics, Stopper, leaked_operations};
+pub use server::{Connection, Observer, Server, Statistics, Stopper, leaked_operations};
 pub use service::{At, AtOnce, Position, Scheme, Simple, Times};

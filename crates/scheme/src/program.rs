@@ -161,7 +161,9 @@ impl Published {
             return Err(wrong("its name must have 1 to 64 bytes, and no control characters"));
         }
         if !signature.fits(program.interface()) {
-            return Err(wrong("it is not called as its signature says: give the parameters of its interface"));
+            return Err(wrong(
+                "it is not called as its signature says: give the parameters of its interface",
+            ));
         }
         Ok(Published { name: name.to_owned(), program, signature })
     }

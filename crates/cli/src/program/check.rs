@@ -218,7 +218,11 @@ pub(super) fn check(
     if purpose == Purpose::Publish {
         stored::publishable(&declared, &statements, problems);
         let has_errors = problems.has_errors();
-        return (!has_errors).then(|| Program { stored, warnings: problems.warnings(name), ..Program::default() });
+        return (!has_errors).then(|| Program {
+            stored,
+            warnings: problems.warnings(name),
+            ..Program::default()
+        });
     }
     let (program, _) = chain(&statements, Span::default(), problems, &stored, None, has_broken);
     if problems.has_errors() {

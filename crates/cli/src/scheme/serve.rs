@@ -12,6 +12,7 @@ use ouzel::RingBuilder;
 use ouzel::abi::Errno;
 use ouzel::backend::HostBackend;
 use ouzel::backend::fault::Fault;
+use ouzel::observe::PublishedService;
 use ouzel::scheme::{
     Answering, AtOnce, Confine, Host, Name, Peer, Programs, Published, Quotas, Rights, Server, Stopper,
 };
@@ -117,8 +118,8 @@ pub fn run(arguments: &ServeArguments) -> Result<bool, CommandError> {
     for quota in &arguments.quota {
         set_quota(&mut quotas, quota).map_err(CommandError::Usage)?;
     }
-    let mut offer =
-        Offer { name, quotas, programs: published(&arguments.program)?, only: arguments.only_programs };
+    let (programs, only) = (published(&arguments.program)?, arguments.only_programs);
+    let mut offer = Offer { name, quotas, programs, only, observe: arguments.observe };
     let (what, script) = match (what, &arguments.script) {
         (Service::Fault(inner), Some(file)) => {
             let wrong =
@@ -170,6 +171,8 @@ struct Offer {
     programs: Vec<Published>,
     /// They may do nothing else.
     only: bool,
+    /// Others of this user see what they do.
+    observe: bool,
 }
 
 /// The programs of these texts.
@@ -233,10 +236,15 @@ fn serve<H: Host>(
     make: impl FnMut(&Peer) -> Result<H, Errno> + 'static,
 ) -> Result<bool, CommandError> {
     let failed = |error: ouzel::scheme::Error| CommandError::Scheme(Box::new(error));
-    let Offer { name, quotas, programs, only } = offer;
+    let Offer { name, quotas, programs, only, observe } = offer;
     let mut server = Server::bind(&name, quotas, make).map_err(failed)?;
     for program in programs {
         server.publish(program).map_err(failed)?;
+    }
+    if observe {
+        let page = PublishedService::new(&name, &quotas)
+            .map_err(|error| CommandError::Usage(format!("--observe: {error}")))?;
+        server.observe(page);
     }
     if only {
         server.grant(|_| Programs::Published);

@@ -8,7 +8,7 @@ use ouzel_ring::modifiers::CONSTANTS_REGION;
 use ouzel_scheme::{Found, Parameter as Passed, Published, ResultKind, Signature};
 
 use crate::Chain;
-use crate::chain::Memory;
+use crate::chain::{CALLERS, Memory};
 use crate::done::Kind;
 use crate::error::Error;
 use crate::program::{Description, Parameter, Program};
@@ -22,17 +22,19 @@ pub(crate) fn portable<T>(program: &Program<T>) -> Result<Verified, Error> {
     for (entry, step) in entries.iter_mut().zip(order) {
         let offset = match body.steps.get(usize::from(*step)).map(|step| step.payload) {
             Some(Memory::Text(start)) => start as usize,
-            Some(Memory::Filled(buffer)) => match places.iter().find(|(placed, _)| *placed == buffer) {
-                Some((_, offset)) => *offset,
-                None => {
-                    let offset = constants.len();
-                    if let Some(Some(buffer)) = body.buffers.get(usize::from(buffer)) {
-                        constants.extend_from_slice(buffer.as_slice());
+            Some(Memory::Filled(buffer)) if buffer != CALLERS => {
+                match places.iter().find(|(placed, _)| *placed == buffer) {
+                    Some((_, offset)) => *offset,
+                    None => {
+                        let offset = constants.len();
+                        if let Some(Some(buffer)) = body.buffers.get(usize::from(buffer)) {
+                            constants.extend_from_slice(buffer.as_slice());
+                        }
+                        places.push((buffer, offset));
+                        offset
                     }
-                    places.push((buffer, offset));
-                    offset
                 }
-            },
+            }
             _ => continue,
         };
         entry.arguments[1] = Payload::new(CONSTANTS_REGION, offset as u64).unwrap_or_default().number();

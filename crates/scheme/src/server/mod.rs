@@ -7,6 +7,7 @@
 
 mod events;
 mod guest;
+mod observer;
 mod served;
 mod shelf;
 
@@ -25,6 +26,8 @@ use crate::patience::{Ask, Patience, processor};
 use crate::socket::{Control, Listener};
 use crate::wire::{self, ToServer};
 use crate::{Host, Name, Peer, Programs, Published, Quotas, doorbell};
+pub use observer::{Connection, Observer};
+
 use events::{Event, Events, Place, What};
 use guest::{Guest, Guests, Stage};
 use served::{Served, Turn};
@@ -126,6 +129,8 @@ pub struct Server<H: Host> {
     patience: Patience,
     stop: Arc<Stop>,
     statistics: Statistics,
+    /// Who is told what each connection does.
+    observer: Option<Box<dyn Observer>>,
     /// Rounds of turns since the events were looked at.
     rounds: u32,
     /// Entries taken since then.
@@ -170,6 +175,7 @@ impl<H: Host> Server<H> {
             patience: Patience::new(quotas.spin),
             stop: Arc::new(Stop { asked: AtomicBool::new(false), bell }),
             statistics: Statistics::default(),
+            observer: None,
             rounds: 0,
             taken: 0,
             checked: Instant::now(),
@@ -198,6 +204,11 @@ impl<H: Host> Server<H> {
     /// [`Programs::Own`] for everybody.
     pub fn grant(&mut self, grant: impl FnMut(&Peer) -> Programs + 'static) {
         self.grant = Box::new(grant);
+    }
+
+    /// Has `observer` told of each connection: when it begins, after each of its turns, and when it has ended.
+    pub fn observe(&mut self, observer: impl Observer + 'static) {
+        self.observer = Some(Box::new(observer));
     }
 
     /// What ends it from elsewhere.
@@ -362,6 +373,20 @@ impl<H: Host> Server<H> {
 
     /// Gives a client its turn.
     fn turn(&mut self, place: Place) {
+        self.take_turn(place);
+        self.note(place);
+    }
+
+    /// Tells what a connection does, if somebody is to be told.
+    #[inline]
+    fn note(&mut self, place: Place) {
+        let Some(observer) = &mut self.observer else { return };
+        if let Some(connection) = self.guests.at(place).and_then(Guest::connection) {
+            observer.note(place.slot, &connection);
+        }
+    }
+
+    fn take_turn(&mut self, place: Place) {
         let budget = self.quotas.turn();
         let Some(guest) = self.guests.at(place) else { return };
         let leaving = matches!(guest.stage, Stage::Leaving { .. });
@@ -543,6 +568,7 @@ impl<H: Host> Server<H> {
     fn leave(&mut self, place: Place) {
         let Some(guest) = self.guests.at(place) else { return };
         if guest.begin_to_leave(&self.events, Instant::now() + BOUND) {
+            self.note(place);
             self.enqueue(place);
         } else {
             self.remove(place);
@@ -560,7 +586,12 @@ impl<H: Host> Server<H> {
 
     /// Nothing of a client is in flight any more, or it must be left behind.
     fn remove(&mut self, place: Place) {
-        let Some(guest) = self.guests.remove(place) else { return };
+        let Some(mut guest) = self.guests.remove(place) else { return };
+        if let Some(observer) = &mut self.observer
+            && guest.served().is_some()
+        {
+            observer.gone(place.slot);
+        }
         if let Some(count) = self.users.get_mut(&guest.peer.user) {
             *count -= 1;
             if *count == 0 {

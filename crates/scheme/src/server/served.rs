@@ -11,6 +11,7 @@ use ouzel_engine::{Engine, EnterError, Limits};
 use ouzel_ring::{EngineEnd, Errno, Geometry};
 
 use super::events::{Event, Events, Place, What};
+use super::observer::Connection;
 use super::shelf::Shelf;
 use crate::error::Reason;
 use crate::futex::Word;
@@ -40,6 +41,10 @@ pub(super) struct Served<H> {
     readiness: Option<OwnedFd>,
     /// Where the completions stood when the client was last woken.
     told: u32,
+    /// Entries taken.
+    taken: u64,
+    /// Completions posted when that was last counted, of all and by the queue.
+    posted: (u64, u32),
     /// Doorbells since entries were last found.
     pub(super) rung: u32,
     /// It stands in the queue.
@@ -91,6 +96,8 @@ impl<H: Host> Served<H> {
             doorbell: doorbell::new().map_err(|_| Reason::Resources)?,
             readiness,
             told: 0,
+            taken: 0,
+            posted: (0, 0),
             rung: 0,
             is_queued: false,
             is_warm: false,
@@ -134,6 +141,7 @@ impl<H: Host> Served<H> {
         };
         self.tell();
         self.let_go_of_regions();
+        self.taken += u64::from(entered.taken);
         if entered.taken > 0 {
             self.rung = 0;
         }
@@ -271,6 +279,26 @@ impl<H: Host> Served<H> {
 
     pub(super) fn begin_teardown(&mut self) {
         self.engine.begin_teardown();
+    }
+
+    /// What it does. Whose it is, is not known here.
+    pub(super) fn connection(&mut self) -> Connection {
+        let gauges = self.engine.gauges();
+        let (posted, seen) = &mut self.posted;
+        let now = self.completions.load();
+        *posted += u64::from(now.wrapping_sub(*seen));
+        *seen = now;
+        Connection {
+            entries: self.taken,
+            completions: *posted,
+            in_flight: gauges.packets,
+            chains: gauges.chains,
+            descriptors: gauges.descriptors,
+            shared_bytes: self.regions.iter().map(|shared| shared.memory.len() as u64).sum(),
+            regions: self.regions.len() as u32,
+            programs: self.programs.stored(),
+            ..Connection::default()
+        }
     }
 
     /// Whether nothing is in flight.

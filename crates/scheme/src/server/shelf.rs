@@ -115,11 +115,9 @@ impl Shelf {
         })?;
         let program = image::decode(&image).map_err(|error| match error {
             image::ImageError::Form(why) => Refusal::new(Errno::EINVAL, why),
-            image::ImageError::Rejected(rejection) => Refusal {
-                errno: Errno::EINVAL,
-                step: rejection.step,
-                why: rejection.reason.to_string(),
-            },
+            image::ImageError::Rejected(rejection) => {
+                Refusal { errno: Errno::EINVAL, step: rejection.step, why: rejection.reason.to_string() }
+            }
         })?;
         let number = engine.store(program).map_err(|error| Refusal::new(error.errno(), error.to_string()))?;
         self.own.push(number);
@@ -156,7 +154,10 @@ impl Shelf {
     ) -> Result<(Rc<Published>, u32), Refusal> {
         let granted = self.granted.iter_mut().find(|(program, _)| program.name() == name);
         let Some((program, number)) = granted else {
-            return Err(Refusal::new(Errno::ENOENT, "the service has no program of this name for this client"));
+            return Err(Refusal::new(
+                Errno::ENOENT,
+                "the service has no program of this name for this client",
+            ));
         };
         let program = Rc::clone(program);
         if let Some(number) = number {

@@ -96,14 +96,8 @@ fn to_client() -> Vec<(Vec<u8>, ToClient)> {
     let mut most = ProgramFound { kinds: [5; 24], capacities: [1; 16], ..most };
     most.kinds[16..23].fill(1);
     most.kinds[23] = 0;
-    let nothing = ProgramFound {
-        result: 0,
-        filled: 0,
-        parameters: 0,
-        kinds: [0; 24],
-        capacities: [0; 16],
-        ..found()
-    };
+    let nothing =
+        ProgramFound { result: 0, filled: 0, parameters: 0, kinds: [0; 24], capacities: [0; 16], ..found() };
     for found in [found(), most, nothing] {
         messages.push((found.encode().to_vec(), ToClient::ProgramFound(found)));
     }

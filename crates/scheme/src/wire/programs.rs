@@ -243,7 +243,8 @@ impl ProgramFound {
         if usize::from(filled) > rooms {
             return Err(unknown("the room that a program fills", filled));
         }
-        if rest.iter().any(|kind| *kind != 0) || capacities.iter().skip(rooms).any(|capacity| *capacity != 0) {
+        if rest.iter().any(|kind| *kind != 0) || capacities.iter().skip(rooms).any(|capacity| *capacity != 0)
+        {
             return Err(WireError::Reserved);
         }
         Ok(ProgramFound { token, number, result, filled, parameters, kinds, capacities })
