@@ -27,9 +27,7 @@ pub(super) fn pieces(body: &Body, record: u16) -> impl Iterator<Item = (u16, usi
 /// Lets a copy of a record name its pieces at these payloads. One of no bytes is nowhere.
 pub(super) fn readdress(record: &mut [u8], payloads: impl Iterator<Item = u64>) {
     for (piece, payload) in payloads.enumerate() {
-        if length_at(record, piece) == 0 {
-            continue;
-        }
+        let payload = if length_at(record, piece) == 0 { 0 } else { payload };
         let place = record.get_mut(PIECES + piece * PIECE..).and_then(|rest| rest.first_chunk_mut());
         if let Some(place) = place {
             *place = payload.to_ne_bytes();
