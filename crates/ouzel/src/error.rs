@@ -44,9 +44,9 @@ pub enum Error {
         /// Its name.
         name: String,
         /// What it results in.
-        given: &'static str,
+        given: ouzel_scheme::ResultKind,
         /// What was asked for.
-        expected: &'static str,
+        expected: ouzel_scheme::ResultKind,
     },
     /// A pool has no memory to give.
     Pool(ouzel_pool::Error),
@@ -81,7 +81,7 @@ impl Error {
         match self {
             Error::Operation(error) => Some(error.errno),
             Error::Store(error) => Some(error.errno()),
-            Error::Scheme(ouzel_scheme::Error::Program { errno, .. }) => Some(*errno),
+            Error::Scheme(ouzel_scheme::Error::Program(refusal)) => Some(refusal.errno),
             Error::ServiceGone { .. } => Some(Errno::ECONNRESET),
             Error::Refused { errno, .. } | Error::Enter(EnterError::Backend(errno)) => Some(*errno),
             _ => None,

@@ -198,7 +198,7 @@ fn nop(ring: &mut Ring) -> Errno {
 
 fn scheme_errno(error: Error) -> (Errno, String) {
     match error {
-        Error::Scheme(scheme::Error::Program { errno, ref why, .. }) => (errno, why.clone()),
+        Error::Scheme(scheme::Error::Program(refusal)) => (refusal.errno, refusal.why),
         error => panic!("{error}"),
     }
 }

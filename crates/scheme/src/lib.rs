@@ -38,7 +38,7 @@ pub use answering::Answering;
 pub use bytes::Bytes;
 pub use client::{Client, ClientOptions, Terms};
 pub use confine::Confine;
-pub use error::{Error, Reason};
+pub use error::{Error, ProgramRefusal, Reason};
 pub use host::Host;
 pub use limits::Quotas;
 pub use names::{Name, NameError, directory, list};

@@ -55,6 +55,16 @@ pub enum ResultKind {
     File,
 }
 
+impl fmt::Display for ResultKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            ResultKind::Nothing => "nothing",
+            ResultKind::Number => "a number",
+            ResultKind::File => "a file",
+        })
+    }
+}
+
 /// How a program is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {

@@ -71,8 +71,7 @@ pub(crate) fn describe<T: Kind>(name: &str, found: &Found) -> Result<Description
     let Signature { parameters, result, fills } = &found.signature;
     let expected = result_of::<T>();
     if *result != expected {
-        let (name, given) = (name.to_owned(), result_name(*result));
-        return Err(Error::ProgramResult { name, given, expected: result_name(expected) });
+        return Err(Error::ProgramResult { name: name.to_owned(), given: *result, expected });
     }
     let parameters = parameters.iter().map(|parameter| match parameter {
         Passed::Number => Parameter::Number,
@@ -90,14 +89,6 @@ fn result_of<T: Kind>() -> ResultKind {
         Some(true) if T::OPENS => ResultKind::File,
         Some(true) => ResultKind::Number,
         _ => ResultKind::Nothing,
-    }
-}
-
-fn result_name(result: ResultKind) -> &'static str {
-    match result {
-        ResultKind::Nothing => "nothing",
-        ResultKind::Number => "a number",
-        ResultKind::File => "a file",
     }
 }
 

@@ -7,7 +7,7 @@ use ouzel_ring::Errno;
 
 use super::{Client, errno};
 use crate::wire::{self, ToClient, ToServer};
-use crate::{Error, Found, Signature, image, shared};
+use crate::{Error, Found, ProgramRefusal, Signature, image, shared};
 
 impl Client {
     /// Stores a program at the service and returns its number in CALL entries. One that names
@@ -41,13 +41,7 @@ impl Client {
         match self.ask(&question, None, CALL)? {
             ToClient::ProgramForgotten(answer) if answer.token == token => match answer.errno {
                 0 => Ok(()),
-                number => Err(Error::Program {
-                    name: self.name.clone(),
-                    call: CALL,
-                    errno: errno(number),
-                    step: None,
-                    why: String::new(),
-                }),
+                number => Err(self.refusal(CALL, errno(number), None, "")),
             },
             _ => Err(self.break_off("it answers something else than was asked")),
         }
@@ -60,13 +54,8 @@ impl Client {
         const CALL: &str = "find a program";
         let name = wire::Text::cut(program);
         if program.is_empty() || name.as_str() != program {
-            return Err(Error::Program {
-                name: self.name.clone(),
-                call: CALL,
-                errno: Errno::ENOENT,
-                step: None,
-                why: "no program can have this name: 1 to 64 bytes, and no control characters".to_owned(),
-            });
+            let why = "no program can have this name: 1 to 64 bytes, and no control characters";
+            return Err(self.refusal(CALL, Errno::ENOENT, None, why));
         }
         let token = self.token();
         let question = ToServer::FindProgram(wire::FindProgram { token, name });
@@ -80,12 +69,11 @@ impl Client {
     }
 
     fn refused(&self, call: &'static str, answer: &wire::ProgramRefused) -> Error {
-        Error::Program {
-            name: self.name.clone(),
-            call,
-            errno: errno(answer.errno),
-            step: (answer.step as usize).checked_sub(1),
-            why: answer.why.as_str().to_owned(),
-        }
+        self.refusal(call, errno(answer.errno), (answer.step as usize).checked_sub(1), answer.why.as_str())
+    }
+
+    fn refusal(&self, call: &'static str, errno: Errno, step: Option<usize>, why: &str) -> Error {
+        let (name, why) = (self.name.clone(), why.to_owned());
+        Error::Program(Box::new(ProgramRefusal { name, call, errno, step, why }))
     }
 }
