@@ -6,6 +6,7 @@
 
 mod attacks;
 mod peer;
+mod programs;
 mod scene;
 
 use std::process::ExitCode;

@@ -21,11 +21,18 @@ use rustix::net::{
 pub const HELLO: u32 = 1;
 pub const ADD_REGION: u32 = 2;
 pub const CANCEL: u32 = 5;
+pub const STORE_PROGRAM: u32 = 16;
+pub const FORGET_PROGRAM: u32 = 17;
+pub const FIND_PROGRAM: u32 = 18;
 pub const WELCOME: u32 = 257;
 pub const REFUSED: u32 = 258;
 pub const REGION_ADDED: u32 = 259;
 pub const REGION_REFUSED: u32 = 260;
 pub const CANCELLED: u32 = 262;
+pub const PROGRAM_STORED: u32 = 272;
+pub const PROGRAM_REFUSED: u32 = 273;
+pub const PROGRAM_FORGOTTEN: u32 = 274;
+pub const PROGRAM_FOUND: u32 = 275;
 
 /// A message of `kind` with these bytes behind its head, filled up with zeros.
 pub fn message(kind: u32, body: &[u8]) -> Vec<u8> {
@@ -51,6 +58,40 @@ pub fn add_region(length: u64) -> Vec<u8> {
     let mut body = 7u64.to_le_bytes().to_vec();
     body.extend_from_slice(&length.to_le_bytes());
     message(ADD_REGION, &body)
+}
+
+/// STORE PROGRAM.
+pub fn store_program(length: u64) -> Vec<u8> {
+    let mut body = 8u64.to_le_bytes().to_vec();
+    body.extend_from_slice(&length.to_le_bytes());
+    message(STORE_PROGRAM, &body)
+}
+
+/// FORGET PROGRAM.
+pub fn forget_program(number: u32) -> Vec<u8> {
+    let mut body = 9u64.to_le_bytes().to_vec();
+    body.extend_from_slice(&number.to_le_bytes());
+    message(FORGET_PROGRAM, &body)
+}
+
+/// FIND PROGRAM.
+pub fn find_program(name: &[u8]) -> Vec<u8> {
+    let mut body = 10u64.to_le_bytes().to_vec();
+    body.extend_from_slice(name);
+    let mut bytes = message(FIND_PROGRAM, &body);
+    bytes.resize(88, 0);
+    bytes
+}
+
+/// The image of a program that is called with nothing and has these entries and constants.
+pub fn image(entries: &[[u64; 8]], constants: &[u8]) -> Vec<u8> {
+    let mut bytes = (entries.len() as u32).to_le_bytes().to_vec();
+    bytes.extend_from_slice(&[0, 0, 255, 0]);
+    bytes.extend_from_slice(&(constants.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&[0; 4]);
+    entries.iter().flatten().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
+    bytes.extend_from_slice(constants);
+    bytes
 }
 
 /// The kind of a message.

@@ -14,7 +14,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ouzel_chain::ring::{self, Body, Description, Layouts, Running, Step};
+use ouzel_chain::ring::{self, Body, Layouts, Running, Step};
 use ouzel_engine::{Counters, Gauges, Limits, Target};
 use ouzel_pool::Pool;
 use ouzel_ring::{Completion, Descriptor, EntryFlags, Errno, PushError};
@@ -27,7 +27,7 @@ use crate::error::{BuildError, Error};
 use crate::explain::Explanation;
 use crate::observe::{Observed, Watch};
 use crate::raw::{Pinned, RawRing, Teardown};
-use crate::remote::Carrier;
+use crate::remote::{Carrier, Known, portable};
 use crate::select::Choice;
 use crate::{Bell, Buffer};
 
@@ -114,7 +114,7 @@ pub struct Ring<M = Pinned> {
     /// What tells those who wait elsewhere, once somebody has asked for it.
     pub(crate) counter: Option<OwnedFd>,
     /// The constants of the programs that are stored, by number.
-    programs: Vec<(u32, Arc<Description>)>,
+    programs: Vec<Known>,
     /// A chain whose memory the next synchronous call uses.
     pub(crate) spare: Option<Chain>,
     /// Where the next compound lists what it has open.
@@ -466,15 +466,21 @@ impl<M> Ring<M> {
 
     /// Stores a program, to be called from now on.
     ///
-    /// Errors: [`Error::Store`] if there are too many.
+    /// Errors: [`Error::Store`] if there are too many. On a connected ring [`Error::Rejected`] for what only a program in the
+    /// service's process could do, and [`Error::Scheme`], as for [`RawRing::store`].
     pub fn store<T>(&mut self, program: Program<T>) -> Result<Stored<T>, Error> {
-        // SAFETY: the program's constants, of which the engine knows from now on, are kept below until it has been forgotten, and
-        // by each call of it until that is over.
-        let verified = unsafe { ring::verified(&program) };
-        let number = self.raw.store(verified.clone())?;
-        self.programs.push((number, Arc::clone(ring::description(&program))));
+        let verified = if self.raw.is_remote() {
+            portable(&program)?
+        } else {
+            // SAFETY: the program's constants, of which the engine knows from now on, are kept below until it has been forgotten,
+            // and by each call of it until that is over.
+            unsafe { ring::verified(&program) }.clone()
+        };
+        let number = self.raw.store(verified)?;
+        let description = ring::description(&program);
+        self.programs.push((number, Arc::clone(description)));
         // SAFETY: it was stored under this number just now, and no number is given out twice.
-        Ok(unsafe { ring::stored(&program, self.number, number) })
+        Ok(unsafe { ring::stored(Arc::clone(description), self.number, number) })
     }
 
     /// Runs a stored program and waits until it is over. Many calls at once are submitted as chains: `Chain::from(call)`.
@@ -489,7 +495,7 @@ impl<M> Ring<M> {
 
     /// Forgets a stored program. Calls of it that run are left alone.
     ///
-    /// Errors: ENOENT if this ring has no such program (any more).
+    /// Errors: ENOENT if this ring has no such program (any more); EPERM for one of a service's own.
     pub fn forget(&mut self, program: impl Into<ProgramId>) -> Result<(), Error> {
         let number = self.own_program("forget", program.into())?;
         self.raw.forget(number)?;

@@ -13,7 +13,7 @@
 //! | 8 | u32 | version, [`VERSION`]; checked before what follows, whose form it decides |
 //! | 12 | u32 | reserved |
 //!
-//! and has 32 bytes, CANCEL 48 and WELCOME 80. Then, from byte 16 on:
+//! and has 32 bytes, CANCEL 48, WELCOME 80, and those of [`programs`] as many as it says. Then, from byte 16 on:
 //!
 //! | kind | message | fields | descriptors |
 //! |---|---|---|---|
@@ -28,10 +28,17 @@
 //! | 260 | REGION REFUSED | token u64, errno u32 | |
 //! | 261 | REGION REMOVED | token u64, errno u32, 0 if it is | |
 //! | 262 | CANCELLED | token u64, entries reached u32 | |
+//!
+//! Those of programs, 16 to 18 and 272 to 275, are in [`programs`].
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+#[path = "wire/programs.rs"]
+mod programs;
+
 use std::fmt;
+
+pub(crate) use programs::*;
 
 use ouzel_engine::Target;
 use ouzel_ring::modifiers::CALL_REGION;
@@ -47,7 +54,7 @@ pub(crate) const VERSION: u32 = 1;
 pub(crate) const FEATURES: u64 = 0;
 
 /// The longest message of either direction, in bytes.
-pub(crate) const MAX_MESSAGE: usize = WELCOME_SIZE;
+pub(crate) const MAX_MESSAGE: usize = REFUSED_PROGRAM_SIZE;
 
 /// The most descriptors that a message to the server has with it.
 pub(crate) const MAX_FILES_TO_SERVER: usize = 1;
@@ -86,6 +93,9 @@ pub(crate) enum ToServer {
     RemoveRegion(RemoveRegion),
     Bye(Bye),
     Cancel(Cancel),
+    StoreProgram(StoreProgram),
+    ForgetProgram(ForgetProgram),
+    FindProgram(FindProgram),
 }
 
 impl ToServer {
@@ -97,6 +107,9 @@ impl ToServer {
             ToServer::RemoveRegion(message) => Bytes::of(&message.encode()),
             ToServer::Bye(message) => Bytes::of(&message.encode()),
             ToServer::Cancel(message) => Bytes::of(&message.encode()),
+            ToServer::StoreProgram(message) => Bytes::of(&message.encode()),
+            ToServer::ForgetProgram(message) => Bytes::of(&message.encode()),
+            ToServer::FindProgram(message) => Bytes::of(&message.encode()),
         }
     }
 
@@ -105,7 +118,7 @@ impl ToServer {
         let (kind, mut body) = open(bytes, |kind| match kind {
             HELLO..=BYE => Some(SIZE),
             CANCEL => Some(CANCEL_SIZE),
-            _ => None,
+            kind => programs::size_to_server(kind),
         })?;
         let message = match kind {
             HELLO => {
@@ -128,7 +141,7 @@ impl ToServer {
             }
             BYE => ToServer::Bye(Bye),
             CANCEL => ToServer::Cancel(Cancel { token: body.long()?, target: body.target()? }),
-            other => return Err(WireError::Kind(other)),
+            kind => programs::to_server(kind, &mut body)?,
         };
         body.end()?;
         Ok(message)
@@ -137,8 +150,13 @@ impl ToServer {
     /// How many descriptors must be with the message.
     pub(crate) fn files(&self) -> usize {
         match self {
-            ToServer::AddRegion(_) => 1,
-            ToServer::Hello(_) | ToServer::RemoveRegion(_) | ToServer::Bye(_) | ToServer::Cancel(_) => 0,
+            ToServer::AddRegion(_) | ToServer::StoreProgram(_) => 1,
+            ToServer::Hello(_)
+            | ToServer::RemoveRegion(_)
+            | ToServer::Bye(_)
+            | ToServer::Cancel(_)
+            | ToServer::ForgetProgram(_)
+            | ToServer::FindProgram(_) => 0,
         }
     }
 }
@@ -152,6 +170,10 @@ pub(crate) enum ToClient {
     RegionRefused(RegionRefused),
     RegionRemoved(RegionRemoved),
     Cancelled(Cancelled),
+    ProgramStored(ProgramStored),
+    ProgramRefused(ProgramRefused),
+    ProgramForgotten(ProgramForgotten),
+    ProgramFound(ProgramFound),
 }
 
 impl ToClient {
@@ -164,6 +186,10 @@ impl ToClient {
             ToClient::RegionRefused(message) => Bytes::of(&message.encode()),
             ToClient::RegionRemoved(message) => Bytes::of(&message.encode()),
             ToClient::Cancelled(message) => Bytes::of(&message.encode()),
+            ToClient::ProgramStored(message) => Bytes::of(&message.encode()),
+            ToClient::ProgramRefused(message) => Bytes::of(&message.encode()),
+            ToClient::ProgramForgotten(message) => Bytes::of(&message.encode()),
+            ToClient::ProgramFound(message) => Bytes::of(&message.encode()),
         }
     }
 
@@ -172,7 +198,7 @@ impl ToClient {
         let (kind, mut body) = open(bytes, |kind| match kind {
             WELCOME => Some(WELCOME_SIZE),
             REFUSED..=CANCELLED => Some(SIZE),
-            _ => None,
+            kind => programs::size_to_client(kind),
         })?;
         let message = match kind {
             WELCOME => ToClient::Welcome(body.welcome()?),
@@ -196,7 +222,7 @@ impl ToClient {
                 ToClient::RegionRemoved(RegionRemoved { token: body.long()?, errno: body.errno()? })
             }
             CANCELLED => ToClient::Cancelled(Cancelled { token: body.long()?, reached: body.word()? }),
-            other => return Err(WireError::Kind(other)),
+            kind => programs::to_client(kind, &mut body)?,
         };
         body.end()?;
         Ok(message)
@@ -210,7 +236,11 @@ impl ToClient {
             | ToClient::RegionAdded(_)
             | ToClient::RegionRefused(_)
             | ToClient::RegionRemoved(_)
-            | ToClient::Cancelled(_) => 0,
+            | ToClient::Cancelled(_)
+            | ToClient::ProgramStored(_)
+            | ToClient::ProgramRefused(_)
+            | ToClient::ProgramForgotten(_)
+            | ToClient::ProgramFound(_) => 0,
         }
     }
 }
@@ -463,6 +493,8 @@ pub(crate) enum WireError {
     Flags(u32),
     /// A field has a value that it cannot have.
     Value { field: &'static str, value: u64 },
+    /// A text is empty where it may not be, or not of characters that can be shown.
+    Text,
     /// Bytes that must be zero are not.
     Reserved,
 }
@@ -486,6 +518,7 @@ impl fmt::Display for WireError {
             }
             WireError::Flags(flags) => write!(formatter, "flags {flags:#x} are unknown"),
             WireError::Value { field, value } => write!(formatter, "{field} cannot be {value}"),
+            WireError::Text => formatter.write_str("a text is not of characters that can be shown"),
             WireError::Reserved => formatter.write_str("reserved bytes are not zero"),
         }
     }

@@ -10,7 +10,7 @@ use ouzel_pool::{Guard, Memory as PoolMemory, Pool, Slice};
 use ouzel_ring::{Completion, Entry, EntryFlags, Errno, Verb};
 
 use super::regions::Regions;
-use super::{Remote, allowed};
+use super::{Remote, allowed, calls};
 use crate::error::Error;
 use ouzel_chain::ring::{Body, Memory, Running, Step, readdress};
 
@@ -22,8 +22,17 @@ struct Want {
     taken_from: bool,
     /// A step fills it that may not report how much.
     silent: bool,
-    /// It holds payloads, which mean nothing to the service.
-    envelope: bool,
+    holds: Holds,
+}
+
+/// What is in a buffer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Data,
+    /// The envelope of a message: payloads among others, which mean nothing to the service.
+    Message,
+    /// The record of a CALL: as well.
+    Call,
 }
 
 /// A buffer of a chain as the service sees it.
@@ -184,16 +193,23 @@ impl Carrier {
             let payload = self.payload(remote, &copy)?;
             load.text = Some((copy, payload));
         }
-        // Envelopes name the others.
-        for want in wants.0.iter().filter(|want| !want.envelope) {
+        // Envelopes and records name the others.
+        for want in wants.0.iter().filter(|want| want.holds == Holds::Data) {
             let part = self.place(remote, body, want)?;
             load.parts.push(part);
         }
-        for want in wants.0.iter().filter(|want| want.envelope) {
+        for want in wants.0.iter().filter(|want| want.holds != Holds::Data) {
             let mut part = self.place(remote, body, want)?;
-            let pieces = (0..).map(|piece: u16| load.payload(want.buffer + 1 + piece));
-            if let Some(copy) = &mut part.copy {
-                readdress(copy, part.payload, pieces);
+            match &mut part.copy {
+                Some(copy) if want.holds == Holds::Call => {
+                    let pieces = calls::pieces(body, want.buffer);
+                    calls::readdress(copy, pieces.map(|(buffer, _)| load.payload(buffer)));
+                }
+                Some(copy) => {
+                    let pieces = (0..).map(|piece: u16| load.payload(want.buffer + 1 + piece));
+                    readdress(copy, part.payload, pieces);
+                }
+                None => {}
             }
             load.parts.push(part);
         }
@@ -207,7 +223,7 @@ impl Carrier {
         let lost = Error::Refused { call: "submit", errno: Errno::EFAULT };
         let buffer = buffer.ok_or(lost)?;
         if want.length > 0
-            && !want.envelope
+            && want.holds == Holds::Data
             && let Some(payload) = self.regions.payload(remote, buffer.as_ptr().addr(), want.length)?
         {
             return Ok(Part { buffer: number, payload, copy: None, silent });
@@ -246,9 +262,13 @@ impl Carrier {
         allowed::check(body, number, completion);
         let Some(Some(load)) = self.loads.get(slot as usize) else { return };
         let Some(step) = body.steps().get(number) else { return };
-        let (payload, record) = (step.payload(), step.filled_record(completion));
+        let (payload, record, verb) = (step.payload(), step.filled_record(completion), step.verb());
         if !completion.was_skipped() {
-            if let Memory::Room(buffer) = payload {
+            if verb == Verb::Call {
+                for (buffer, length) in body.filled_by_call(number) {
+                    load.bring(body, buffer, length);
+                }
+            } else if let Memory::Room(buffer) = payload {
                 load.bring(body, buffer, completion.result as usize);
             } else if let Memory::Received(envelope) = payload {
                 if !load.bring_message(body, envelope, completion) {
@@ -303,30 +323,39 @@ impl Wants {
             Memory::None | Memory::Text(_) => {}
             Memory::Received(envelope) => self.of_message(body, envelope, false),
             Memory::Filled(envelope) if verb == Verb::SendMsg => self.of_message(body, envelope, true),
+            Memory::Filled(record) if verb == Verb::Call => self.of_call(body, record),
             Memory::Filled(buffer) => {
                 let length = length_of(body, step, buffer);
-                self.add(Want { buffer, length, taken_from: true, silent: false, envelope: false });
+                self.add(Want { buffer, length, taken_from: true, silent: false, holds: Holds::Data });
             }
             Memory::Room(buffer) => {
                 let length = length_of(body, step, buffer);
-                self.add(Want { buffer, length, taken_from: false, silent, envelope: false });
+                self.add(Want { buffer, length, taken_from: false, silent, holds: Holds::Data });
             }
         }
         if let Some(buffer) = step.record() {
             let taken_from = matches!(verb, Verb::Utimes | Verb::SetXattr);
             let of = body.buffer(buffer);
             let length = of.map_or(0, |of| if taken_from { of.len() } else { of.capacity() });
-            self.add(Want { buffer, length, taken_from, silent, envelope: false });
+            self.add(Want { buffer, length, taken_from, silent, holds: Holds::Data });
         }
     }
 
     fn of_message(&mut self, body: &Body, envelope: u16, taken_from: bool) {
         for (number, length) in body.piece_lengths(envelope).enumerate() {
             let buffer = envelope + 1 + number as u16;
-            self.add(Want { buffer, length, taken_from, silent: false, envelope: false });
+            self.add(Want { buffer, length, taken_from, silent: false, holds: Holds::Data });
         }
         let length = body.buffer(envelope).map_or(0, |of| of.len());
-        self.add(Want { buffer: envelope, length, taken_from: true, silent: false, envelope: true });
+        self.add(Want { buffer: envelope, length, taken_from: true, silent: false, holds: Holds::Message });
+    }
+
+    fn of_call(&mut self, body: &Body, record: u16) {
+        for (buffer, length) in calls::pieces(body, record) {
+            self.add(Want { buffer, length, taken_from: true, silent: false, holds: Holds::Data });
+        }
+        let length = body.buffer(record).map_or(0, |of| of.len());
+        self.add(Want { buffer: record, length, taken_from: true, silent: false, holds: Holds::Call });
     }
 
     fn add(&mut self, want: Want) {

@@ -2,22 +2,26 @@
 //!
 //! [`Remote`] is the way there: the client's end of a connection, as a raw ring uses it. Beside it lies what a ring of chains
 //! needs: which memory the service can see (`regions`), what has to be carried there and back because it lies elsewhere
-//! (`carried`), and what a completion may say (`allowed`). A service is not trusted: what it says is a number until it is
+//! (`carried`, `calls`), what a program takes along (`programs`), and what a completion may say (`allowed`). A service is not trusted: what it says is a number until it is
 //! checked, and nothing here believes it about memory.
 
 mod allowed;
+mod calls;
 mod carried;
+mod programs;
 mod regions;
 
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use ouzel_engine::{Entered, Gauges, Limits, Target};
+use ouzel_engine::{Entered, Gauges, Limits, Program, Target};
 use ouzel_ring::{Completion, Entry, Geometry, PushError};
-use ouzel_scheme::{Client, ClientOptions, Name};
+use ouzel_scheme::{Client, ClientOptions, Found, Name};
 use rustix::time::{ClockId, clock_gettime};
 
 pub(crate) use carried::Carrier;
+pub use programs::published;
+pub(crate) use programs::{Known, describe, portable};
 
 use crate::error::Error;
 
@@ -28,6 +32,8 @@ pub(crate) struct Remote {
     name: String,
     /// Operations that had not ended when the connection was closed.
     leaked: u32,
+    /// Programs that are stored.
+    programs: u32,
 }
 
 // What rings in this process do all the time is cold here: their way past it is the shorter one.
@@ -41,7 +47,7 @@ impl Remote {
             ..ClientOptions::default()
         };
         let client = Client::connect(&parsed, &options)?;
-        Ok(Remote { client, name: format!("{}:", parsed.as_str()), leaked: 0 })
+        Ok(Remote { client, name: format!("{}:", parsed.as_str()), leaked: 0, programs: 0 })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -103,6 +109,36 @@ impl Remote {
         Ok(self.client.unshare(region)?)
     }
 
+    pub(crate) fn store(&mut self, program: &Program) -> Result<u32, Error> {
+        match self.client.store(program) {
+            Ok(number) => {
+                self.programs += 1;
+                Ok(number)
+            }
+            Err(_) if self.client.is_over() => Err(self.gone()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(crate) fn forget(&mut self, program: u32) -> Result<(), Error> {
+        match self.client.forget(program) {
+            Ok(()) => {
+                self.programs = self.programs.saturating_sub(1);
+                Ok(())
+            }
+            Err(_) if self.client.is_over() => Err(self.gone()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(crate) fn find(&mut self, program: &str) -> Result<Found, Error> {
+        match self.client.find(program) {
+            Ok(found) => Ok(found),
+            Err(_) if self.client.is_over() => Err(self.gone()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     pub(crate) fn geometry(&self) -> Geometry {
         self.client.geometry()
     }
@@ -123,7 +159,7 @@ impl Remote {
 
     pub(crate) fn gauges(&self) -> Gauges {
         let in_flight = self.client.in_flight();
-        Gauges { packets: in_flight, started: in_flight, ..Gauges::default() }
+        Gauges { packets: in_flight, started: in_flight, programs: self.programs, ..Gauges::default() }
     }
 
     /// The clock that all processes of the machine share: the one of the backends with real files.

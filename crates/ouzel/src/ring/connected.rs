@@ -4,17 +4,19 @@
 //! see it, a full queue is waited for with a pause, since the service empties it when it likes, and completions are checked
 //! against what was asked before they are believed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use ouzel_chain::ring::Body;
+use ouzel_chain::ring::{self, Body};
 use ouzel_engine::EnterError;
 use ouzel_ring::{Completion, EntryFlags, Errno};
 
 use super::{Ring, data, deliver, split_data};
 use crate::builder::RingBuilder;
+use crate::chain::{Kind, Stored};
 use crate::error::Error;
 use crate::raw::{Pinned, Teardown};
-use crate::remote::Carrier;
+use crate::remote::{Carrier, describe};
 
 /// How long a full queue is waited for at a time.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -29,7 +31,7 @@ impl Ring<Pinned> {
     ///
     /// When the service goes, what is in flight ends with ECONNRESET, and from then on the ring fails with
     /// [`Error::ServiceGone`]; connect again. EOPNOTSUPP is what a service has no call for: taking objects in
-    /// ([`adopt`](Ring::adopt)) or out, bells, groups, stored programs, words to wait on, [`explain`](Ring::explain), and the
+    /// ([`adopt`](Ring::adopt)) or out, bells, groups, words to wait on, [`explain`](Ring::explain), and the
     /// [descriptor](Ring::descriptor) by which other event loops watch a ring.
     ///
     /// Errors: [`Error::Name`], [`Error::Scheme`].
@@ -39,6 +41,25 @@ impl Ring<Pinned> {
 }
 
 impl<M> Ring<M> {
+    /// Finds a program that the service has under this name; it is called as one that was [stored](Ring::store). `T` is what it
+    /// results in. Its steps are the service's own, so [`Called::details`](crate::Called::details) tells none.
+    ///
+    /// Errors: [`Error::Scheme`] with ENOENT if the service has none of this name for this process;
+    /// [`Error::ProgramResult`] if it results in something else; EOPNOTSUPP on a ring that is not connected.
+    pub fn find_program<T: Kind>(&mut self, name: &str) -> Result<Stored<T>, Error> {
+        let Some(remote) = self.raw.remote() else {
+            return Err(Error::Refused { call: "find_program", errno: Errno::EOPNOTSUPP });
+        };
+        let found = remote.find(name)?;
+        let description = Arc::new(describe::<T>(name, &found)?);
+        let number = found.number;
+        if self.programs.iter().all(|(known, _)| *known != number) {
+            self.programs.push((number, Arc::clone(&description)));
+        }
+        // SAFETY: it is the service's program of this number, and its description is the service's, and names no memory.
+        Ok(unsafe { ring::stored(description, self.number, number) })
+    }
+
     /// The ring, with what carries its memory.
     pub(crate) fn carrying(mut self, carrier: Carrier) -> Ring<M> {
         self.carrier = Some(Box::new(carrier));

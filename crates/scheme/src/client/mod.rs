@@ -5,6 +5,7 @@
 //! completion gets one with ECONNRESET.
 
 mod pending;
+mod programs;
 
 use std::collections::VecDeque;
 use std::fmt;

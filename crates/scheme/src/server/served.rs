@@ -11,6 +11,8 @@ use ouzel_engine::{Engine, EnterError, Limits};
 use ouzel_ring::{EngineEnd, Errno, Geometry};
 
 use super::events::{Event, Events, Place, What};
+use super::observer::Connection;
+use super::shelf::Shelf;
 use crate::error::Reason;
 use crate::futex::Word;
 use crate::shared::{Region, RingMemory};
@@ -31,6 +33,7 @@ pub(super) struct Served<H> {
     // Dropped in this order: the engine refers to all memory.
     engine: Engine<H>,
     regions: Vec<Shared>,
+    programs: Shelf,
     _memory: RingMemory,
     geometry: Geometry,
     completions: Word,
@@ -38,6 +41,10 @@ pub(super) struct Served<H> {
     readiness: Option<OwnedFd>,
     /// Where the completions stood when the client was last woken.
     told: u32,
+    /// Entries taken.
+    taken: u64,
+    /// Completions posted when that was last counted, of all and by the queue.
+    posted: (u64, u32),
     /// Doorbells since entries were last found.
     pub(super) rung: u32,
     /// It stands in the queue.
@@ -60,6 +67,7 @@ impl<H: Host> Served<H> {
         mut host: H,
         hello: &wire::Hello,
         quotas: &Quotas,
+        programs: Shelf,
     ) -> Result<(Served<H>, [OwnedFd; 2]), Reason> {
         let granted = quotas.geometry(hello.entries, hello.completions).map_err(|_| Reason::Geometry)?;
         let (memory, files) = RingMemory::make(granted).map_err(|_| Reason::Resources)?;
@@ -72,20 +80,24 @@ impl<H: Host> Served<H> {
             descriptors: quotas.descriptors,
             chain: quotas.chain,
             in_process: false,
-            programs: quotas.programs,
+            programs: programs.limit(quotas),
             program_steps: quotas.program_steps,
         };
         let mut engine = Engine::new(EngineEnd::new(handle, 0), host, limits);
         engine.take_turns();
+        programs.restrict(&mut engine);
         let served = Served {
             engine,
             regions: Vec::new(),
+            programs,
             _memory: memory,
             geometry: granted,
             completions,
             doorbell: doorbell::new().map_err(|_| Reason::Resources)?,
             readiness,
             told: 0,
+            taken: 0,
+            posted: (0, 0),
             rung: 0,
             is_queued: false,
             is_warm: false,
@@ -102,11 +114,11 @@ impl<H: Host> Served<H> {
             geometry: self.geometry,
             chain: limits.chain,
             descriptors: limits.descriptors,
-            programs: limits.programs,
+            programs: self.programs.quota(quotas),
             program_steps: limits.program_steps,
             epoch,
             verbs: quotas.verbs,
-            only_programs: false,
+            only_programs: self.programs.only,
         })
     }
 
@@ -129,6 +141,7 @@ impl<H: Host> Served<H> {
         };
         self.tell();
         self.let_go_of_regions();
+        self.taken += u64::from(entered.taken);
         if entered.taken > 0 {
             self.rung = 0;
         }
@@ -218,6 +231,15 @@ impl<H: Host> Served<H> {
                 let reached = self.engine.cancel(target).saturating_add(self.engine.cancel_waiting(target));
                 Some(ToClient::Cancelled(wire::Cancelled { token, reached }))
             }
+            (ToServer::StoreProgram(message), Some(file)) => {
+                Some(self.programs.store(&mut self.engine, quotas, message, file))
+            }
+            (ToServer::ForgetProgram(message), None) => {
+                // As for a CANCEL: CALLs that were pushed before are calls of it.
+                let _ = self.engine.enter(quotas.turn(), 0, None);
+                Some(self.programs.forget(&mut self.engine, message))
+            }
+            (ToServer::FindProgram(message), None) => Some(self.programs.find(&mut self.engine, message)),
             _ => None,
         }
     }
@@ -257,6 +279,26 @@ impl<H: Host> Served<H> {
 
     pub(super) fn begin_teardown(&mut self) {
         self.engine.begin_teardown();
+    }
+
+    /// What it does. Whose it is, is not known here.
+    pub(super) fn connection(&mut self) -> Connection {
+        let gauges = self.engine.gauges();
+        let (posted, seen) = &mut self.posted;
+        let now = self.completions.load();
+        *posted += u64::from(now.wrapping_sub(*seen));
+        *seen = now;
+        Connection {
+            entries: self.taken,
+            completions: *posted,
+            in_flight: gauges.packets,
+            chains: gauges.chains,
+            descriptors: gauges.descriptors,
+            shared_bytes: self.regions.iter().map(|shared| shared.memory.len() as u64).sum(),
+            regions: self.regions.len() as u32,
+            programs: self.programs.stored(),
+            ..Connection::default()
+        }
     }
 
     /// Whether nothing is in flight.
