@@ -206,7 +206,7 @@ impl RingBuilder {
     /// observes its own.
     pub fn connect(&self, name: &str) -> Result<Ring<Pinned>, Error> {
         let carrier = Carrier::new(None)?;
-        Ring::over(self.connect_raw(name)?).carrying(carrier).with_pool(self.pool.as_ref())
+        Ring::over(self.connect_as(name, true)?).carrying(carrier).with_pool(self.pool.as_ref())
     }
 
     /// Connects to a service that is trusted with the memory of buffers: those of the ring's pool lie where the service can
@@ -224,7 +224,7 @@ impl RingBuilder {
     pub unsafe fn connect_trusting(&self, name: &str) -> Result<Ring<Pinned>, Error> {
         let carrier = Carrier::new(self.pool.as_ref())?;
         let pool = carrier.pool().clone();
-        Ring::over(self.connect_raw(name)?).carrying(carrier).with_pool(Some(&pool))
+        Ring::over(self.connect_as(name, true)?).carrying(carrier).with_pool(Some(&pool))
     }
 
     /// Connects to the service with this name, for those who push entries themselves. Payloads name memory that was
@@ -232,11 +232,15 @@ impl RingBuilder {
     ///
     /// Errors: as for [`connect`](RingBuilder::connect).
     pub fn connect_raw(&self, name: &str) -> Result<RawRing<Pinned>, Error> {
+        self.connect_as(name, false)
+    }
+
+    fn connect_as(&self, name: &str, watched: bool) -> Result<RawRing<Pinned>, Error> {
         if self.observe.is_some() {
             return Err(Error::Refused { call: "observe", errno: Errno::EOPNOTSUPP });
         }
         let geometry = self.geometry()?;
-        let remote = Remote::connect(name, geometry)?;
+        let remote = Remote::connect(name, geometry, watched)?;
         let reason = format!("connected to {}", remote.name());
         Ok(RawRing::to(remote, Choice::new(BackendKind::Scheme, reason), self.bound))
     }

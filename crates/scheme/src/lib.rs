@@ -22,6 +22,7 @@ mod limits;
 mod names;
 mod patience;
 mod peer;
+mod readiness;
 mod rights;
 mod server;
 mod service;

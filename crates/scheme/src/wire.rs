@@ -22,7 +22,7 @@
 //! | 3 | REMOVE REGION | token u64, region u16 | |
 //! | 4 | BYE | | |
 //! | 5 | CANCEL | token u64, what u32 (0 user data, 1 a range of user data, 2 a descriptor, 3 all), reserved u32, first u64, last u64 | |
-//! | 257 | WELCOME | features u64, entries u32, completions u32, chain u32, descriptors u32, programs u32, program steps u32, epoch u64, verbs u128, flags u32 (bit 0: only programs) | engine part, submitter part, doorbell |
+//! | 257 | WELCOME | features u64, entries u32, completions u32, chain u32, descriptors u32, programs u32, program steps u32, epoch u64, verbs u128, flags u32 (bit 0: only programs) | engine part, submitter part, doorbell; with feature READINESS also the descriptor of readiness |
 //! | 258 | REFUSED | reason u32 | |
 //! | 259 | REGION ADDED | token u64, region u16 | |
 //! | 260 | REGION REFUSED | token u64, errno u32 | |
@@ -44,7 +44,10 @@ pub(crate) const VERSION: u32 = 1;
 
 /// What this version can do beyond what every side can: a bit each. A client names what it would use, and is granted what both
 /// know; so a bit that is not known is no error in HELLO, and is one in WELCOME.
-pub(crate) const FEATURES: u64 = 0;
+pub(crate) const FEATURES: u64 = READINESS;
+
+/// The client has a descriptor that becomes readable when completions are there: a fourth one with WELCOME.
+pub(crate) const READINESS: u64 = 1 << 0;
 
 /// The longest message of either direction, in bytes.
 pub(crate) const MAX_MESSAGE: usize = WELCOME_SIZE;
@@ -53,7 +56,7 @@ pub(crate) const MAX_MESSAGE: usize = WELCOME_SIZE;
 pub(crate) const MAX_FILES_TO_SERVER: usize = 1;
 
 /// The most descriptors that a message to the client has with it.
-pub(crate) const MAX_FILES_TO_CLIENT: usize = 3;
+pub(crate) const MAX_FILES_TO_CLIENT: usize = 4;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"ouzS");
 const SIZE: usize = 32;
@@ -205,6 +208,7 @@ impl ToClient {
     /// How many descriptors must be with the message.
     pub(crate) fn files(&self) -> usize {
         match self {
+            ToClient::Welcome(welcome) if welcome.has_readiness() => 4,
             ToClient::Welcome(_) => 3,
             ToClient::Refused(_)
             | ToClient::RegionAdded(_)
@@ -319,7 +323,7 @@ impl Cancelled {
     }
 }
 
-/// A client is taken. Three descriptors come with it: engine part, submitter part, doorbell.
+/// A client is taken. Three descriptors come with it: engine part, submitter part, doorbell; and that of readiness if it is granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Welcome {
     /// Is [`VERSION`] when it was decoded.
@@ -345,6 +349,10 @@ pub(crate) struct Welcome {
 }
 
 impl Welcome {
+    pub(crate) fn has_readiness(&self) -> bool {
+        self.features & READINESS != 0
+    }
+
     pub(crate) fn encode(&self) -> [u8; WELCOME_SIZE] {
         lay(&[
             &head(WELCOME, self.version),

@@ -4,7 +4,7 @@
 //! for; a wait has a time, and comes back when nothing can happen. None of them gives memory of a running chain away.
 
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use ouzel_engine::Target;
@@ -73,6 +73,18 @@ impl<M> Ring<M> {
         if self.tracing {
             self.collect_events();
         }
+        self.collect();
+        Ok(())
+    }
+
+    /// The same on a connected ring until `beside` is readable, too.
+    pub(crate) fn turn_beside(
+        &mut self,
+        wait: u32,
+        timeout: Option<Duration>,
+        beside: BorrowedFd<'_>,
+    ) -> Result<(), Error> {
+        self.raw.enter_beside(wait, timeout, beside)?;
         self.collect();
         Ok(())
     }

@@ -29,8 +29,7 @@ impl Ring<Pinned> {
     ///
     /// When the service goes, what is in flight ends with ECONNRESET, and from then on the ring fails with
     /// [`Error::ServiceGone`]; connect again. EOPNOTSUPP is what a service has no call for: taking objects in
-    /// ([`adopt`](Ring::adopt)) or out, bells, groups, stored programs, words to wait on, [`explain`](Ring::explain), and the
-    /// [descriptor](Ring::descriptor) by which other event loops watch a ring.
+    /// ([`adopt`](Ring::adopt)) or out, bells, groups, stored programs, words to wait on and [`explain`](Ring::explain).
     ///
     /// Errors: [`Error::Name`], [`Error::Scheme`].
     pub fn connect(name: &str) -> Result<Ring<Pinned>, Error> {

@@ -58,6 +58,8 @@ fn to_client() -> Vec<(Vec<u8>, ToClient)> {
     ];
     let cancelled = Cancelled { token: 10, reached: u32::MAX };
     messages.push((cancelled.encode().to_vec(), ToClient::Cancelled(cancelled)));
+    let ready = Welcome { features: READINESS, ..welcome() };
+    messages.push((ready.encode().to_vec(), ToClient::Welcome(ready)));
     for reason in Reason::ALL {
         messages.push((Refused { reason }.encode().to_vec(), ToClient::Refused(Refused { reason })));
     }
@@ -89,6 +91,12 @@ fn what_is_said_is_understood() {
         assert_eq!(ToClient::decode(&bytes), Ok(message));
         assert!(bytes.len() <= MAX_MESSAGE && message.files() <= MAX_FILES_TO_CLIENT);
     }
+}
+
+#[test]
+fn a_descriptor_of_readiness_comes_if_it_is_granted() {
+    assert_eq!(ToClient::Welcome(welcome()).files(), 3);
+    assert_eq!(ToClient::Welcome(Welcome { features: READINESS, ..welcome() }).files(), 4);
 }
 
 #[test]
@@ -189,7 +197,7 @@ fn values_that_cannot_be() {
 
     let client = |bytes: &[u8], at, other: &[u8]| ToClient::decode(&with(bytes, at, other)).unwrap_err();
     let bytes = welcome().encode();
-    assert_eq!(client(&bytes, 16, &[1]), WireError::Features(1));
+    assert_eq!(client(&bytes, 16, &[2]), WireError::Features(2));
     assert_eq!(client(&bytes, 24, &[9]), WireError::Geometry(GeometryError::NotPowerOfTwo));
     assert!(matches!(client(&bytes, 32, &[0]), WireError::Value { value: 0, .. }));
     assert_eq!(client(&bytes, 72, &[3]), WireError::Flags(3));
