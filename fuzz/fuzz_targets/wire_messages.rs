@@ -80,7 +80,7 @@ fn right(which: u8) -> Vec<u8> {
         4 => {
             let welcome = Welcome {
                 version: VERSION,
-                features: 0,
+                features: u64::from(which >= 64) * READINESS,
                 geometry: Geometry::new(64, 128).expect("powers of two"),
                 chain: 64,
                 descriptors: 64,

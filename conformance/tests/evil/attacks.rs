@@ -16,6 +16,7 @@ use rustix::mm::ProtFlags;
 
 use crate::peer::{self, Evil, Knocker, Mapped, REFUSED, REGION_ADDED, REGION_REFUSED};
 use crate::scene::{Service, ping, quotas};
+use crate::watching::a_descriptor_that_nobody_empties;
 
 /// Long enough for anything that must happen.
 const SOON: Duration = Duration::from_secs(10);
@@ -55,6 +56,7 @@ pub const ATTACKS: &[(&str, fn())] = attacks![
     stopped_in_the_middle,
     killed_at_random,
     a_child_that_keeps_the_socket,
+    a_descriptor_that_nobody_empties,
 ];
 
 fn start() -> Service {

@@ -7,6 +7,7 @@
 mod attacks;
 mod peer;
 mod scene;
+mod watching;
 
 use std::process::ExitCode;
 

@@ -3,7 +3,9 @@
 
 mod service;
 
+use std::io::Write;
 use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
@@ -273,4 +275,29 @@ fn a_ring_of_this_process_watches_one_of_a_service() {
             assert_eq!(ended[0].0, asked);
         }
     }
+}
+
+#[test]
+fn the_example_sleeps_in_one_place() {
+    let service = Service::start();
+    let test = std::env::current_exe().unwrap();
+    let example = test.parent().unwrap().parent().unwrap().join("examples/one_place");
+    if !example.exists() {
+        println!("SKIPPED: the example is not built: cargo build --example one_place");
+        return;
+    }
+    let schemes = service.folder.join("schemes");
+    let mut child = Command::new(example)
+        .env("OUZEL_SCHEMES", schemes)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"hello\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    let mut lines: Vec<_> = text.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["the kernel's ring: 6 bytes", "the service's ring: a sleep is over"]);
 }
