@@ -34,7 +34,7 @@ pub fn message(kind: u32, body: &[u8]) -> Vec<u8> {
     bytes.extend_from_slice(&1u32.to_le_bytes());
     bytes.extend_from_slice(&0u32.to_le_bytes());
     bytes.extend_from_slice(body);
-    bytes.resize(32, 0);
+    bytes.resize(bytes.len().max(32), 0);
     bytes
 }
 
@@ -46,8 +46,9 @@ pub fn hello(entries: u32, completions: u32) -> Vec<u8> {
 /// HELLO that asks for these features, too.
 fn hello_with(features: u64, entries: u32, completions: u32) -> Vec<u8> {
     let mut body = features.to_le_bytes().to_vec();
-    body.extend_from_slice(&entries.to_le_bytes());
-    body.extend_from_slice(&completions.to_le_bytes());
+    for word in [entries, completions, 1, 0, 0, 0] {
+        body.extend_from_slice(&word.to_le_bytes());
+    }
     message(HELLO, &body)
 }
 

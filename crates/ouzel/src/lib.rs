@@ -112,7 +112,7 @@ pub use program::{
 };
 pub use raw::{Movable, Pinned, RawRing, TEARDOWN_BOUND, Teardown, leaked_operations};
 pub use registered::RegisteredMemory;
-pub use ring::{Rejected, Ring, Ticket};
+pub use ring::{Reconnected, Rejected, Ring, Ticket};
 pub use select::{BackendKind, Choice};
 pub use stat::FileStat;
 pub use statfs::FileSystemStat;

@@ -500,6 +500,12 @@ impl<M> RawRing<M> {
         });
     }
 
+    /// Has another number from now on: what was its own before is no longer.
+    pub(crate) fn renumber(&mut self) -> u64 {
+        self.number = NEXT.fetch_add(1, Ordering::Relaxed);
+        self.number
+    }
+
     /// What no other ring of this process has; groups have it, too.
     pub(crate) fn number(&self) -> u64 {
         self.number

@@ -13,11 +13,11 @@
 //! | 8 | u32 | version, [`VERSION`]; checked before what follows, whose form it decides |
 //! | 12 | u32 | reserved |
 //!
-//! and has 32 bytes, CANCEL 48 and WELCOME 80. Then, from byte 16 on:
+//! and has 32 bytes, HELLO and CANCEL 48 and WELCOME 80. Then, from byte 16 on:
 //!
 //! | kind | message | fields | descriptors |
 //! |---|---|---|---|
-//! | 1 | HELLO | features u64, entries u32, completions u32 | |
+//! | 1 | HELLO | features u64, entries u32, completions u32, generation u32, at least 1 | |
 //! | 2 | ADD REGION | token u64, length u64 | the memory |
 //! | 3 | REMOVE REGION | token u64, region u16 | |
 //! | 4 | BYE | | |
@@ -60,6 +60,7 @@ pub(crate) const MAX_FILES_TO_CLIENT: usize = 4;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"ouzS");
 const SIZE: usize = 32;
+const HELLO_SIZE: usize = 48;
 const CANCEL_SIZE: usize = 48;
 const WELCOME_SIZE: usize = 80;
 
@@ -106,7 +107,8 @@ impl ToServer {
     /// What these bytes say, all of them.
     pub(crate) fn decode(bytes: &[u8]) -> Result<ToServer, WireError> {
         let (kind, mut body) = open(bytes, |kind| match kind {
-            HELLO..=BYE => Some(SIZE),
+            HELLO => Some(HELLO_SIZE),
+            ADD_REGION..=BYE => Some(SIZE),
             CANCEL => Some(CANCEL_SIZE),
             _ => None,
         })?;
@@ -115,7 +117,11 @@ impl ToServer {
                 let features = body.long()?;
                 let (entries, completions) = (body.word()?, body.word()?);
                 Geometry::new(entries.into(), completions.into()).map_err(WireError::Geometry)?;
-                ToServer::Hello(Hello { version: VERSION, features, entries, completions })
+                let generation = body.word()?;
+                if generation == 0 {
+                    return Err(WireError::Value { field: "the first generation of descriptors", value: 0 });
+                }
+                ToServer::Hello(Hello { version: VERSION, features, entries, completions, generation })
             }
             ADD_REGION => {
                 let (token, length) = (body.long()?, body.long()?);
@@ -229,15 +235,18 @@ pub(crate) struct Hello {
     /// Slots of the submission queue. With `completions` a geometry that can be.
     pub(crate) entries: u32,
     pub(crate) completions: u32,
+    /// What the generations of its descriptors begin with, at least 1: larger than any it has from another connection.
+    pub(crate) generation: u32,
 }
 
 impl Hello {
-    pub(crate) fn encode(&self) -> [u8; SIZE] {
+    pub(crate) fn encode(&self) -> [u8; HELLO_SIZE] {
         lay(&[
             &head(HELLO, self.version),
             &self.features.to_le_bytes(),
             &self.entries.to_le_bytes(),
             &self.completions.to_le_bytes(),
+            &self.generation.to_le_bytes(),
         ])
     }
 }

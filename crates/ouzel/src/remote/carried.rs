@@ -7,7 +7,7 @@
 //! back to the pool. One buffer that several steps use is carried once.
 
 use ouzel_pool::{Guard, Memory as PoolMemory, Pool, Slice};
-use ouzel_ring::{Completion, Entry, EntryFlags, Errno, Verb};
+use ouzel_ring::{Completion, Descriptor, Entry, EntryFlags, Errno, Verb};
 
 use super::regions::Regions;
 use super::{Remote, allowed};
@@ -24,6 +24,8 @@ struct Want {
     silent: bool,
     /// It holds payloads, which mean nothing to the service.
     envelope: bool,
+    /// A step fills it.
+    filled: bool,
 }
 
 /// A buffer of a chain as the service sees it.
@@ -42,6 +44,8 @@ struct Load {
     /// Its paths, and where they begin.
     text: Option<(Slice, u64)>,
     parts: Vec<Part>,
+    /// What buffers held that steps both take from and fill, if the chain may have to run again.
+    before: Vec<(u16, Vec<u8>)>,
 }
 
 impl Load {
@@ -112,6 +116,8 @@ pub(crate) struct Carrier {
     left: Vec<(Load, Vec<Guard>)>,
     /// The entries of the chain that was loaded last.
     entries: Vec<Entry>,
+    /// The newest generation of a descriptor that the service has given out.
+    newest: u32,
 }
 
 impl Carrier {
@@ -125,11 +131,42 @@ impl Carrier {
             None => Pool::builder().memory(PoolMemory::Shared).build()?,
         };
         let regions = Regions::new(pool)?;
-        Ok(Carrier { regions, own, loads: Vec::new(), left: Vec::new(), entries: Vec::new() })
+        Ok(Carrier { regions, own, loads: Vec::new(), left: Vec::new(), entries: Vec::new(), newest: 0 })
     }
 
     pub(crate) fn pool(&self) -> &Pool {
         self.regions.pool()
+    }
+
+    /// The service is another one, which sees nothing yet.
+    pub(crate) fn begin_anew(&mut self) {
+        self.regions.begin_anew();
+    }
+
+    /// A generation that no descriptor has which the service has given out; `None` if there is none left.
+    pub(crate) fn next_generation(&self) -> Option<u32> {
+        self.newest.checked_add(1)
+    }
+
+    /// Takes note of a descriptor that a service has given out.
+    pub(crate) fn note_descriptor(&mut self, descriptor: Descriptor) {
+        self.newest = self.newest.max(descriptor.generation());
+    }
+
+    /// Gives up the run of a chain that is to run again, whose memory is then as it was before.
+    pub(crate) fn rewind(&mut self, slot: u32, body: &mut Body) {
+        let before = self.loads.get_mut(slot as usize).and_then(Option::as_mut);
+        for (buffer, bytes) in before.map(|load| std::mem::take(&mut load.before)).unwrap_or_default() {
+            if let Some(Some(own)) = body.buffers.get_mut(usize::from(buffer)) {
+                own.clear();
+                own.extend_from_slice(&bytes);
+            }
+        }
+        self.over(slot, body, true);
+        for step in &mut body.steps {
+            step.completion = None;
+        }
+        body.failed = false;
     }
 
     /// Takes the memory of a chain to where the service can see it, and makes its entries: the steps in this order, with
@@ -185,6 +222,13 @@ impl Carrier {
             let payload = self.payload(remote, &copy)?;
             load.text = Some((copy, payload));
         }
+        if body.idempotent {
+            for want in wants.0.iter().filter(|want| want.filled && want.taken_from) {
+                let buffer = body.buffers.get(usize::from(want.buffer)).and_then(Option::as_ref);
+                let held = buffer.map(|buffer| buffer.as_slice().to_vec());
+                load.before.extend(held.map(|held| (want.buffer, held)));
+            }
+        }
         // Envelopes name the others.
         for want in wants.0.iter().filter(|want| !want.envelope) {
             let part = self.place(remote, body, want)?;
@@ -207,8 +251,10 @@ impl Carrier {
         let buffer = body.buffers.get(usize::from(number)).and_then(Option::as_ref);
         let lost = Error::Refused { call: "submit", errno: Errno::EFAULT };
         let buffer = buffer.ok_or(lost)?;
+        // What may be used again later is never in reach of a service that may be gone then.
         if want.length > 0
             && !want.envelope
+            && !body.idempotent
             && let Some(payload) = self.regions.payload(remote, buffer.address(), want.length)?
         {
             return Ok(Part { buffer: number, payload, copy: None, silent });
@@ -309,29 +355,44 @@ impl Wants {
             Memory::Filled(envelope) if verb == Verb::SendMsg => self.of_message(body, envelope, true),
             Memory::Filled(buffer) => {
                 let length = length_of(body, step, buffer);
-                self.add(Want { buffer, length, taken_from: true, silent: false, envelope: false });
+                self.add(Want {
+                    buffer,
+                    length,
+                    taken_from: true,
+                    silent: false,
+                    envelope: false,
+                    filled: false,
+                });
             }
             Memory::Room(buffer) => {
                 let length = length_of(body, step, buffer);
-                self.add(Want { buffer, length, taken_from: false, silent, envelope: false });
+                self.add(Want { buffer, length, taken_from: false, silent, envelope: false, filled: true });
             }
         }
         if let Some(buffer) = step.record {
             let taken_from = matches!(verb, Verb::Utimes | Verb::SetXattr);
             let of = body.buffers.get(usize::from(buffer)).and_then(Option::as_ref);
             let length = of.map_or(0, |of| if taken_from { of.len() } else { of.capacity() });
-            self.add(Want { buffer, length, taken_from, silent, envelope: false });
+            self.add(Want { buffer, length, taken_from, silent, envelope: false, filled: !taken_from });
         }
     }
 
     fn of_message(&mut self, body: &Body, envelope: u16, taken_from: bool) {
         for (number, length) in body.piece_lengths(envelope).enumerate() {
             let buffer = envelope + 1 + number as u16;
-            self.add(Want { buffer, length, taken_from, silent: false, envelope: false });
+            self.add(Want {
+                buffer,
+                length,
+                taken_from,
+                silent: false,
+                envelope: false,
+                filled: !taken_from,
+            });
         }
         let of = body.buffers.get(usize::from(envelope)).and_then(Option::as_ref);
         let length = of.map_or(0, |of| of.len());
-        self.add(Want { buffer: envelope, length, taken_from: true, silent: false, envelope: true });
+        let filled = !taken_from;
+        self.add(Want { buffer: envelope, length, taken_from: true, silent: false, envelope: true, filled });
     }
 
     fn add(&mut self, want: Want) {
@@ -339,6 +400,7 @@ impl Wants {
             Some(other) => {
                 other.length = other.length.max(want.length);
                 other.taken_from |= want.taken_from;
+                other.filled |= want.filled;
                 other.silent |= want.silent;
             }
             None => self.0.push(want),

@@ -26,8 +26,11 @@ use crate::error::Error;
 /// A connection to a service.
 pub(crate) struct Remote {
     client: Client,
-    /// Of the service, with its colon.
+    /// Of the service.
+    parsed: Name,
+    /// The same with its colon.
     name: String,
+    options: ClientOptions,
     /// Operations that had not ended when the connection was closed.
     leaked: u32,
     /// What is watched elsewhere, once somebody has asked for it.
@@ -47,7 +50,37 @@ impl Remote {
             ..ClientOptions::default()
         };
         let client = Client::connect(&parsed, &options)?;
-        Ok(Remote { client, name: format!("{}:", parsed.as_str()), leaked: 0, readiness: None })
+        let name = format!("{}:", parsed.as_str());
+        Ok(Remote { client, parsed, name, options, leaked: 0, readiness: None })
+    }
+
+    /// Connects to the service that has the name now, in place of one that has gone. The generations of its descriptors begin
+    /// with `generation`.
+    pub(crate) fn reconnect(&mut self, generation: u32) -> Result<(), Error> {
+        self.options.generation = generation;
+        let mut client = Client::connect(&self.parsed, &self.options)?;
+        if let Some(readiness) = &mut self.readiness
+            && let Some(told) = client.watch()
+        {
+            readiness.follow(told).map_err(|errno| Error::Refused { call: "reconnect", errno })?;
+        }
+        self.client = client;
+        Ok(())
+    }
+
+    /// Which life of the service this is.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.client.terms().epoch
+    }
+
+    /// Sees whether the service is still there.
+    pub(crate) fn look(&mut self) {
+        self.client.look();
+    }
+
+    /// Whether the service has gone, or takes nothing more and is about to.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.client.is_over() || self.client.is_closing()
     }
 
     pub(crate) fn name(&self) -> &str {

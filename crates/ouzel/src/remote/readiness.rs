@@ -24,12 +24,23 @@ impl Readiness {
         let made = || {
             let watched = epoll::create(epoll::CreateFlags::CLOEXEC)?;
             let reminder = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-            for end in [told, reminder.as_fd()] {
-                epoll::add(&watched, end, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?;
-            }
-            Ok(Readiness { watched, reminder, reminds: false })
+            let readiness = Readiness { watched, reminder, reminds: false };
+            readiness.add(told)?;
+            readiness.add(readiness.reminder.as_fd())?;
+            Ok(readiness)
         };
         made().map_err(errno)
+    }
+
+    /// Watches what another service writes to, too. What the last one wrote to has gone with it.
+    pub(super) fn follow(&mut self, told: BorrowedFd<'_>) -> Result<(), Errno> {
+        self.add(told).map_err(errno)?;
+        self.remind();
+        Ok(())
+    }
+
+    fn add(&self, end: BorrowedFd<'_>) -> io::Result<()> {
+        epoll::add(&self.watched, end, epoll::EventData::new_u64(0), epoll::EventFlags::IN)
     }
 
     /// The descriptor, for somebody else to keep.

@@ -69,6 +69,9 @@ impl<M> Ring<M> {
 
     /// Starts everything queued, waits until `wait` completions are there or the time is up, and takes what has completed.
     pub(crate) fn turn(&mut self, wait: u32, timeout: Option<Duration>) -> Result<(), Error> {
+        if self.returning.is_some() {
+            return self.enter_or_return(wait, timeout, None);
+        }
         self.raw.enter(u32::MAX, wait, timeout)?;
         if self.tracing {
             self.collect_events();
@@ -84,6 +87,9 @@ impl<M> Ring<M> {
         timeout: Option<Duration>,
         beside: BorrowedFd<'_>,
     ) -> Result<(), Error> {
+        if self.returning.is_some() {
+            return self.enter_or_return(wait, timeout, Some(beside));
+        }
         self.raw.enter_beside(wait, timeout, beside)?;
         self.collect();
         Ok(())
@@ -130,6 +136,7 @@ impl<M> Ring<M> {
     /// Gives up all chains whose index is in this range. None of those that have not begun will; no entry is started for
     /// that.
     pub(crate) fn cancel_indices(&mut self, first: u32, last: u32) -> Result<(), Error> {
+        self.give_up_return(first, last);
         let steps = Target::DataRange { first: data(first, 0), last: data(last, u16::MAX) };
         // In a service's queue nobody else can reach anything.
         if !self.raw.is_remote() {

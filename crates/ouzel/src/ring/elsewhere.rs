@@ -46,9 +46,14 @@ impl<M> Ring<M> {
     }
 
     /// How long one may wait elsewhere before the ring is entered again ([`flush`](Ring::flush)), if its
-    /// [descriptor](Ring::descriptor) does not become readable: until the next timeout of a step. `None` is for ever.
+    /// [descriptor](Ring::descriptor) does not become readable: until the next timeout of a step, or, while a connected ring is to
+    /// [come back](crate::RingBuilder::reconnect_within), until it looks for its service again. `None` is for ever.
     pub fn patience(&self) -> Option<Duration> {
-        let until = self.next_timer().map(|at| Duration::from_nanos(at.saturating_sub(self.now())));
+        let until = self.next_look().or_else(|| self.until_next_timer());
         if self.has_stalled() { Some(until.unwrap_or(PAUSE).min(PAUSE)) } else { until }
+    }
+
+    fn until_next_timer(&self) -> Option<Duration> {
+        self.next_timer().map(|at| Duration::from_nanos(at.saturating_sub(self.now())))
     }
 }

@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use ouzel_engine::{Entered, Target};
-use ouzel_ring::{Broken, Completion, Entry, EntryFlags, Errno, Geometry, PushError, SubmitterEnd};
+use ouzel_ring::{Broken, Completion, Entry, EntryFlags, Errno, Geometry, PushError, State, SubmitterEnd};
 
 use crate::error::{Error, Reason};
 use crate::futex::Word;
@@ -41,11 +41,14 @@ pub struct ClientOptions {
     pub spin: Option<Duration>,
     /// Ask for a descriptor that becomes readable when completions are there ([`Client::watch`]). It costs a pair of sockets.
     pub readiness: bool,
+    /// What the generations of its descriptors begin with; 0 is taken for 1. Who had a connection before, and may still have
+    /// descriptors of that, says more than the largest of those: then none of them names anything in this one.
+    pub generation: u32,
 }
 
 impl Default for ClientOptions {
     fn default() -> ClientOptions {
-        ClientOptions { entries: 256, completions: 512, spin: None, readiness: false }
+        ClientOptions { entries: 256, completions: 512, spin: None, readiness: false, generation: 1 }
     }
 }
 
@@ -119,6 +122,7 @@ impl Client {
             features: if options.readiness { wire::READINESS } else { 0 },
             entries: asked.entries(),
             completions: asked.completions(),
+            generation: options.generation.max(1),
         };
         let gone = |_| Error::Over { name: name.clone() };
         control.send(&hello.encode(), &[]).map_err(gone)?;
@@ -209,6 +213,18 @@ impl Client {
     /// Whether the service has gone, or has thrown this client out.
     pub fn is_over(&self) -> bool {
         self.over
+    }
+
+    /// Whether the service has said that it takes nothing more: what is in flight ends soon, and so does the connection.
+    pub fn is_closing(&self) -> bool {
+        self.submitter.engine_state() != State::Running
+    }
+
+    /// Sees whether the service is still there, without waiting: who waits for completions need not.
+    pub fn look(&mut self) {
+        if !self.over && self.has_hung_up() {
+            self.end();
+        }
     }
 
     /// Entries that are owed a completion.

@@ -89,6 +89,7 @@ impl<H: Host> Served<H> {
         let (told_at, told) = pair.map_err(|_| Reason::Resources)?.unzip();
         let mut engine = Engine::new(EngineEnd::new(handle, 0), host, limits);
         engine.take_turns();
+        engine.begin_generations_with(hello.generation);
         let served = Served {
             engine,
             regions: Vec::new(),

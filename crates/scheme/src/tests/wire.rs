@@ -7,7 +7,7 @@ fn geometry() -> Geometry {
 }
 
 fn hello() -> Hello {
-    Hello { version: VERSION, features: 1 << 63 | 5, entries: 8, completions: 16 }
+    Hello { version: VERSION, features: 1 << 63 | 5, entries: 8, completions: 16, generation: 3 }
 }
 
 fn welcome() -> Welcome {
@@ -103,7 +103,8 @@ fn a_descriptor_of_readiness_comes_if_it_is_granted() {
 fn the_bytes_are_those_of_the_table() {
     let bytes = hello().encode();
     assert_eq!(bytes[..16], *b"ouzS\x01\0\0\0\x01\0\0\0\0\0\0\0");
-    assert_eq!(bytes[16..], *b"\x05\0\0\0\0\0\0\x80\x08\0\0\0\x10\0\0\0");
+    assert_eq!(bytes[16..32], *b"\x05\0\0\0\0\0\0\x80\x08\0\0\0\x10\0\0\0");
+    assert_eq!(bytes[32..], *b"\x03\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
     let bytes = welcome().encode();
     assert_eq!(bytes[4..8], 257_u32.to_le_bytes());
     assert_eq!(bytes[36..40], [4, 3, 2, 1]);
@@ -187,6 +188,8 @@ fn values_that_cannot_be() {
     assert_eq!(server(&bytes, 24, &[7]), WireError::Geometry(GeometryError::NotPowerOfTwo));
     assert_eq!(server(&bytes, 24, &[0, 0, 0, 0x80]), WireError::Geometry(GeometryError::TooLarge));
     assert_eq!(server(&bytes, 28, &[1]), WireError::Geometry(GeometryError::TooFewCompletions));
+    assert!(matches!(server(&bytes, 32, &[0]), WireError::Value { value: 0, .. }));
+    assert_eq!(server(&bytes, 36, &[1]), WireError::Reserved);
     let bytes = AddRegion { token: 1, length: 4096 }.encode();
     assert!(matches!(server(&bytes, 24, &[0; 8]), WireError::Value { value: 0, .. }));
     assert!(matches!(server(&bytes, 31, &[0x80]), WireError::Value { .. }));

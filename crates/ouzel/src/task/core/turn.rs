@@ -117,6 +117,8 @@ impl Core {
     /// How long the executor may sleep if the next timer is this one.
     fn longest_sleep(&self, timer: Option<u64>) -> Option<Duration> {
         let until = timer.map(|at| Duration::from_nanos(at.saturating_sub(self.now().unwrap_or(at))));
+        let look = self.with_ring(|ring| Ok(ring.next_look())).unwrap_or(None);
+        let until = until.into_iter().chain(look).min();
         let stalled = || self.with_ring(|ring| Ok(ring.has_stalled())).unwrap_or(false);
         if self.deaf.get() || stalled() { Some(until.unwrap_or(PAUSE).min(PAUSE)) } else { until }
     }
