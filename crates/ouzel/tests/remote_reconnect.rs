@@ -135,6 +135,35 @@ fn what_is_idempotent_is_issued_again_and_nothing_else() {
 }
 
 #[test]
+fn a_service_that_gives_up_what_is_in_flight_as_it_ends_is_one_that_goes() {
+    let mut service = Process::start();
+    std::fs::write(service.path("a"), b"first").unwrap();
+    let mut ring = returning(&service);
+    let (mut chain, read) = slow_read(&service, Duration::from_millis(300));
+    chain.idempotent();
+    let idempotent = ring.submit(chain).unwrap();
+    let (chain, _) = slow_read(&service, Duration::from_millis(300));
+    let other = ring.submit(chain).unwrap();
+    ring.flush().unwrap();
+    service.stop();
+    std::fs::write(service.path("a"), b"second").unwrap();
+    let given_up = errno(&ring.wait(other).unwrap());
+    assert!(matches!(given_up, Some(Errno::ECANCELED | Errno::ECONNRESET)), "{given_up:?}");
+    service.serve();
+    let mut done = ring.wait(idempotent).unwrap();
+    assert_eq!(done.take(read).unwrap().as_slice(), b"second");
+    // Cancelled by its submitter it does not run again, whatever becomes of the service.
+    let (mut chain, _) = slow_read(&service, Duration::from_secs(1000));
+    chain.idempotent();
+    let cancelled = ring.submit(chain).unwrap();
+    ring.flush().unwrap();
+    assert!(ring.cancel(cancelled).unwrap());
+    service.stop();
+    let given_up = errno(&ring.wait(cancelled).unwrap());
+    assert!(matches!(given_up, Some(Errno::ECANCELED | Errno::ECONNRESET)), "{given_up:?}");
+}
+
+#[test]
 fn memory_is_as_it_was_when_a_chain_runs_again() {
     let mut service = Process::start();
     std::fs::write(service.path("from"), b"0123").unwrap();

@@ -126,6 +126,14 @@ impl Process {
         assert!(is_served, "{} is not served", self.name);
     }
 
+    /// Has it end by itself, and waits until it has.
+    pub fn stop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            drop(child.stdin.take());
+            child.wait().unwrap();
+        }
+    }
+
     /// Kills it, if it lives, and waits until it has gone.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
