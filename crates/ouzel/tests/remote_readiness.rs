@@ -267,7 +267,7 @@ fn a_ring_of_this_process_watches_one_of_a_service() {
                 let ticket = primary.submit(chain).unwrap();
                 let (first, done) = primary.wait_any().unwrap().unwrap();
                 assert_eq!(first, ticket, "{kind:?}: it sleeps for both");
-                assert_ne!(done.get(polled).unwrap() & u64::from(PollEvents::IN.bits()), 0);
+                assert_ne!(done.get(polled).unwrap() & PollEvents::IN.bits(), 0);
                 assert!(primary.cancel(other).unwrap());
                 primary.wait(other).unwrap();
                 ended = drain(&mut secondary);
