@@ -20,6 +20,7 @@ use crate::programs::{
     programs_that_change_while_they_are_checked, programs_that_make_no_sense,
 };
 use crate::scene::{Service, ping, quotas};
+use crate::watching::a_descriptor_that_nobody_empties;
 
 /// Long enough for anything that must happen.
 const SOON: Duration = Duration::from_secs(10);
@@ -63,6 +64,7 @@ pub const ATTACKS: &[(&str, fn())] = attacks![
     stopped_in_the_middle,
     killed_at_random,
     a_child_that_keeps_the_socket,
+    a_descriptor_that_nobody_empties,
 ];
 
 fn start() -> Service {

@@ -8,6 +8,7 @@ mod attacks;
 mod peer;
 mod programs;
 mod scene;
+mod watching;
 
 use std::process::ExitCode;
 

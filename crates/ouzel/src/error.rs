@@ -122,7 +122,7 @@ impl fmt::Display for Error {
             Error::Scheme(error) => error.fmt(formatter),
             Error::ServiceGone { name } => write!(
                 formatter,
-                "the service {name} has gone: connect again with Ring::connect({name:?}), when it is back"
+                "the service {name} has gone: connect again with Ring::reconnect, when it is back"
             ),
             Error::Refused { call, errno } => write!(formatter, "{call}: {errno}"),
         }

@@ -250,6 +250,20 @@ impl<M> RawRing<M> {
         Ok(inner.engine.enter(submit, wait, timeout)?)
     }
 
+    /// The same on a connected ring until `beside` is readable, too; otherwise without it.
+    pub(crate) fn enter_beside(
+        &mut self,
+        wait: u32,
+        timeout: Option<Duration>,
+        beside: BorrowedFd<'_>,
+    ) -> Result<Entered, Error> {
+        self.at_home()?;
+        match self.remote() {
+            Some(remote) => remote.enter_beside(wait, timeout, beside),
+            None => self.enter(u32::MAX, wait, timeout),
+        }
+    }
+
     /// Takes the oldest completion, if there is one.
     #[inline]
     pub fn pop(&mut self) -> Option<Completion> {
@@ -488,6 +502,12 @@ impl<M> RawRing<M> {
         });
     }
 
+    /// Has another number from now on: what was its own before is no longer.
+    pub(crate) fn renumber(&mut self) -> u64 {
+        self.number = NEXT.fetch_add(1, Ordering::Relaxed);
+        self.number
+    }
+
     /// What no other ring of this process has; groups have it, too.
     pub(crate) fn number(&self) -> u64 {
         self.number
@@ -635,7 +655,11 @@ impl<M> RawRing<M> {
 
     /// What tells that there is something to enter for; see [`HostBackend::readiness`].
     pub(crate) fn readiness(&mut self) -> Result<Option<OwnedFd>, Error> {
-        let made = self.engine_for("descriptor")?.backend_mut().readiness();
+        self.at_home()?;
+        let made = match &mut *self.crossing {
+            Crossing::Here(inner) => inner.engine.backend_mut().readiness(),
+            Crossing::There(remote) => remote.readiness(),
+        };
         made.map_err(|errno| Error::Refused { call: "readiness", errno })
     }
 

@@ -6,8 +6,10 @@ mod elsewhere;
 mod multishot;
 mod picking;
 mod pooled;
+mod returning;
 
 pub(crate) use asynchronous::Offered;
+pub use returning::Reconnected;
 use std::collections::VecDeque;
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -30,6 +32,7 @@ use crate::raw::{Pinned, RawRing, Teardown};
 use crate::remote::{Carrier, Known, portable};
 use crate::select::Choice;
 use crate::{Bell, Buffer};
+use returning::Returning;
 
 /// Names a chain that was submitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -111,6 +114,8 @@ pub struct Ring<M = Pinned> {
     pool: Option<Pool>,
     /// What takes memory to a service and back, if the engine is one's.
     carrier: Option<Box<Carrier>>,
+    /// What it does when its service goes, if it is to come back by itself.
+    returning: Option<Box<Returning>>,
     /// What tells those who wait elsewhere, once somebody has asked for it.
     pub(crate) counter: Option<OwnedFd>,
     /// The constants of the programs that are stored, by number.
@@ -143,6 +148,7 @@ impl<M> Ring<M> {
             number: raw.number(),
             pool: None,
             carrier: None,
+            returning: None,
             counter: None,
             programs: Vec::new(),
             slots: Vec::new(),
@@ -424,6 +430,9 @@ impl<M> Ring<M> {
         if place.is_none_or(|place| place.chain.is_none()) {
             return Err(Error::Refused { call: "cancel", errno: Errno::ENOENT });
         }
+        if self.give_up_return(ticket.slot, ticket.slot) {
+            return Ok(true);
+        }
         // Everything queued that can be admitted must have been.
         self.flush()?;
         let steps = Target::DataRange { first: data(ticket.slot, 0), last: data(ticket.slot, u16::MAX) };
@@ -581,6 +590,9 @@ impl<M> Ring<M> {
 
     /// Enters the ring and takes what has completed.
     fn enter(&mut self, wait: u32) -> Result<(), Error> {
+        if self.returning.is_some() {
+            return self.enter_or_return(wait, None, None);
+        }
         let entered = self.raw.enter(u32::MAX, wait, None)?;
         if self.tracing {
             self.collect_events();

@@ -24,6 +24,7 @@ mod names;
 mod patience;
 mod peer;
 mod program;
+mod readiness;
 mod rights;
 mod server;
 mod service;

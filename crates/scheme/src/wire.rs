@@ -13,16 +13,16 @@
 //! | 8 | u32 | version, [`VERSION`]; checked before what follows, whose form it decides |
 //! | 12 | u32 | reserved |
 //!
-//! and has 32 bytes, CANCEL 48, WELCOME 80, and those of [`programs`] as many as it says. Then, from byte 16 on:
+//! and has 32 bytes, HELLO and CANCEL 48, WELCOME 80, and those of [`programs`] as many as it says. Then, from byte 16 on:
 //!
 //! | kind | message | fields | descriptors |
 //! |---|---|---|---|
-//! | 1 | HELLO | features u64, entries u32, completions u32 | |
+//! | 1 | HELLO | features u64, entries u32, completions u32, generation u32, at least 1 | |
 //! | 2 | ADD REGION | token u64, length u64 | the memory |
 //! | 3 | REMOVE REGION | token u64, region u16 | |
 //! | 4 | BYE | | |
 //! | 5 | CANCEL | token u64, what u32 (0 user data, 1 a range of user data, 2 a descriptor, 3 all), reserved u32, first u64, last u64 | |
-//! | 257 | WELCOME | features u64, entries u32, completions u32, chain u32, descriptors u32, programs u32, program steps u32, epoch u64, verbs u128, flags u32 (bit 0: only programs) | engine part, submitter part, doorbell |
+//! | 257 | WELCOME | features u64, entries u32, completions u32, chain u32, descriptors u32, programs u32, program steps u32, epoch u64, verbs u128, flags u32 (bit 0: only programs) | engine part, submitter part, doorbell; with feature READINESS also the descriptor of readiness |
 //! | 258 | REFUSED | reason u32 | |
 //! | 259 | REGION ADDED | token u64, region u16 | |
 //! | 260 | REGION REFUSED | token u64, errno u32 | |
@@ -51,7 +51,10 @@ pub(crate) const VERSION: u32 = 1;
 
 /// What this version can do beyond what every side can: a bit each. A client names what it would use, and is granted what both
 /// know; so a bit that is not known is no error in HELLO, and is one in WELCOME.
-pub(crate) const FEATURES: u64 = 0;
+pub(crate) const FEATURES: u64 = READINESS;
+
+/// The client has a descriptor that becomes readable when completions are there: a fourth one with WELCOME.
+pub(crate) const READINESS: u64 = 1 << 0;
 
 /// The longest message of either direction, in bytes.
 pub(crate) const MAX_MESSAGE: usize = REFUSED_PROGRAM_SIZE;
@@ -60,10 +63,11 @@ pub(crate) const MAX_MESSAGE: usize = REFUSED_PROGRAM_SIZE;
 pub(crate) const MAX_FILES_TO_SERVER: usize = 1;
 
 /// The most descriptors that a message to the client has with it.
-pub(crate) const MAX_FILES_TO_CLIENT: usize = 3;
+pub(crate) const MAX_FILES_TO_CLIENT: usize = 4;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"ouzS");
 const SIZE: usize = 32;
+const HELLO_SIZE: usize = 48;
 const CANCEL_SIZE: usize = 48;
 const WELCOME_SIZE: usize = 80;
 
@@ -116,7 +120,8 @@ impl ToServer {
     /// What these bytes say, all of them.
     pub(crate) fn decode(bytes: &[u8]) -> Result<ToServer, WireError> {
         let (kind, mut body) = open(bytes, |kind| match kind {
-            HELLO..=BYE => Some(SIZE),
+            HELLO => Some(HELLO_SIZE),
+            ADD_REGION..=BYE => Some(SIZE),
             CANCEL => Some(CANCEL_SIZE),
             kind => programs::size_to_server(kind),
         })?;
@@ -125,7 +130,11 @@ impl ToServer {
                 let features = body.long()?;
                 let (entries, completions) = (body.word()?, body.word()?);
                 Geometry::new(entries.into(), completions.into()).map_err(WireError::Geometry)?;
-                ToServer::Hello(Hello { version: VERSION, features, entries, completions })
+                let generation = body.word()?;
+                if generation == 0 {
+                    return Err(WireError::Value { field: "the first generation of descriptors", value: 0 });
+                }
+                ToServer::Hello(Hello { version: VERSION, features, entries, completions, generation })
             }
             ADD_REGION => {
                 let (token, length) = (body.long()?, body.long()?);
@@ -231,6 +240,7 @@ impl ToClient {
     /// How many descriptors must be with the message.
     pub(crate) fn files(&self) -> usize {
         match self {
+            ToClient::Welcome(welcome) if welcome.has_readiness() => 4,
             ToClient::Welcome(_) => 3,
             ToClient::Refused(_)
             | ToClient::RegionAdded(_)
@@ -255,15 +265,18 @@ pub(crate) struct Hello {
     /// Slots of the submission queue. With `completions` a geometry that can be.
     pub(crate) entries: u32,
     pub(crate) completions: u32,
+    /// What the generations of its descriptors begin with, at least 1: larger than any it has from another connection.
+    pub(crate) generation: u32,
 }
 
 impl Hello {
-    pub(crate) fn encode(&self) -> [u8; SIZE] {
+    pub(crate) fn encode(&self) -> [u8; HELLO_SIZE] {
         lay(&[
             &head(HELLO, self.version),
             &self.features.to_le_bytes(),
             &self.entries.to_le_bytes(),
             &self.completions.to_le_bytes(),
+            &self.generation.to_le_bytes(),
         ])
     }
 }
@@ -349,7 +362,7 @@ impl Cancelled {
     }
 }
 
-/// A client is taken. Three descriptors come with it: engine part, submitter part, doorbell.
+/// A client is taken. Three descriptors come with it: engine part, submitter part, doorbell; and that of readiness if it is granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Welcome {
     /// Is [`VERSION`] when it was decoded.
@@ -375,6 +388,10 @@ pub(crate) struct Welcome {
 }
 
 impl Welcome {
+    pub(crate) fn has_readiness(&self) -> bool {
+        self.features & READINESS != 0
+    }
+
     pub(crate) fn encode(&self) -> [u8; WELCOME_SIZE] {
         lay(&[
             &head(WELCOME, self.version),

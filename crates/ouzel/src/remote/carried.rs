@@ -7,7 +7,7 @@
 //! back to the pool. One buffer that several steps use is carried once.
 
 use ouzel_pool::{Guard, Memory as PoolMemory, Pool, Slice};
-use ouzel_ring::{Completion, Entry, EntryFlags, Errno, Verb};
+use ouzel_ring::{Completion, Descriptor, Entry, EntryFlags, Errno, Verb};
 
 use super::regions::Regions;
 use super::{Remote, allowed, calls};
@@ -23,6 +23,8 @@ struct Want {
     /// A step fills it that may not report how much.
     silent: bool,
     holds: Holds,
+    /// A step fills it.
+    filled: bool,
 }
 
 /// What is in a buffer.
@@ -51,6 +53,8 @@ struct Load {
     /// Its paths, and where they begin.
     text: Option<(Slice, u64)>,
     parts: Vec<Part>,
+    /// What buffers held that steps both take from and fill, if the chain may have to run again.
+    before: Vec<(u16, Vec<u8>)>,
 }
 
 impl Load {
@@ -120,6 +124,8 @@ pub(crate) struct Carrier {
     left: Vec<(Load, Vec<Guard>)>,
     /// The entries of the chain that was loaded last.
     entries: Vec<Entry>,
+    /// The newest generation of a descriptor that the service has given out.
+    newest: u32,
 }
 
 impl Carrier {
@@ -133,11 +139,35 @@ impl Carrier {
             None => Pool::builder().memory(PoolMemory::Shared).build()?,
         };
         let regions = Regions::new(pool)?;
-        Ok(Carrier { regions, own, loads: Vec::new(), left: Vec::new(), entries: Vec::new() })
+        Ok(Carrier { regions, own, loads: Vec::new(), left: Vec::new(), entries: Vec::new(), newest: 0 })
     }
 
     pub(crate) fn pool(&self) -> &Pool {
         self.regions.pool()
+    }
+
+    /// The service is another one, which sees nothing yet.
+    pub(crate) fn begin_anew(&mut self) {
+        self.regions.begin_anew();
+    }
+
+    /// A generation that no descriptor has which the service has given out; `None` if there is none left.
+    pub(crate) fn next_generation(&self) -> Option<u32> {
+        self.newest.checked_add(1)
+    }
+
+    /// Takes note of a descriptor that a service has given out.
+    pub(crate) fn note_descriptor(&mut self, descriptor: Descriptor) {
+        self.newest = self.newest.max(descriptor.generation());
+    }
+
+    /// Gives up the run of a chain that is to run again, whose memory is then as it was before.
+    pub(crate) fn rewind(&mut self, slot: u32, chain: &mut Running) {
+        let load = self.loads.get_mut(slot as usize).and_then(Option::as_mut);
+        let before = load.map(|load| std::mem::take(&mut load.before)).unwrap_or_default();
+        self.over(slot, chain, true);
+        // SAFETY: this is what the buffers held when the chain was loaded, and what the service writes to are copies.
+        unsafe { chain.rewind(before) };
     }
 
     /// Takes the memory of a chain to where the service can see it, and makes its entries: the steps in this order, with
@@ -193,6 +223,12 @@ impl Carrier {
             let payload = self.payload(remote, &copy)?;
             load.text = Some((copy, payload));
         }
+        if body.is_idempotent() {
+            for want in wants.0.iter().filter(|want| want.filled && want.taken_from) {
+                let held = body.buffer(want.buffer).map(|buffer| buffer.as_slice().to_vec());
+                load.before.extend(held.map(|held| (want.buffer, held)));
+            }
+        }
         // Envelopes and records name the others.
         for want in wants.0.iter().filter(|want| want.holds == Holds::Data) {
             let part = self.place(remote, body, want)?;
@@ -222,8 +258,10 @@ impl Carrier {
         let buffer = body.buffer(number);
         let lost = Error::Refused { call: "submit", errno: Errno::EFAULT };
         let buffer = buffer.ok_or(lost)?;
+        // What may be used again later is never in reach of a service that may be gone then.
         if want.length > 0
             && want.holds == Holds::Data
+            && !body.is_idempotent()
             && let Some(payload) = self.regions.payload(remote, buffer.as_ptr().addr(), want.length)?
         {
             return Ok(Part { buffer: number, payload, copy: None, silent });
@@ -326,36 +364,46 @@ impl Wants {
             Memory::Filled(record) if verb == Verb::Call => self.of_call(body, record),
             Memory::Filled(buffer) => {
                 let length = length_of(body, step, buffer);
-                self.add(Want { buffer, length, taken_from: true, silent: false, holds: Holds::Data });
+                let holds = Holds::Data;
+                self.add(Want { buffer, length, taken_from: true, silent: false, holds, filled: false });
             }
             Memory::Room(buffer) => {
-                let length = length_of(body, step, buffer);
-                self.add(Want { buffer, length, taken_from: false, silent, holds: Holds::Data });
+                let (length, holds) = (length_of(body, step, buffer), Holds::Data);
+                self.add(Want { buffer, length, taken_from: false, silent, holds, filled: true });
             }
         }
         if let Some(buffer) = step.record() {
             let taken_from = matches!(verb, Verb::Utimes | Verb::SetXattr);
             let of = body.buffer(buffer);
             let length = of.map_or(0, |of| if taken_from { of.len() } else { of.capacity() });
-            self.add(Want { buffer, length, taken_from, silent, holds: Holds::Data });
+            self.add(Want { buffer, length, taken_from, silent, holds: Holds::Data, filled: !taken_from });
         }
     }
 
     fn of_message(&mut self, body: &Body, envelope: u16, taken_from: bool) {
         for (number, length) in body.piece_lengths(envelope).enumerate() {
             let buffer = envelope + 1 + number as u16;
-            self.add(Want { buffer, length, taken_from, silent: false, holds: Holds::Data });
+            self.add(Want {
+                buffer,
+                length,
+                taken_from,
+                silent: false,
+                holds: Holds::Data,
+                filled: !taken_from,
+            });
         }
         let length = body.buffer(envelope).map_or(0, |of| of.len());
-        self.add(Want { buffer: envelope, length, taken_from: true, silent: false, holds: Holds::Message });
+        let (holds, filled) = (Holds::Message, !taken_from);
+        self.add(Want { buffer: envelope, length, taken_from: true, silent: false, holds, filled });
     }
 
     fn of_call(&mut self, body: &Body, record: u16) {
         for (buffer, length) in calls::pieces(body, record) {
-            self.add(Want { buffer, length, taken_from: true, silent: false, holds: Holds::Data });
+            let holds = Holds::Data;
+            self.add(Want { buffer, length, taken_from: true, silent: false, holds, filled: false });
         }
-        let length = body.buffer(record).map_or(0, |of| of.len());
-        self.add(Want { buffer: record, length, taken_from: true, silent: false, holds: Holds::Call });
+        let (length, holds) = (body.buffer(record).map_or(0, |of| of.len()), Holds::Call);
+        self.add(Want { buffer: record, length, taken_from: true, silent: false, holds, filled: false });
     }
 
     fn add(&mut self, want: Want) {
@@ -363,6 +411,7 @@ impl Wants {
             Some(other) => {
                 other.length = other.length.max(want.length);
                 other.taken_from |= want.taken_from;
+                other.filled |= want.filled;
                 other.silent |= want.silent;
             }
             None => self.0.push(want),

@@ -539,7 +539,7 @@ impl<H: Host> Server<H> {
         } else {
             Err(Reason::Version)
         };
-        let (served, files) = match made {
+        let (served, handed) = match made {
             Ok(made) => made,
             Err(reason) => {
                 self.statistics.refused += 1;
@@ -549,8 +549,9 @@ impl<H: Host> Server<H> {
         };
         let welcome = served.welcome(&self.quotas, self.epoch);
         let sent = served.watch(&self.events, place).and_then(|()| {
-            let [engine_part, submitter_part] = &files;
-            let files = [engine_part.as_fd(), submitter_part.as_fd(), served.doorbell.as_fd()];
+            let [engine_part, submitter_part] = &handed.parts;
+            let mut files = vec![engine_part.as_fd(), submitter_part.as_fd(), served.doorbell.as_fd()];
+            files.extend(handed.readiness.as_ref().map(AsFd::as_fd));
             guest.control.send(&welcome.encode(), &files).map_err(|source| Error::system("sendmsg", source))
         });
         guest.stage = Stage::Served(Box::new(served));

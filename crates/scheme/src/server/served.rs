@@ -17,7 +17,7 @@ use crate::error::Reason;
 use crate::futex::Word;
 use crate::shared::{Region, RingMemory};
 use crate::wire::{self, ToClient, ToServer};
-use crate::{Error, Host, Quotas, doorbell};
+use crate::{Error, Host, Quotas, doorbell, readiness};
 
 /// What a turn came to.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +38,10 @@ pub(super) struct Served<H> {
     geometry: Geometry,
     completions: Word,
     pub(super) doorbell: OwnedFd,
+    /// What becomes readable when the backend has reports.
     readiness: Option<OwnedFd>,
+    /// Where the client is told that there are completions, if it has asked for that. Closed after the engine.
+    told_at: Option<OwnedFd>,
     /// Where the completions stood when the client was last woken.
     told: u32,
     /// Entries taken.
@@ -53,6 +56,13 @@ pub(super) struct Served<H> {
     pub(super) is_warm: bool,
 }
 
+/// What the client has of it: with the doorbell, what comes with a WELCOME.
+pub(super) struct Handed {
+    /// Of the ring's memory: the engine's, and the submitter's.
+    pub(super) parts: [OwnedFd; 2],
+    pub(super) readiness: Option<OwnedFd>,
+}
+
 /// Memory that a client shares.
 struct Shared {
     number: u16,
@@ -62,13 +72,13 @@ struct Shared {
 }
 
 impl<H: Host> Served<H> {
-    /// A ring for a client that asks for it, and the two parts of its memory to be sent.
+    /// A ring for a client that asks for it, and what is to be handed over.
     pub(super) fn new(
         mut host: H,
         hello: &wire::Hello,
         quotas: &Quotas,
         programs: Shelf,
-    ) -> Result<(Served<H>, [OwnedFd; 2]), Reason> {
+    ) -> Result<(Served<H>, Handed), Reason> {
         let granted = quotas.geometry(hello.entries, hello.completions).map_err(|_| Reason::Geometry)?;
         let (memory, files) = RingMemory::make(granted).map_err(|_| Reason::Resources)?;
         // SAFETY: the engine is dropped before the memory, or neither is.
@@ -83,9 +93,12 @@ impl<H: Host> Served<H> {
             programs: programs.limit(quotas),
             program_steps: quotas.program_steps,
         };
+        let pair = (hello.features & wire::READINESS != 0).then(readiness::pair).transpose();
+        let (told_at, told) = pair.map_err(|_| Reason::Resources)?.unzip();
         let mut engine = Engine::new(EngineEnd::new(handle, 0), host, limits);
         engine.take_turns();
         programs.restrict(&mut engine);
+        engine.begin_generations_with(hello.generation);
         let served = Served {
             engine,
             regions: Vec::new(),
@@ -95,6 +108,7 @@ impl<H: Host> Served<H> {
             completions,
             doorbell: doorbell::new().map_err(|_| Reason::Resources)?,
             readiness,
+            told_at,
             told: 0,
             taken: 0,
             posted: (0, 0),
@@ -102,7 +116,7 @@ impl<H: Host> Served<H> {
             is_queued: false,
             is_warm: false,
         };
-        Ok((served, files))
+        Ok((served, Handed { parts: files, readiness: told }))
     }
 
     /// What the client is told of it.
@@ -110,7 +124,7 @@ impl<H: Host> Served<H> {
         let limits = self.engine.limits();
         ToClient::Welcome(wire::Welcome {
             version: wire::VERSION,
-            features: wire::FEATURES,
+            features: if self.told_at.is_some() { wire::READINESS } else { 0 },
             geometry: self.geometry,
             chain: limits.chain,
             descriptors: limits.descriptors,
@@ -161,7 +175,17 @@ impl<H: Host> Served<H> {
         let now = self.completions.load();
         if now != self.told && self.engine.submitter_sleeps() {
             self.told = now;
-            self.completions.wake();
+            self.wake();
+        }
+    }
+
+    /// Wakes the client, which sleeps.
+    fn wake(&self) {
+        self.completions.wake();
+        if let Some(told_at) = &self.told_at
+            && self.engine.submitter_watches()
+        {
+            readiness::tell(told_at);
         }
     }
 
@@ -188,7 +212,7 @@ impl<H: Host> Served<H> {
         let asleep = matches!(self.engine.fall_asleep(), Ok(true));
         if asleep && self.engine.is_starved() && self.engine.submitter_sleeps() {
             // It waits for more than there can be before it reads.
-            self.completions.wake();
+            self.wake();
         }
         asleep
     }
@@ -308,13 +332,15 @@ impl<H: Host> Served<H> {
     }
 
     /// Lets go of everything that nothing in flight can write to. Returns how many operations have not ended.
-    pub(super) fn end(self: Box<Self>, events: &Events) -> u32 {
+    pub(super) fn end(mut self: Box<Self>, events: &Events) -> u32 {
         events.forget(self.doorbell.as_fd());
         if let Some(readiness) = &self.readiness {
             events.forget(readiness.as_fd());
         }
         let started = self.engine.gauges().started;
         if started > 0 {
+            // The client learns of the end all the same.
+            self.told_at = None;
             std::mem::forget(self);
         }
         started

@@ -7,7 +7,7 @@ fn geometry() -> Geometry {
 }
 
 fn hello() -> Hello {
-    Hello { version: VERSION, features: 1 << 63 | 5, entries: 8, completions: 16 }
+    Hello { version: VERSION, features: 1 << 63 | 5, entries: 8, completions: 16, generation: 3 }
 }
 
 fn welcome() -> Welcome {
@@ -81,6 +81,8 @@ fn to_client() -> Vec<(Vec<u8>, ToClient)> {
     ];
     let cancelled = Cancelled { token: 10, reached: u32::MAX };
     messages.push((cancelled.encode().to_vec(), ToClient::Cancelled(cancelled)));
+    let ready = Welcome { features: READINESS, ..welcome() };
+    messages.push((ready.encode().to_vec(), ToClient::Welcome(ready)));
     for reason in Reason::ALL {
         messages.push((Refused { reason }.encode().to_vec(), ToClient::Refused(Refused { reason })));
     }
@@ -132,10 +134,17 @@ fn what_is_said_is_understood() {
 }
 
 #[test]
+fn a_descriptor_of_readiness_comes_if_it_is_granted() {
+    assert_eq!(ToClient::Welcome(welcome()).files(), 3);
+    assert_eq!(ToClient::Welcome(Welcome { features: READINESS, ..welcome() }).files(), 4);
+}
+
+#[test]
 fn the_bytes_are_those_of_the_table() {
     let bytes = hello().encode();
     assert_eq!(bytes[..16], *b"ouzS\x01\0\0\0\x01\0\0\0\0\0\0\0");
-    assert_eq!(bytes[16..], *b"\x05\0\0\0\0\0\0\x80\x08\0\0\0\x10\0\0\0");
+    assert_eq!(bytes[16..32], *b"\x05\0\0\0\0\0\0\x80\x08\0\0\0\x10\0\0\0");
+    assert_eq!(bytes[32..], *b"\x03\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
     let bytes = welcome().encode();
     assert_eq!(bytes[4..8], 257_u32.to_le_bytes());
     assert_eq!(bytes[36..40], [4, 3, 2, 1]);
@@ -219,6 +228,8 @@ fn values_that_cannot_be() {
     assert_eq!(server(&bytes, 24, &[7]), WireError::Geometry(GeometryError::NotPowerOfTwo));
     assert_eq!(server(&bytes, 24, &[0, 0, 0, 0x80]), WireError::Geometry(GeometryError::TooLarge));
     assert_eq!(server(&bytes, 28, &[1]), WireError::Geometry(GeometryError::TooFewCompletions));
+    assert!(matches!(server(&bytes, 32, &[0]), WireError::Value { value: 0, .. }));
+    assert_eq!(server(&bytes, 36, &[1]), WireError::Reserved);
     let bytes = AddRegion { token: 1, length: 4096 }.encode();
     assert!(matches!(server(&bytes, 24, &[0; 8]), WireError::Value { value: 0, .. }));
     assert!(matches!(server(&bytes, 31, &[0x80]), WireError::Value { .. }));
@@ -229,7 +240,7 @@ fn values_that_cannot_be() {
 
     let client = |bytes: &[u8], at, other: &[u8]| ToClient::decode(&with(bytes, at, other)).unwrap_err();
     let bytes = welcome().encode();
-    assert_eq!(client(&bytes, 16, &[1]), WireError::Features(1));
+    assert_eq!(client(&bytes, 16, &[2]), WireError::Features(2));
     assert_eq!(client(&bytes, 24, &[9]), WireError::Geometry(GeometryError::NotPowerOfTwo));
     assert!(matches!(client(&bytes, 32, &[0]), WireError::Value { value: 0, .. }));
     assert_eq!(client(&bytes, 72, &[3]), WireError::Flags(3));
