@@ -137,6 +137,12 @@ impl Remote {
         self.client.is_over()
     }
 
+    /// Looks whether the service is there.
+    #[cold]
+    pub(crate) fn look(&mut self) -> bool {
+        self.client.look()
+    }
+
     /// Whether nothing can be under way that was not told to have ended.
     pub(crate) fn is_at_rest(&self) -> bool {
         self.leaked == 0

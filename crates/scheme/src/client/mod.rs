@@ -198,6 +198,15 @@ impl Client {
         self.over
     }
 
+    /// Looks whether the service is there, without waiting: one system call. If it has gone, [`is_over`](Client::is_over)
+    /// from now on.
+    pub fn look(&mut self) -> bool {
+        if !self.over && self.has_hung_up() {
+            self.end();
+        }
+        !self.over
+    }
+
     /// Entries that are owed a completion.
     pub fn in_flight(&self) -> u32 {
         self.pending.owed()
