@@ -183,6 +183,9 @@ pub struct ServeArguments {
     /// Refuse everything that would change a file
     #[arg(long)]
     pub read_only: bool,
+    /// Let clients make devices, which reach whatever the machine has; the service has to be root
+    #[arg(long)]
+    pub devices: bool,
     /// How much of something a client may have. May be repeated
     #[arg(long, value_name = "NAME=NUMBER")]
     pub quota: Vec<String>,

@@ -136,6 +136,9 @@ pub fn run(arguments: &ServeArguments) -> Result<bool, CommandError> {
         _ if arguments.read_only => {
             Err(CommandError::Usage("--read-only: only file:DIRECTORY can be served so".to_owned()))
         }
+        _ if arguments.devices => {
+            Err(CommandError::Usage("--devices: only file:DIRECTORY can be served so".to_owned()))
+        }
         Service::Memory(bytes) => {
             quotas.verbs = memory::VERBS.bits();
             let (shared, descriptors) = (memory::Memory::new(bytes), quotas.descriptors);
@@ -171,6 +174,7 @@ fn files(
         })
         .map_err(|cause| CommandError::Usage(format!("cannot serve {}: {cause}", directory.display())))?;
     let rights = if arguments.read_only { Rights::read_only() } else { Rights::files() };
+    let rights = Rights { devices: arguments.devices, ..rights };
     quotas.verbs = rights.verbs.bits();
     let (own, backend) = (quotas.descriptors, arguments.backend);
     let make = move |_: &Peer| {
