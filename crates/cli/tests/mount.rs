@@ -330,15 +330,15 @@ fn the_service_may_go_and_come_back() {
     }
 }
 
-/// What writes into a mapping of a file, and goes on when it reads a line.
+/// What writes into a mapping of a file, and writes that back when it reads a line.
 const MAPPER: &str = "
 import mmap, os, sys
 fd = os.open(sys.argv[1], os.O_RDWR)
 pages = mmap.mmap(fd, 8192)
 pages[0:5] = b'first'
+pages[4096:4102] = b'second'
 print('ready', flush=True)
 sys.stdin.readline()
-pages[4096:4102] = b'second'
 pages.flush()
 print(os.pread(fd, 6, 4096).decode(), flush=True)
 ";
@@ -363,13 +363,12 @@ fn mappings_are_written_back_once_the_service_is_there_again() {
         io::BufRead::read_line(&mut said, &mut line).unwrap();
         assert_eq!(line, "ready\n");
         scene.kill();
-        let pause = Duration::from_millis(300);
-        let file = fs::File::open(scene.mounted("mapped"));
-        assert!(file.is_err(), "it is away");
-        // The second page is touched when the service is there: what is not in memory cannot be read before.
-        std::thread::sleep(pause);
-        scene.serve();
+        assert!(File::open(scene.mounted("mapped")).is_err(), "it is away");
         mapper.stdin.take().unwrap().write_all(b"\n").unwrap();
+        // What the kernel writes back now is held.
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(fs::read(scene.served("mapped")).unwrap(), vec![b'.'; 8192]);
+        scene.serve();
         line.clear();
         io::BufRead::read_line(&mut said, &mut line).unwrap();
         assert_eq!(line, "second\n");
