@@ -145,7 +145,7 @@ fn life(directory: &Path) -> Vec<String> {
     say(done(rustix::fs::setxattr(at("a"), "user.x", b"abc", XattrFlags::CREATE)));
     say(done(rustix::fs::setxattr(at("a"), "user.x", b"abc", XattrFlags::CREATE)));
     say([0, 2, 3, 9].map(|room| value("a", "user.x", room)).join("; "));
-    let mut names = vec![0; 64];
+    let mut names = [0; 64];
     say(told(rustix::fs::listxattr(at("a"), &mut names[..]), |count| format!("{count}")));
     say(told(rustix::fs::listxattr(at("a"), &mut names[..0]), |count| format!("{count}")));
     say(done(rustix::fs::removexattr(at("a"), "user.x")));
@@ -433,6 +433,27 @@ fn files_are_open_up_to_the_quota() {
     fs::create_dir(scene.mounted("dir")).unwrap();
     drop(open);
     eventually("there is room again", || File::open(scene.mounted("file")).is_ok());
+}
+
+#[test]
+fn fewer_connections_do_as_well() {
+    let Some(mut scene) = Scene::with("file:", &["--quota", "connections=2"], &[]) else { return };
+    for round in 0..2 {
+        let open: Vec<File> = (0..8)
+            .map(|number| {
+                let file = File::create(scene.mounted(&format!("{number}"))).unwrap();
+                file.write_all_at(b"x", round).unwrap();
+                file
+            })
+            .collect();
+        assert_eq!(fs::read_dir(scene.mounted("")).unwrap().count(), 8);
+        scene.kill();
+        scene.serve();
+        for file in open {
+            file.write_all_at(b"y", round + 1).unwrap();
+        }
+        assert_eq!(fs::read(scene.served("7")).unwrap().len() as u64, round + 2);
+    }
 }
 
 #[test]

@@ -2,17 +2,18 @@
 //!
 //! A ring does one call at a time, and a descriptor belongs to one ring. So there are several: what names its file by a path
 //! takes one that nobody uses, and what is open is spread evenly, so that as long as few files are open each has a ring of
-//! its own and a slow call on one holds up no other. A ring is made when it is first needed. When its service has gone it is
+//! its own and a slow call on one holds up no other. A ring is made when it is first needed, as far as the service grants it. When its service has gone it is
 //! given up, and the next call connects anew; while nobody is there that is tried again after [`PAUSE`], and every call
 //! before fails at once. What was open on such a ring is open in name only until somebody opens it again.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use ouzel::abi::modifiers::OpenFlags;
 use ouzel::abi::{Descriptor, Errno};
+use ouzel::scheme::{Error::Refused, Reason};
 use ouzel::{Error, Movable, Ring, RingBuilder};
 
 use super::nodes::Identity;
@@ -56,6 +57,16 @@ struct Seat {
     line: Mutex<Line>,
     /// How much is open on it.
     load: AtomicUsize,
+    /// The service did not grant it: it is left alone for good, so that those which it grants are always the same.
+    is_refused: AtomicBool,
+}
+
+/// Why there is no connection.
+enum Missing {
+    /// The service is not there.
+    Service,
+    /// It grants no more of them.
+    Grant,
 }
 
 /// When the service was missed.
@@ -112,16 +123,20 @@ impl Connections {
     ///
     /// Errors: those of `work`; EIO if the service is not there, or goes meanwhile.
     pub fn anywhere<T>(&self, work: impl FnOnce(&mut Service) -> Result<T, Errno>) -> Result<T, Errno> {
-        let mut chosen = None;
-        for seat in &self.seats {
-            match seat.line.try_lock() {
-                Ok(line) => chosen = Some(line),
-                Err(TryLockError::Poisoned(line)) => chosen = Some(line.into_inner()),
+        for seat in self.seats.iter().filter(|seat| !seat.is_refused.load(Ordering::Relaxed)) {
+            let mut line = match seat.line.try_lock() {
+                Ok(line) => line,
+                Err(TryLockError::Poisoned(line)) => line.into_inner(),
                 Err(TryLockError::WouldBlock) => continue,
+            };
+            match line.ready(self) {
+                Ok(()) => return line.with(self, |ring, _| work(ring)),
+                Err(Missing::Service) => return Err(Errno::EIO),
+                Err(Missing::Grant) => seat.is_refused.store(true, Ordering::Relaxed),
             }
-            break;
         }
-        let mut line = chosen.unwrap_or_else(|| locked(&self.seats[0].line));
+        let mut line = locked(&self.seats[0].line);
+        line.ready(self).map_err(|_| Errno::EIO)?;
         line.with(self, |ring, _| work(ring))
     }
 
@@ -132,23 +147,40 @@ impl Connections {
         &self,
         open: impl FnOnce(&mut Service) -> Result<(Opened, T), Errno>,
     ) -> Result<(u64, T), Errno> {
-        let least = self.seats.iter().enumerate().min_by_key(|(_, seat)| seat.load.load(Ordering::Relaxed));
-        let Some((place, seat)) = least else { return Err(Errno::EMFILE) };
-        // Counted before, so that others who open something now take another one.
-        seat.load.fetch_add(1, Ordering::Relaxed);
-        let outcome = locked(&seat.line).with(self, |ring, opened| {
-            if opened.len() + SPARE >= ring.limits().descriptors as usize {
-                return Err(Errno::EMFILE);
+        loop {
+            let (place, seat) = self.least();
+            // Counted before, so that others who open something now take another one.
+            seat.load.fetch_add(1, Ordering::Relaxed);
+            let mut line = locked(&seat.line);
+            let outcome = match line.ready(self) {
+                Ok(()) => line.with(self, |ring, opened| {
+                    if opened.len() + SPARE >= ring.limits().descriptors as usize {
+                        return Err(Errno::EMFILE);
+                    }
+                    let (file, more) = open(ring)?;
+                    let number = self.number() + place as u64;
+                    opened.insert(number, file);
+                    Ok((number, more))
+                }),
+                Err(Missing::Grant) if place > 0 => {
+                    seat.is_refused.store(true, Ordering::Relaxed);
+                    seat.load.fetch_sub(1, Ordering::Relaxed);
+                    continue;
+                }
+                Err(_) => Err(Errno::EIO),
+            };
+            if outcome.is_err() {
+                seat.load.fetch_sub(1, Ordering::Relaxed);
             }
-            let (file, more) = open(ring)?;
-            let number = self.number() + place as u64;
-            opened.insert(number, file);
-            Ok((number, more))
-        });
-        if outcome.is_err() {
-            seat.load.fetch_sub(1, Ordering::Relaxed);
+            return outcome;
         }
-        outcome
+    }
+
+    /// The seat with the least open, and its number. What names its file by a path begins in front, so this begins at the back.
+    fn least(&self) -> (usize, &Seat) {
+        let granted = |(_, seat): &(usize, &Seat)| !seat.is_refused.load(Ordering::Relaxed);
+        let seats = self.seats.iter().enumerate().rev().filter(granted);
+        seats.min_by_key(|(_, seat)| seat.load.load(Ordering::Relaxed)).unwrap_or((0, &self.seats[0]))
     }
 
     /// A number that nothing else which is open has.
@@ -164,7 +196,9 @@ impl Connections {
         file: u64,
         work: impl FnOnce(&mut Service, &mut Opened) -> Result<T, Errno>,
     ) -> Result<T, Errno> {
-        locked(&self.seat(file).line).with(self, |ring, opened| {
+        let mut line = locked(&self.seat(file).line);
+        line.ready(self).map_err(|_| Errno::EIO)?;
+        line.with(self, |ring, opened| {
             let opened = opened.get_mut(&file).ok_or(Errno::EBADF)?;
             work(ring, opened)
         })
@@ -192,41 +226,52 @@ impl Connections {
         locked(&self.absence).since.map(|since| since.elapsed())
     }
 
-    fn connect(&self) -> Result<Service, Errno> {
+    fn connect(&self) -> Result<Service, Missing> {
         if locked(&self.absence).tried.is_some_and(|tried| tried.elapsed() < PAUSE) {
-            return Err(Errno::EIO);
+            return Err(Missing::Service);
         }
-        let made = RingBuilder::new().connect_movable(&self.name);
-        let mut absence = locked(&self.absence);
-        match made {
+        match RingBuilder::new().connect_movable(&self.name) {
             Ok(ring) => {
-                *absence = Absence::default();
+                *locked(&self.absence) = Absence::default();
                 Ok(ring)
             }
+            Err(Error::Scheme(Refused { reason: Reason::TooManyConnections | Reason::TooManyOfUser, .. })) => {
+                Err(Missing::Grant)
+            }
             Err(_) => {
-                absence.since.get_or_insert_with(Instant::now);
-                absence.tried = Some(Instant::now());
-                Err(Errno::EIO)
+                self.miss();
+                locked(&self.absence).tried = Some(Instant::now());
+                Err(Missing::Service)
             }
         }
+    }
+
+    /// The service has gone.
+    fn miss(&self) {
+        locked(&self.absence).since.get_or_insert_with(Instant::now);
     }
 }
 
 impl Line {
+    /// Sees to it that there is a ring, to a service that is there.
+    fn ready(&mut self, connections: &Connections) -> Result<(), Missing> {
+        if self.ring.as_mut().is_none_or(|ring| !ring.is_reachable()) {
+            self.give_up();
+            self.ring = Some(connections.connect()?);
+        }
+        Ok(())
+    }
+
     fn with<T>(
         &mut self,
         connections: &Connections,
         work: impl FnOnce(&mut Service, &mut HashMap<u64, Opened>) -> Result<T, Errno>,
     ) -> Result<T, Errno> {
-        if self.ring.as_mut().is_none_or(|ring| !ring.is_reachable()) {
-            self.give_up();
-            self.ring = Some(connections.connect()?);
-        }
         let Some(ring) = &mut self.ring else { return Err(Errno::EIO) };
         let outcome = work(ring, &mut self.opened);
         if outcome.is_err() && !ring.is_reachable() {
             self.give_up();
-            locked(&connections.absence).since.get_or_insert_with(Instant::now);
+            connections.miss();
             return Err(Errno::EIO);
         }
         outcome

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
+use std::time::Duration;
 
 use fuser::{Config, MountOption, Session, SessionACL, SessionUnmounter};
 use ouzel::scheme::Name;
@@ -34,6 +35,9 @@ use self::front::Front;
 use crate::args::MountArguments;
 use crate::command::CommandError;
 use crate::ring_machine::raise_descriptor_limit;
+
+/// How long what was unmounted may take to end.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Calls of the kernel that are answered at once.
 const THREADS: usize = 8;
@@ -98,7 +102,7 @@ pub fn run(arguments: &MountArguments) -> Result<bool, CommandError> {
     let name = Name::parse(&arguments.name).map_err(|error| CommandError::Usage(error.to_string()))?;
     let name = format!("{}:", name.as_str());
     let directory = check(&arguments.directory).map_err(failed)?;
-    // As many as the system lets a process have: a connection takes five.
+    // As many as the system lets a process have: each connection takes several.
     raise_descriptor_limit(u64::MAX);
     let bridge = Bridge::new(&name).map_err(|cause| failed(MountError::Service { name: name.clone(), cause }))?;
     let mut session = Session::new(Front::new(Arc::new(bridge)), &directory, &options(arguments, &name))
@@ -175,11 +179,14 @@ fn refused(directory: &Path, cause: io::Error) -> MountError {
 fn unmount_on_signals(mut session: SessionUnmounter, directory: PathBuf, ends: Sender<End>) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        if signals.forever().next().is_none() || session.unmount().is_ok() {
+        if signals.forever().next().is_none() {
             return;
         }
-        // Somebody uses it. It goes from the tree of files all the same; for others than root it has already.
-        rustix::mount::unmount(&directory, UnmountFlags::DETACH).unwrap_or_default();
+        match session.unmount() {
+            // For others than root it may be gone from the tree of files and still be in use.
+            Ok(()) => thread::sleep(GRACE),
+            Err(_) => rustix::mount::unmount(&directory, UnmountFlags::DETACH).unwrap_or_default(),
+        }
         ends.send(End::Detached).unwrap_or_default();
     })?;
     Ok(())

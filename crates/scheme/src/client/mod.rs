@@ -119,11 +119,16 @@ impl Client {
             entries: asked.entries(),
             completions: asked.completions(),
         };
-        let gone = |_| Error::Over { name: name.clone() };
-        control.send(&hello.encode(), &[]).map_err(gone)?;
+        // A service that refuses everybody hangs up without reading this; why it does so is there to be read all the same, behind
+        // the error that a greeting leaves which nobody has read.
+        let _ = control.send(&hello.encode(), &[]);
         let protocol = |what| Error::Protocol { name: name.clone(), what };
         let mut bytes = [0; wire::MAX_MESSAGE];
-        let received = answer(&control, name, "connect", &mut bytes, wire::MAX_FILES_TO_CLIENT)?;
+        let mut hear = || answer(&control, name, "connect", &mut bytes, wire::MAX_FILES_TO_CLIENT);
+        let received = match hear() {
+            Err(Error::Over { .. }) => hear()?,
+            heard => heard?,
+        };
         let welcome = match ToClient::decode(&bytes[..received.length]) {
             Ok(ToClient::Welcome(welcome)) => welcome,
             Err(wire::WireError::Version(_)) => {
