@@ -101,12 +101,7 @@ fn life(directory: &Path) -> Vec<String> {
     say(told(fs::read(at("a")), |bytes| format!("{} {:?}", bytes.len(), &bytes[..5])));
     say(done(rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, 2_000_000)));
     say(done(rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 0, 3_000_000)));
-    say(done(rustix::fs::fallocate(
-        &file,
-        FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
-        0,
-        4096,
-    )));
+    say(done(rustix::fs::fallocate(&file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, 4096)));
     say(about(&at("a")));
     say(done(file.sync_all()));
     say(done(file.sync_data()));
@@ -128,7 +123,9 @@ fn life(directory: &Path) -> Vec<String> {
     let omitted = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
     let times = Timestamps { last_access: past, last_modification: past };
     say(done(rustix::fs::utimensat(CWD, at("a"), &times, AtFlags::empty())));
-    say(told(fs::metadata(at("a")), |file| format!("{}.{} {}", file.mtime(), file.mtime_nsec(), file.atime())));
+    say(told(fs::metadata(at("a")), |file| {
+        format!("{}.{} {}", file.mtime(), file.mtime_nsec(), file.atime())
+    }));
     let times = Timestamps { last_access: past, last_modification: omitted };
     say(done(rustix::fs::utimensat(CWD, at("link"), &times, AtFlags::SYMLINK_NOFOLLOW)));
     say(about(&at("link")));
@@ -160,7 +157,8 @@ fn life(directory: &Path) -> Vec<String> {
     say(done(fs::rename(at("d"), at("large"))));
     say(done(fs::rename(at("large"), at("d"))));
     say(done(fs::rename(at("large"), at("copy"))));
-    let rename = |old: &str, new: &str, flags| done(rustix::fs::renameat_with(CWD, at(old), CWD, at(new), flags));
+    let rename =
+        |old: &str, new: &str, flags| done(rustix::fs::renameat_with(CWD, at(old), CWD, at(new), flags));
     say(rename("copy", "link", RenameFlags::NOREPLACE));
     say(rename("copy", "d", RenameFlags::EXCHANGE));
     say(format!("{} {}", about(&at("copy")), listed(&at("copy"))));
@@ -222,21 +220,33 @@ fn what_is_made_belongs_to_who_makes_it() {
             mounted
         };
         let show = "stat -c '%n %A %u:%g %h' *";
-        both(0, 0, "chmod 0755 .; mkdir -m 0777 open; mkdir -m 1777 sticky; mkdir -m 2777 group; chgrp 77 group");
+        both(
+            0,
+            0,
+            "chmod 0755 .; mkdir -m 0777 open; mkdir -m 1777 sticky; mkdir -m 2777 group; chgrp 77 group",
+        );
         both(0, 0, "echo secret > secret; chmod 0600 secret; echo no > sticky/no; mkdir -m 0700 closed");
         let made = "umask 027; echo x > file; mkdir dir; ln -s file link; mkfifo fifo; ln file hard; mknod dev c 1 3";
         let said = both(4321, 8765, &format!("cd open && {{ {made}; {show}; }}"));
-        assert!(said.contains("file -rw-r----- 4321:8765 2") && said.contains("dir drwxr-x--- 4321:8765"), "{said}");
+        assert!(
+            said.contains("file -rw-r----- 4321:8765 2") && said.contains("dir drwxr-x--- 4321:8765"),
+            "{said}"
+        );
         let said = both(4321, 8765, &format!("cd group && {{ {made}; {show}; }}"));
         assert!(said.contains("4321:77") && said.contains("dir drwxr-s---"), "{said}");
-        let said = both(4321, 8765, "cat secret; echo x > here; rm -f sticky/no; ls closed; chmod 0777 secret");
+        let said =
+            both(4321, 8765, "cat secret; echo x > here; rm -f sticky/no; ls closed; chmod 0777 secret");
         assert_eq!(said.matches("denied").count() + said.matches("permitted").count(), 5, "{said}");
         // Who writes to a file with set-id bits takes them off, and who gives it away, too.
         both(0, 0, "cd open; touch ids; chmod 6777 ids");
         let said = both(4321, 8765, "cd open; echo more >> ids; stat -c %a ids");
         assert_eq!(said, "777\n");
         both(0, 0, "cd open; chmod 6777 ids; chown 4321 ids; stat -c '%a %u' ids; : > ids; stat -c %a ids");
-        both(4321, 8765, "cd open; chmod 6755 ids; stat -c '%a' ids; chgrp 8765 ids; chown 1 ids; stat -c '%u:%g' ids");
+        both(
+            4321,
+            8765,
+            "cd open; chmod 6755 ids; stat -c '%a' ids; chgrp 8765 ids; chown 1 ids; stat -c '%u:%g' ids",
+        );
         both(4321, 8765, "rm open/file open/link open/fifo open/hard && rmdir open/dir; ls -A open");
     }
 }

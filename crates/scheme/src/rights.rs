@@ -361,7 +361,9 @@ mod tests {
     #[test]
     fn devices_are_a_right_of_their_own() {
         let path = ouzel_engine::Path { pointer: c"x".as_ptr().cast(), length: 2 };
-        for kind in [NodeKind::Character, NodeKind::Block, NodeKind::Fifo, NodeKind::Socket, NodeKind::Regular] {
+        for kind in
+            [NodeKind::Character, NodeKind::Block, NodeKind::Fifo, NodeKind::Socket, NodeKind::Regular]
+        {
             let node = Operation::Mknod { directory: None, path, kind, mode: 0o600, device: 0 };
             let is_device = matches!(kind, NodeKind::Character | NodeKind::Block);
             let expected = if is_device { Err(Errno::EPERM) } else { Ok(()) };

@@ -163,7 +163,9 @@ mod tests {
     #[test]
     fn devices_are_written_as_the_kernel_does() {
         // The numbers of `new_encode_dev` in the kernel's `linux/kdev_t.h`.
-        for (major, minor, number) in [(1, 3, 0x103), (259, 0, 0x1_0300), (8, 0x123, 0x10_0823), (0xfff, 0xf_ffff, u32::MAX)] {
+        for (major, minor, number) in
+            [(1, 3, 0x103), (259, 0, 0x1_0300), (8, 0x123, 0x10_0823), (0xfff, 0xf_ffff, u32::MAX)]
+        {
             assert_eq!(device_number(major, minor), number, "{major}:{minor}");
             assert_eq!(device_parts(number), (major, minor), "{number:#x}");
         }

@@ -235,9 +235,10 @@ impl Connections {
                 *locked(&self.absence) = Absence::default();
                 Ok(ring)
             }
-            Err(Error::Scheme(Refused { reason: Reason::TooManyConnections | Reason::TooManyOfUser, .. })) => {
-                Err(Missing::Grant)
-            }
+            Err(Error::Scheme(Refused {
+                reason: Reason::TooManyConnections | Reason::TooManyOfUser,
+                ..
+            })) => Err(Missing::Grant),
             Err(_) => {
                 self.miss();
                 locked(&self.absence).tried = Some(Instant::now());

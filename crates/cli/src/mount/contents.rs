@@ -106,12 +106,7 @@ impl Bridge {
     }
 }
 
-fn read_once(
-    ring: &mut Service,
-    file: Descriptor,
-    offset: u64,
-    length: usize,
-) -> Result<Vec<u8>, Errno> {
+fn read_once(ring: &mut Service, file: Descriptor, offset: u64, length: usize) -> Result<Vec<u8>, Errno> {
     let buffer = ring.read(file, Buffer::with_capacity(length), Offset::at(offset)).map_err(number)?;
     Ok(buffer.into_vec())
 }

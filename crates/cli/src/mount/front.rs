@@ -14,9 +14,9 @@ use fuser::{
     ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr,
     Request, TimeOrNow, WriteFlags,
 };
+use ouzel::FileStat;
 use ouzel::abi::Errno;
 use ouzel::abi::modifiers::{AllocateFlags, OpenFlags, RemoveFlags, RenameFlags, SyncMode, XattrFlags};
-use ouzel::FileStat;
 use rustix::fs::{FallocateFlags, OFlags, XattrFlags as SystemXattr};
 
 use super::attributes::{Change, attributes};
@@ -126,7 +126,8 @@ fn reply_answer(reply: ReplyXattr, outcome: Result<Answer, Errno>) {
 impl Filesystem for Front {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
         // Cached bytes of a file that others have changed are dropped; looking up and listing need not take turns.
-        let wanted = InitFlags::FUSE_AUTO_INVAL_DATA | InitFlags::FUSE_PARALLEL_DIROPS | InitFlags::FUSE_ASYNC_DIO;
+        let wanted =
+            InitFlags::FUSE_AUTO_INVAL_DATA | InitFlags::FUSE_PARALLEL_DIROPS | InitFlags::FUSE_ASYNC_DIO;
         let _ = config.add_capabilities(wanted & config.capabilities());
         // Both are within the bounds that there are.
         let _ = config.set_max_write(TRANSFER);
@@ -218,10 +219,13 @@ impl Filesystem for Front {
         own.set(RenameFlags::NOREPLACE, flags.contains(KernelRename::RENAME_NOREPLACE));
         own.set(RenameFlags::EXCHANGE, flags.contains(KernelRename::RENAME_EXCHANGE));
         let known = KernelRename::RENAME_NOREPLACE | KernelRename::RENAME_EXCHANGE;
-        reply_done(reply, match known.contains(flags) {
-            true => self.bridge.rename((parent.0, name), (new_parent.0, new_name), own),
-            false => Err(Errno::EINVAL),
-        });
+        reply_done(
+            reply,
+            match known.contains(flags) {
+                true => self.bridge.rename((parent.0, name), (new_parent.0, new_name), own),
+                false => Err(Errno::EINVAL),
+            },
+        );
     }
 
     fn link(&self, _: &Request, node: INodeNo, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
@@ -248,7 +252,9 @@ impl Filesystem for Front {
         let flags = system_flags(flags);
         let how = (flags_of(flags), flags.contains(OFlags::EXCL));
         let made = self.bridge.create(caller(request), parent.0, name, mode, how);
-        match made.and_then(|(entry, file)| Ok((attributes(entry.node, &entry.stat)?, entry.generation, file))) {
+        match made
+            .and_then(|(entry, file)| Ok((attributes(entry.node, &entry.stat)?, entry.generation, file)))
+        {
             Ok((attributes, generation, file)) => {
                 let generation = Generation(generation);
                 reply.created(&BELIEVED, &attributes, generation, FileHandle(file), FopenFlags::empty());
@@ -437,7 +443,8 @@ mod tests {
 
     #[test]
     fn flags_say_how_and_never_make_or_empty() {
-        let all = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::TRUNC | OFlags::APPEND | OFlags::DIRECT;
+        let all =
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::TRUNC | OFlags::APPEND | OFlags::DIRECT;
         assert_eq!(flags_of(all), OpenFlags::READ | OpenFlags::WRITE | OpenFlags::APPEND);
         assert_eq!(flags_of(OFlags::WRONLY), OpenFlags::WRITE);
         assert_eq!(flags_of(OFlags::APPEND), OpenFlags::READ);

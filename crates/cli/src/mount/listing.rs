@@ -7,8 +7,8 @@ use std::ffi::OsString;
 use std::sync::{Arc, PoisonError};
 
 use fuser::FileType;
-use ouzel::abi::modifiers::{OpenFlags, SyncMode};
 use ouzel::abi::Errno;
+use ouzel::abi::modifiers::{OpenFlags, SyncMode};
 use ouzel::{Buffer, Chain, Entries, OpenOptions};
 
 use super::bridge::{Bridge, is_elsewhere, open_same, run};

@@ -104,7 +104,8 @@ pub fn run(arguments: &MountArguments) -> Result<bool, CommandError> {
     let directory = check(&arguments.directory).map_err(failed)?;
     // As many as the system lets a process have: each connection takes several.
     raise_descriptor_limit(u64::MAX);
-    let bridge = Bridge::new(&name).map_err(|cause| failed(MountError::Service { name: name.clone(), cause }))?;
+    let bridge =
+        Bridge::new(&name).map_err(|cause| failed(MountError::Service { name: name.clone(), cause }))?;
     let mut session = Session::new(Front::new(Arc::new(bridge)), &directory, &options(arguments, &name))
         .map_err(|cause| failed(refused(&directory, cause)))?;
     let (sender, ends) = channel();
@@ -176,7 +177,11 @@ fn refused(directory: &Path, cause: io::Error) -> MountError {
     MountError::Refused { directory: directory.to_path_buf(), cause, remedy }
 }
 
-fn unmount_on_signals(mut session: SessionUnmounter, directory: PathBuf, ends: Sender<End>) -> io::Result<()> {
+fn unmount_on_signals(
+    mut session: SessionUnmounter,
+    directory: PathBuf,
+    ends: Sender<End>,
+) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         if signals.forever().next().is_none() {

@@ -54,7 +54,8 @@ impl Bridge {
         if !self.keeps_owners {
             return None;
         }
-        let hands_down = self.nodes().last_stat(parent).is_some_and(|stat| stat.permissions() & SET_GROUP != 0);
+        let hands_down =
+            self.nodes().last_stat(parent).is_some_and(|stat| stat.permissions() & SET_GROUP != 0);
         let inherited = if hands_down && is_directory { SET_GROUP } else { 0 };
         let group = (!hands_down).then_some(caller.group);
         Some(Ownership { user: caller.user, group, mode: mode | inherited })

@@ -330,7 +330,9 @@ mod tests {
         let other = nodes.found(ROOT, name("c"), &stat(2, 7, 1)).0;
         let first = nodes.found(ROOT, name("d"), &stat(1, 1, 1)).0;
         let large = nodes.found(ROOT, name("e"), &stat(1, FIRST_OWN, 1)).0;
-        assert!(other > FIRST_OWN && first > FIRST_OWN && large > FIRST_OWN && other != first && first != large);
+        assert!(
+            other > FIRST_OWN && first > FIRST_OWN && large > FIRST_OWN && other != first && first != large
+        );
         assert_eq!(nodes.found(ROOT, name("f"), &stat(1, 50, 1)).0, ROOT);
     }
 
@@ -369,7 +371,10 @@ mod tests {
         // The two change places.
         nodes.found(ROOT, name("third"), &stat(1, 13, 1));
         nodes.renamed((ROOT, name("other")), (ROOT, name("third")), true);
-        assert_eq!((paths(&nodes, 11), paths(&nodes, 13)), (vec!["third".to_owned()], vec!["other".to_owned()]));
+        assert_eq!(
+            (paths(&nodes, 11), paths(&nodes, 13)),
+            (vec!["third".to_owned()], vec!["other".to_owned()])
+        );
         // Somebody else has put another file there.
         nodes.found(ROOT, name("third"), &stat(1, 14, 1));
         assert!(nodes.is_nameless(11));
