@@ -1,7 +1,7 @@
 //! `ouzel mount`: a service as a file system, so that any program is a client of it.
 //!
-//! The kernel's calls ([`front`]) become chains on rings to the service ([`connections`]); what the kernel calls by number
-//! has a path there ([`nodes`]). The kernel checks permissions, by what the service says of owners and modes; what is made is
+//! The kernel's calls (`front`) become chains on rings to the service (`connections`); what the kernel calls by number
+//! has a path there (`nodes`). The kernel checks permissions, by what the service says of owners and modes; what is made is
 //! given to who asked for it. The mount outlives the service: while it is away every call fails with EIO, and when it is
 //! back everything goes on.
 
