@@ -82,7 +82,7 @@ fn verbs_that_are_not_allowed(world: &mut World) {
     let stage = world.stage.clone();
     let scene = Scene::new(&stage);
     let verbs = VerbSet::from_iter([Verb::Open, Verb::Read]);
-    let mut world = World::over(&stage, scene.ring(&stage, 4, Rights { verbs, read_only: false }));
+    let mut world = World::over(&stage, scene.ring(&stage, 4, Rights { verbs, ..Rights::files() }));
     let (f, record) = (put(&world, "f"), world.room(256));
     world.fails(stat(f, record), Errno::EPERM);
     world.fails(socket(1, 1, 0), Errno::EPERM);

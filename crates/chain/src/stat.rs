@@ -31,7 +31,16 @@ pub struct FileStat {
     pub changed: SystemTime,
     /// When it was last read, as far as the file system keeps that.
     pub accessed: SystemTime,
+    /// When it was made, if the file system keeps that. A file that has the number of one that is gone has another time.
+    pub born: Option<SystemTime>,
+    /// Bytes that are best transferred at once.
+    pub transfer: u32,
+    /// The device that a character or block device stands for, its major number in the upper half, its minor one in the lower.
+    pub stands_for: u64,
 }
+
+/// The bit of `stx_mask` that says that the time of birth is known (`STATX_BTIME`).
+const BORN: u32 = 0x800;
 
 impl FileStat {
     /// Reads a record of 256 bytes; `None` if there are fewer.
@@ -57,6 +66,9 @@ impl FileStat {
             accessed: time(64),
             changed: time(96),
             modified: time(112),
+            born: (word(0) & BORN != 0).then(|| time(80)),
+            transfer: word(4),
+            stands_for: (word(128) as u64) << 32 | word(132) as u64,
         })
     }
 

@@ -29,6 +29,8 @@ pub enum Command {
     Top(TopArguments),
     /// Serve a directory, logs, or files in memory to other processes under a name
     Serve(ServeArguments),
+    /// Mount a service as a file system, so that any program is a client of it
+    Mount(MountArguments),
     /// List directories, also those of a service: name:path
     Ls(ListArguments),
     /// Print files, also those of a service: name:path
@@ -191,12 +193,37 @@ pub struct ServeArguments {
     /// Have clients do nothing but call these programs
     #[arg(long, requires = "program")]
     pub only_programs: bool,
+    /// Let clients make devices, which reach whatever the machine has; the service has to be root
+    #[arg(long)]
+    pub devices: bool,
     /// How much of something a client may have. May be repeated
     #[arg(long, value_name = "NAME=NUMBER")]
     pub quota: Vec<String>,
     /// What executes the operations
     #[arg(long, value_enum, default_value_t = BackendChoice::Auto)]
     pub backend: BackendChoice,
+}
+
+/// `ouzel mount`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "An interrupt unmounts it, and so does `umount DIR`. The service may go and come back: while it is away every call\n\
+                        fails with EIO. Others than root need fusermount3. Exit status: 0 when it was unmounted, 2 if it could not be\n\
+                        mounted, or not be kept so."
+)]
+pub struct MountArguments {
+    /// The name of the service, as clients know it
+    #[arg(value_name = "NAME:")]
+    pub name: String,
+    /// Where: a directory that is there
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+    /// Refuse everything that would change a file
+    #[arg(long)]
+    pub read_only: bool,
+    /// Let other users in, as far as owners and modes allow. For root that is always so
+    #[arg(long)]
+    pub allow_other: bool,
 }
 
 /// `ouzel ls`.

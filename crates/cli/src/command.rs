@@ -15,6 +15,7 @@ use crate::doctor;
 use crate::inputs::{self, Exclusions, Input};
 use crate::inspect;
 use crate::machine::{self, MachineError, Wanted};
+use crate::mount::{self, MountError};
 use crate::program::{self, MAX_PROGRAM, Problem, Program, ProgramError, StoredProgram, Values};
 use crate::report::Reporter;
 use crate::run::{self, Options};
@@ -63,6 +64,9 @@ pub enum CommandError {
     /// A service cannot be.
     #[error(transparent)]
     Scheme(Box<ouzel::scheme::Error>),
+    /// A service cannot be mounted.
+    #[error(transparent)]
+    Mount(Box<MountError>),
     /// Something cannot be done with a file.
     #[error("{path}: {cause}")]
     File {
@@ -89,6 +93,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Doctor(arguments) => (examine(arguments), arguments.json),
         Command::Top(arguments) => (top::run(arguments), arguments.json),
         Command::Serve(arguments) => (serve::run(arguments), false),
+        Command::Mount(arguments) => (mount::run(arguments), false),
         Command::Ls(arguments) => (files::list(arguments), false),
         Command::Cat(arguments) => (files::print(arguments), false),
         Command::Cp(arguments) => (files::copy(arguments), false),

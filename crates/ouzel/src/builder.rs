@@ -223,6 +223,15 @@ impl RingBuilder {
         Ring::over(self.connect_as(name, true)?).carrying(carrier, self.within).with_pool(self.pool.as_ref())
     }
 
+    /// Connects as [`connect`](RingBuilder::connect) does, with a ring that can move to another thread. It belongs to one thread
+    /// at a time: several share one behind a lock.
+    ///
+    /// Errors: as for [`connect`](RingBuilder::connect).
+    pub fn connect_movable(&self, name: &str) -> Result<Ring<Movable>, Error> {
+        let carrier = Carrier::new(None)?;
+        Ring::over(self.connect_as(name, true)?).carrying(carrier, self.within).with_pool(self.pool.as_ref())
+    }
+
     /// Connects to a service that is trusted with the memory of buffers: those of the ring's pool lie where the service can
     /// see them and are not copied. All other memory of a chain is carried, as on every connected ring.
     ///
@@ -249,7 +258,7 @@ impl RingBuilder {
         self.connect_as(name, false)
     }
 
-    fn connect_as(&self, name: &str, watched: bool) -> Result<RawRing<Pinned>, Error> {
+    fn connect_as<M>(&self, name: &str, watched: bool) -> Result<RawRing<M>, Error> {
         if self.observe.is_some() {
             return Err(Error::Refused { call: "observe", errno: Errno::EOPNOTSUPP });
         }

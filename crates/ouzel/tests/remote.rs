@@ -335,3 +335,31 @@ fn futures_run_on_a_connected_ring() {
         .unwrap();
     assert_eq!(text.as_slice(), b"from a future");
 }
+
+#[test]
+fn a_movable_ring_tells_whether_its_service_is_there() {
+    let mut service = Service::start();
+    let mut ring = RingBuilder::new().connect_movable(&service.name).unwrap();
+    let path = service.path("moved");
+    assert!(ring.is_reachable());
+    let mut ring = std::thread::spawn(move || {
+        let file = ring.open(&path, OpenOptions::read_write().create()).unwrap();
+        assert_eq!(ring.write(file, &b"from another thread"[..], Offset::START).unwrap(), 19);
+        let stat = ring.stat_file(file).unwrap();
+        let made = std::fs::metadata(&path).unwrap();
+        assert_eq!(stat.born, made.created().ok());
+        assert_eq!(u64::from(stat.transfer), std::os::unix::fs::MetadataExt::blksize(&made));
+        let null = ring.stat(Directory::Working, "/dev/null", StatFlags::empty()).unwrap();
+        assert_eq!((null.stands_for, stat.stands_for), (1 << 32 | 3, 0));
+        ring
+    })
+    .join()
+    .unwrap();
+    assert!(ring.is_reachable());
+    service.stop();
+    // It is known before anything is asked of it, and stays known.
+    assert!(!ring.is_reachable() && !ring.is_reachable());
+    let refused = ring.stat(Directory::Working, "/", StatFlags::empty()).unwrap_err();
+    assert!(matches!(refused, Error::ServiceGone { .. }), "{refused}");
+    assert!(Ring::new().unwrap().is_reachable());
+}

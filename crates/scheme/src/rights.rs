@@ -6,7 +6,7 @@
 use core::fmt;
 
 use ouzel_engine::Operation;
-use ouzel_ring::modifiers::{AccessFlags, OpenFlags};
+use ouzel_ring::modifiers::{AccessFlags, NodeKind, OpenFlags};
 use ouzel_ring::{Errno, Verb};
 
 const _: () = assert!(Verb::ALL.len() <= 128, "a set has a bit for each verb");
@@ -62,6 +62,7 @@ const CHANGING: &[Verb] = &[
     Verb::Utimes,
     Verb::SetXattr,
     Verb::RemoveXattr,
+    Verb::Mknod,
 ];
 
 impl VerbSet {
@@ -76,8 +77,8 @@ impl VerbSet {
         VerbSet(0)
     }
 
-    /// What concerns files and directories: no sockets, pipes, processes, words of memory or bells. MKNOD is not among them,
-    /// since it makes devices, which reach whatever the machine has.
+    /// What concerns files and directories: no sockets, pipes, processes, words of memory or bells. MKNOD is among them; whether
+    /// it makes devices, which reach whatever the machine has, is for [`Rights::devices`] to say.
     pub const fn files() -> VerbSet {
         VerbSet(VerbSet::of(READING).0 | VerbSet::of(CHANGING).0)
     }
@@ -193,27 +194,29 @@ pub struct Rights {
     /// and SPLICE, whatever they write to; BIND, since a unix socket's address may be a name; an ACCESS that asks for WRITE;
     /// and every verb that changes a file, a name or an attribute.
     pub read_only: bool,
+    /// It may make devices, by MKNOD; if not, that is EPERM, and MKNOD makes files, FIFOs and sockets without anybody behind them.
+    pub devices: bool,
 }
 
 impl Rights {
     /// Everything.
     pub const fn all() -> Rights {
-        Rights { verbs: VerbSet::all(), read_only: false }
+        Rights { verbs: VerbSet::all(), read_only: false, devices: true }
     }
 
-    /// What concerns [files](VerbSet::files).
+    /// What concerns [files](VerbSet::files), and no devices.
     pub const fn files() -> Rights {
-        Rights { verbs: VerbSet::files(), read_only: false }
+        Rights { verbs: VerbSet::files(), read_only: false, devices: false }
     }
 
     /// Looking at files, and changing nothing: EROFS for those of [`VerbSet::files`] that would.
     pub const fn read_only() -> Rights {
-        Rights { verbs: VerbSet::files(), read_only: true }
+        Rights { verbs: VerbSet::files(), read_only: true, devices: false }
     }
 
     /// Whether the operation is allowed.
     ///
-    /// Errors: EPERM for a verb that is not; EROFS for what changes something.
+    /// Errors: EPERM for a verb that is not, and for a device; EROFS for what changes something.
     #[inline]
     pub fn check(&self, operation: &Operation) -> Result<(), Errno> {
         let verb = verb_of(operation);
@@ -225,6 +228,9 @@ impl Rights {
         }
         if self.read_only && changes(operation) {
             return Err(Errno::EROFS);
+        }
+        if !self.devices && makes_device(operation) {
+            return Err(Errno::EPERM);
         }
         Ok(())
     }
@@ -284,6 +290,11 @@ pub fn verb_of(operation: &Operation) -> Verb {
     }
 }
 
+/// Whether an operation makes a device.
+fn makes_device(operation: &Operation) -> bool {
+    matches!(operation, Operation::Mknod { kind: NodeKind::Character | NodeKind::Block, .. })
+}
+
 /// Whether an operation would change something where nothing may be changed.
 fn changes(operation: &Operation) -> bool {
     match operation {
@@ -293,7 +304,7 @@ fn changes(operation: &Operation) -> bool {
             !flags.contains(OpenFlags::PATH) && flags.intersects(changing)
         }
         Operation::Access { access, .. } => access.contains(AccessFlags::WRITE),
-        Operation::Splice { .. } | Operation::Bind { .. } | Operation::Mknod { .. } => true,
+        Operation::Splice { .. } | Operation::Bind { .. } => true,
         operation => VerbSet::of(CHANGING).contains(verb_of(operation)),
     }
 }
@@ -326,7 +337,7 @@ mod tests {
         let files = VerbSet::files();
         assert_eq!(files.intersection(VerbSet::read_only()), VerbSet::read_only());
         assert_eq!(files.union(VerbSet::none()), files);
-        for verb in [Verb::Socket, Verb::Pipe, Verb::Wait, Verb::Futex, Verb::Wake, Verb::Mknod, Verb::Send] {
+        for verb in [Verb::Socket, Verb::Pipe, Verb::Wait, Verb::Futex, Verb::Wake, Verb::Send] {
             assert!(!files.contains(verb), "{}", verb.name());
         }
         for verb in CHANGING {
@@ -336,7 +347,7 @@ mod tests {
 
     #[test]
     fn rights_refuse_before_they_look_further() {
-        let none = Rights { verbs: VerbSet::none(), read_only: true };
+        let none = Rights { verbs: VerbSet::none(), read_only: true, devices: false };
         let truncate = Operation::Truncate { file: 1, length: 0 };
         assert_eq!(none.check(&truncate), Err(Errno::EPERM));
         assert_eq!(none.check(&Operation::Close { file: 1 }), Ok(()));
@@ -345,5 +356,20 @@ mod tests {
         let splice = Operation::Splice { source: 1, from: None, target: 2, to: None, length: 1 };
         assert_eq!(Rights::files().check(&splice), Err(Errno::EPERM));
         assert_eq!(Rights { read_only: true, ..Rights::all() }.check(&splice), Err(Errno::EROFS));
+    }
+
+    #[test]
+    fn devices_are_a_right_of_their_own() {
+        let path = ouzel_engine::Path { pointer: c"x".as_ptr().cast(), length: 2 };
+        for kind in
+            [NodeKind::Character, NodeKind::Block, NodeKind::Fifo, NodeKind::Socket, NodeKind::Regular]
+        {
+            let node = Operation::Mknod { directory: None, path, kind, mode: 0o600, device: 0 };
+            let is_device = matches!(kind, NodeKind::Character | NodeKind::Block);
+            let expected = if is_device { Err(Errno::EPERM) } else { Ok(()) };
+            assert_eq!(Rights::files().check(&node), expected, "{kind:?}");
+            assert_eq!(Rights { devices: true, ..Rights::files() }.check(&node), Ok(()), "{kind:?}");
+            assert_eq!(Rights::read_only().check(&node), Err(Errno::EROFS), "{kind:?}");
+        }
     }
 }

@@ -625,7 +625,7 @@ fn runs_are_passed_on_as_far_as_nothing_is_resolved() {
 fn rights_come_first() {
     let mut verbs = VerbSet::files();
     verbs.remove(Verb::Mkdir);
-    let rights = Rights { verbs, read_only: true };
+    let rights = Rights { verbs, ..Rights::read_only() };
     let mut confine = Confine::new(Script::default(), Some(ROOT), 200..202, rights);
     let refused = |started: Started, error| matches!(started, Started::Finished { outcome, .. } if outcome == Outcome::failure(error));
     assert!(refused(confine.start(&[step(TOKEN, mkdir(None, "a/b\0"))]), Errno::EPERM));

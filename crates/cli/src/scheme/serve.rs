@@ -143,6 +143,9 @@ pub fn run(arguments: &ServeArguments) -> Result<bool, CommandError> {
         _ if arguments.read_only => {
             Err(CommandError::Usage("--read-only: only file:DIRECTORY can be served so".to_owned()))
         }
+        _ if arguments.devices => {
+            Err(CommandError::Usage("--devices: only file:DIRECTORY can be served so".to_owned()))
+        }
         Service::Memory(bytes) => {
             offer.quotas.verbs = memory::VERBS.bits();
             let (shared, descriptors) = (memory::Memory::new(bytes), offer.quotas.descriptors);
@@ -202,6 +205,7 @@ fn files(
         })
         .map_err(|cause| CommandError::Usage(format!("cannot serve {}: {cause}", directory.display())))?;
     let rights = if arguments.read_only { Rights::read_only() } else { Rights::files() };
+    let rights = Rights { devices: arguments.devices, ..rights };
     offer.quotas.verbs = rights.verbs.bits();
     let (own, backend) = (offer.quotas.descriptors, arguments.backend);
     let make = move |_: &Peer| {

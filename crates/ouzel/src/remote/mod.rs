@@ -79,11 +79,6 @@ impl Remote {
         self.client.terms().epoch
     }
 
-    /// Sees whether the service is still there.
-    pub(crate) fn look(&mut self) {
-        self.client.look();
-    }
-
     /// Whether the service has gone, or takes nothing more and is about to.
     pub(crate) fn is_leaving(&self) -> bool {
         self.client.is_over() || self.client.is_closing()
@@ -248,6 +243,12 @@ impl Remote {
     /// Whether the service has gone.
     pub(crate) fn is_over(&self) -> bool {
         self.client.is_over()
+    }
+
+    /// Looks whether the service is there.
+    #[cold]
+    pub(crate) fn look(&mut self) -> bool {
+        self.client.look()
     }
 
     /// Whether nothing can be under way that was not told to have ended.

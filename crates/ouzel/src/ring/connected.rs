@@ -61,6 +61,13 @@ impl<M> Ring<M> {
         Ok(unsafe { ring::stored(description, self.number, number) })
     }
 
+    /// Looks whether the service of a connected ring is still there, without waiting: one system call. Who keeps a connection
+    /// for later asks before it is used, since what is submitted to a service that has gone ends with ECONNRESET as though
+    /// it might have been done. True for a ring whose engine is in this process.
+    pub fn is_reachable(&mut self) -> bool {
+        self.raw.remote().is_none_or(|remote| remote.look())
+    }
+
     /// The ring, with what carries its memory.
     /// It comes back by itself `within` this time.
     pub(crate) fn carrying(mut self, carrier: Carrier, within: Option<Duration>) -> Ring<M> {

@@ -125,11 +125,16 @@ impl Client {
             completions: asked.completions(),
             generation: options.generation.max(1),
         };
-        let gone = |_| Error::Over { name: name.clone() };
-        control.send(&hello.encode(), &[]).map_err(gone)?;
+        // A service that refuses everybody hangs up without reading this; why it does so is there to be read all the same, behind
+        // the error that a greeting leaves which nobody has read.
+        let _ = control.send(&hello.encode(), &[]);
         let protocol = |what| Error::Protocol { name: name.clone(), what };
         let mut bytes = [0; wire::MAX_MESSAGE];
-        let received = answer(&control, name, "connect", &mut bytes, wire::MAX_FILES_TO_CLIENT)?;
+        let mut hear = || answer(&control, name, "connect", &mut bytes, wire::MAX_FILES_TO_CLIENT);
+        let received = match hear() {
+            Err(Error::Over { .. }) => hear()?,
+            heard => heard?,
+        };
         let welcome = match ToClient::decode(&bytes[..received.length]) {
             Ok(ToClient::Welcome(welcome)) => welcome,
             Err(wire::WireError::Version(_)) => {
@@ -221,11 +226,13 @@ impl Client {
         self.submitter.engine_state() != State::Running
     }
 
-    /// Sees whether the service is still there, without waiting: who waits for completions need not.
-    pub fn look(&mut self) {
+    /// Looks whether the service is there, without waiting: one system call. If it has gone, [`is_over`](Client::is_over)
+    /// from now on.
+    pub fn look(&mut self) -> bool {
         if !self.over && self.has_hung_up() {
             self.end();
         }
+        !self.over
     }
 
     /// Entries that are owed a completion.

@@ -32,8 +32,8 @@
 //! # What it does not see to
 //!
 //! Unix sockets are bound and connected to by paths in an address, which start where the service is: BIND and CONNECT
-//! are confined by the [`VerbSet`](crate::VerbSet) alone, and so are numbers of processes (WAIT), devices (MKNOD), owners (CHOWN)
-//! and descriptors that come with messages (RECVMSG). [`Rights::files`] has none of these but CHOWN.
+//! are confined by the [`VerbSet`](crate::VerbSet) alone, and so are numbers of processes (WAIT), owners (CHOWN) and
+//! descriptors that come with messages (RECVMSG); devices (MKNOD) by [`Rights::devices`]. [`Rights::files`] has none of these but CHOWN.
 
 mod job;
 mod plan;
