@@ -85,7 +85,14 @@ unsafe impl Send for Regions {}
 
 impl Regions {
     pub(crate) fn new(in_process: bool) -> Regions {
-        Regions { in_process, check: None, groups: Groups::default(), regions: Vec::new(), calls: Vec::new(), call: None }
+        Regions {
+            in_process,
+            check: None,
+            groups: Groups::default(),
+            regions: Vec::new(),
+            calls: Vec::new(),
+            call: None,
+        }
     }
 
     /// Adds `length` bytes at `base` as a new region.

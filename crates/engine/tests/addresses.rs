@@ -59,7 +59,8 @@ fn what_the_engine_parses_is_asked_about_before_it_looks() {
     rig.go();
     assert_eq!(rig.pop_all()[0].errno(), Errno::OK);
     // Nothing is mapped at most of these; looking there would end the test.
-    for (address, length) in [(start, 9), (start + 8, 1), (1, 1), (4096, 64), (1 << 46, 4096), ((1 << 48) - 1, 1)]
+    for (address, length) in
+        [(start, 9), (start + 8, 1), (1, 1), (4096, 64), (1 << 46, 4096), ((1 << 48) - 1, 1)]
     {
         rig.push(&[open(address, length)]);
         rig.go();

@@ -12,7 +12,8 @@ use ouzel_ring::Errno;
 use x86_64::registers::control::Cr3;
 use x86_64::structures::paging::mapper::MapToError;
 use x86_64::structures::paging::{
-    FrameAllocator, FrameDeallocator, Mapper, OffsetPageTable, Page, PageTable, PageTableFlags, PhysFrame, Size4KiB,
+    FrameAllocator, FrameDeallocator, Mapper, OffsetPageTable, Page, PageTable, PageTableFlags, PhysFrame,
+    Size4KiB,
 };
 use x86_64::{PhysAddr, VirtAddr};
 
@@ -183,7 +184,8 @@ pub fn root() -> u64 {
 pub fn map(root: u64, address: u64, frame: u64, flags: PageTableFlags) -> Result<(), Errno> {
     let page = Page::<Size4KiB>::containing_address(VirtAddr::new(address));
     let frame = PhysFrame::containing_address(PhysAddr::new(frame));
-    let parents = PageTableFlags::PRESENT | PageTableFlags::WRITABLE | (flags & PageTableFlags::USER_ACCESSIBLE);
+    let parents =
+        PageTableFlags::PRESENT | PageTableFlags::WRITABLE | (flags & PageTableFlags::USER_ACCESSIBLE);
     // SAFETY: the caller has a frame of its own, and an address that is its to use.
     match unsafe { tables_of(root).map_to_with_table_flags(page, frame, flags, parents, &mut Source) } {
         Ok(flush) => {

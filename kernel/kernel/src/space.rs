@@ -205,7 +205,7 @@ impl AddressSpace {
         for (number, frame) in frames.iter().enumerate() {
             let page = start + number as u64 * PAGE;
             if let Err(error) = memory::map(self.root, page, *frame, rights.flags()) {
-                (start..page).step_by(PAGE as usize).for_each(|page| drop(memory::unmap(self.root, page)));
+                self.unmap(start, number as u64);
                 return Err(error);
             }
         }
