@@ -10,13 +10,13 @@ use ouzel_ring::modifiers::{
     StatFlags, SyncMode, Whence,
 };
 
-use crate::address::SocketAddress;
+use crate::chain::ExitStatus;
+use crate::chain::FileStat;
+use crate::chain::SocketAddress;
 use crate::chain::{Chain, Data, Directory, Message, Offset, OpenOptions, ReceivedMessage, Reg, Target};
-use crate::done::{Done, Kind};
+use crate::chain::{Done, Kind};
 use crate::error::Error;
-use crate::exit::ExitStatus;
 use crate::ring::Ring;
-use crate::stat::FileStat;
 use crate::{Buffer, FutexWord};
 
 impl<M> Ring<M> {

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
-use ouzel_engine::{Counters, EventKind, Place, Way};
+use ouzel_chain::ring::ran;
+use ouzel_chain::timeline::place_name;
+use ouzel_engine::{Counters, EventKind, Way};
 use ouzel_ring::{Errno, Verb};
 
 use crate::RegisteredMemory;
-use crate::done::Done;
+use crate::chain::Done;
 use crate::select::Choice;
 
 /// What became of one step.
@@ -49,9 +51,10 @@ pub struct Explanation {
 
 impl Explanation {
     pub(crate) fn new(done: &Done, counters: Counters, backend: Choice) -> Explanation {
-        let mut steps: Vec<StepExplanation> = done
-            .chain
-            .verbs()
+        let mut steps: Vec<StepExplanation> = ran(done)
+            .steps()
+            .iter()
+            .map(|step| step.verb())
             .enumerate()
             .map(|(step, verb)| StepExplanation {
                 step,
@@ -66,7 +69,7 @@ impl Explanation {
             })
             .collect();
         let mut order = Vec::with_capacity(steps.len());
-        for (step, event) in &done.chain.body.events {
+        for (step, event) in ran(done).events() {
             let Some(explained) = steps.get_mut(*step as usize) else { continue };
             match event.kind {
                 // Beside those of a CALL are those of the steps of its program.
@@ -95,20 +98,6 @@ impl Explanation {
         }
         let steps = order.into_iter().filter_map(|step| steps.get(step).cloned()).collect();
         Explanation { steps, counters, backend, registered: None }
-    }
-}
-
-/// The name of a place, for tables.
-pub fn place_name(place: Place) -> &'static str {
-    match place {
-        Place::Engine => "engine",
-        Place::Call => "call",
-        Place::Kernel => "ring",
-        Place::Linked => "linked",
-        Place::Helper => "helper",
-        Place::Thread => "thread",
-        Place::Simulated => "simulated",
-        _ => "elsewhere",
     }
 }
 

@@ -1,4 +1,4 @@
-//! Groups: buffers of a pool that the ring picks from as data arrives, and the guards they come back in.
+//! Groups: buffers of a pool that the ring picks from as data arrives.
 //!
 //! Each buffer of a group is in one place at a time: with the ring, to be picked; on its way to the user, named by a
 //! completion; or with the user, in a [`Picked`]. Only this module changes that, behind the group's lock, and only who has
@@ -6,33 +6,25 @@
 //! `Picked` of it. What the ring has is never given back to the pool before the ring has let the group go.
 
 use std::collections::VecDeque;
-use std::fmt;
-use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use ouzel_chain::ring;
 use ouzel_engine::Span;
 use ouzel_pool::{Pool, Slice};
 use ouzel_ring::{Completion, Errno, Verb};
 use ouzel_uring::BufRing;
 
+use crate::BufferGroup;
 use crate::error::Error;
 use crate::fork::Home;
 
 /// The most buffers that a group can have.
 pub const MAX_GROUP_BUFFERS: usize = 1 << 15;
 
-/// Buffers of a pool, all of one size, of which a ring picks one whenever there is data: a thousand connections that have
-/// nothing to say need none. See [`Ring::group`](crate::Ring::group).
-///
-/// This is a handle: clones lead to the same group. The group belongs to the ring that made it, is its own for as long as
-/// there is a handle, a chain that names it or a [`Picked`] of it, and gives its memory back to the pool with the next enter
-/// after that.
-#[derive(Clone)]
-pub struct BufferGroup(Arc<Group>);
-
-struct Group {
+/// What is behind the handles of a group, here.
+pub(crate) struct Group {
     number: u16,
     /// The ring that it belongs to.
     ring: u64,
@@ -74,8 +66,11 @@ struct State {
     waiting: Vec<Waker>,
 }
 
-impl BufferGroup {
-    pub(crate) fn new(
+impl Group {
+    /// Makes a group.
+    ///
+    /// Errors: [`Error::Refused`] with EINVAL for its sizes; [`Error::Pool`].
+    pub(crate) fn make(
         pool: &Pool,
         ring: u64,
         number: u16,
@@ -90,7 +85,7 @@ impl BufferGroup {
         let mut slices = (0..count).map(|_| pool.get(size)).collect::<Result<Box<[Slice]>, _>>()?;
         let start = |slice: &mut Slice| NonNull::new(slice.as_mut_ptr()).map(Place);
         let places = slices.iter_mut().filter_map(start).collect();
-        Ok(BufferGroup(Arc::new(Group {
+        Ok(ring::group_of(Arc::new(Group {
             number,
             ring,
             size: length,
@@ -106,58 +101,89 @@ impl BufferGroup {
             }),
         })))
     }
+}
 
-    /// Its number, which raw entries name it by.
-    pub fn number(&self) -> u16 {
-        self.0.number
+// SAFETY: a buffer is a slice of a pool, which the group keeps, and is given out only by the holder that a completion has
+// made: the ring picks it again only when it was given back.
+unsafe impl ring::Group for Group {
+    fn number(&self) -> u16 {
+        self.number
     }
 
-    /// How many buffers it has.
-    pub fn count(&self) -> usize {
-        self.0.places.len()
+    fn ring(&self) -> u64 {
+        self.ring
     }
 
-    /// How many bytes each of them has.
-    pub fn size(&self) -> usize {
-        self.0.size as usize
+    fn count(&self) -> usize {
+        self.places.len()
     }
 
-    /// How many of them the ring can pick from, as far as is known: completions that nobody has looked at may name some.
-    pub fn idle(&self) -> usize {
-        self.0.state().idle
+    fn size(&self) -> u32 {
+        self.size
     }
 
-    /// The buffer that a completion of a raw RECV names, with what was received. `None` if it names none, or it was taken.
-    /// A completion of another group's can name one of this group's that another completion of this group's names.
-    pub fn take(&self, completion: &Completion) -> Option<Picked> {
+    fn idle(&self) -> usize {
+        self.state().idle
+    }
+
+    fn take(&self, completion: &Completion) -> Option<(u16, NonNull<u8>, u32)> {
         if completion.op != Verb::Recv as u32 {
             return None;
         }
         let number = u16::try_from(completion.extra.checked_sub(1)?).ok()?;
-        let length = u32::try_from(completion.result).ok()?.min(self.0.size);
-        let mut state = self.0.state();
+        let length = u32::try_from(completion.result).ok()?.min(self.size);
+        let place = *self.places.get(usize::from(number))?;
+        let mut state = self.state();
         let holder = state.holders.get_mut(usize::from(number))?;
         if *holder != Holder::Completion {
             return None;
         }
         *holder = Holder::User;
+        Some((number, place.0, length))
+    }
+
+    /// The user has done with a buffer.
+    fn give_back(&self, number: u16) {
+        // In a forked child another thread of the parent's may have had the lock, and what is behind it is the parent's.
+        if !self.home.is_here() {
+            return;
+        }
+        let mut state = self.state();
+        if let Some(holder) = state.holders.get_mut(usize::from(number)) {
+            *holder = Holder::Ring;
+            state.idle += 1;
+            self.return_to_ring(&mut state, number);
+        }
+        let waiting = std::mem::take(&mut state.waiting);
         drop(state);
-        Some(Picked { group: Arc::clone(&self.0), number, length })
+        waiting.into_iter().for_each(Waker::wake);
     }
+}
 
-    /// The ring that it belongs to.
-    pub(crate) fn ring(&self) -> u64 {
-        self.0.ring
-    }
-
-    /// How many handles, chains and [`Picked`]s lead to it.
-    pub(crate) fn holders(&self) -> usize {
-        Arc::strong_count(&self.0)
-    }
-
+/// What backends do with a group, and who waits for one of its buffers. Handles of what is no group of this crate's have no
+/// buffers.
+pub(crate) trait Picking {
     /// Whether there is a buffer to pick; if not, `context` is woken when one comes back.
-    pub(crate) fn poll_idle(&self, context: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.0.state();
+    fn poll_idle(&self, context: &mut Context<'_>) -> Poll<()>;
+
+    /// Lets the kernel pick from `ring`, which is registered under this number and empty, from now on.
+    fn hand_to_kernel(&self, ring: BufRing);
+
+    /// The kernel has filled this buffer, and a completion is about to say so. Returns what that calls it.
+    fn filled(&self, number: u16) -> u32;
+
+    /// The kernel has picked this buffer for nothing.
+    fn unfilled(&self, number: u16);
+
+    /// Picks a buffer and has `receive` fill it; where the kernel does not pick. `receive` says how many bytes it wrote from
+    /// the start. Returns the result and what the completion calls the buffer. ENOBUFS if there is none.
+    fn receive<E: From<Errno>>(&self, receive: impl FnOnce(Span) -> Result<u64, E>) -> Result<(u64, u32), E>;
+}
+
+impl Picking for BufferGroup {
+    fn poll_idle(&self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(group) = ring::behind::<Group>(self) else { return Poll::Ready(()) };
+        let mut state = group.state();
         if state.idle > 0 {
             return Poll::Ready(());
         }
@@ -167,22 +193,20 @@ impl BufferGroup {
         Poll::Pending
     }
 
-    // What backends do with it.
-
-    /// Lets the kernel pick from `ring`, which is registered under this number and empty, from now on.
-    pub(crate) fn hand_to_kernel(&self, mut ring: BufRing) {
-        let mut state = self.0.state();
+    fn hand_to_kernel(&self, mut ring: BufRing) {
+        let Some(group) = ring::behind::<Group>(self) else { return };
+        let mut state = group.state();
         state.free.clear();
-        for number in 0..self.0.places.len() as u16 {
-            self.0.provide(&mut ring, number);
+        for number in 0..group.places.len() as u16 {
+            group.provide(&mut ring, number);
         }
         ring.publish();
         state.kernel = Some(ring);
     }
 
-    /// The kernel has filled this buffer, and a completion is about to say so. Returns what that calls it.
-    pub(crate) fn filled(&self, number: u16) -> u32 {
-        let mut state = self.0.state();
+    fn filled(&self, number: u16) -> u32 {
+        let Some(group) = ring::behind::<Group>(self) else { return 0 };
+        let mut state = group.state();
         if let Some(holder @ Holder::Ring) = state.holders.get_mut(usize::from(number)) {
             *holder = Holder::Completion;
             state.idle -= 1;
@@ -190,27 +214,24 @@ impl BufferGroup {
         u32::from(number) + 1
     }
 
-    /// The kernel has picked this buffer for nothing.
-    pub(crate) fn unfilled(&self, number: u16) {
-        if usize::from(number) < self.count() {
-            self.0.return_to_ring(&mut self.0.state(), number);
+    fn unfilled(&self, number: u16) {
+        if let Some(group) = ring::behind::<Group>(self)
+            && usize::from(number) < group.places.len()
+        {
+            group.return_to_ring(&mut group.state(), number);
         }
     }
 
-    /// Picks a buffer and has `receive` fill it; where the kernel does not pick. `receive` says how many bytes it wrote from
-    /// the start. Returns the result and what the completion calls the buffer. ENOBUFS if there is none.
-    pub(crate) fn receive<E: From<Errno>>(
-        &self,
-        receive: impl FnOnce(Span) -> Result<u64, E>,
-    ) -> Result<(u64, u32), E> {
-        let Some(number) = self.0.state().free.pop_front() else { return Err(Errno::ENOBUFS.into()) };
+    fn receive<E: From<Errno>>(&self, receive: impl FnOnce(Span) -> Result<u64, E>) -> Result<(u64, u32), E> {
+        let Some(group) = ring::behind::<Group>(self) else { return Err(Errno::ENOBUFS.into()) };
+        let Some(number) = group.state().free.pop_front() else { return Err(Errno::ENOBUFS.into()) };
         // Its holder is the ring, and it is not among those that could be picked: it is this call's alone.
-        let pointer = self.0.places[usize::from(number)].0.as_ptr();
-        let received = receive(Span { pointer, length: self.0.size as usize });
+        let pointer = group.places[usize::from(number)].0.as_ptr();
+        let received = receive(Span { pointer, length: group.size as usize });
         match received {
             Ok(length) if length > 0 => Ok((length, self.filled(number))),
             other => {
-                self.0.state().free.push_front(number);
+                group.state().free.push_front(number);
                 other.map(|_| (0, 0))
             }
         }
@@ -240,23 +261,6 @@ impl Group {
             None => state.free.push_back(number),
         }
     }
-
-    /// The user has done with a buffer.
-    fn give_back(&self, number: u16) {
-        // In a forked child another thread of the parent's may have had the lock, and what is behind it is the parent's.
-        if !self.home.is_here() {
-            return;
-        }
-        let mut state = self.state();
-        if let Some(holder) = state.holders.get_mut(usize::from(number)) {
-            *holder = Holder::Ring;
-            state.idle += 1;
-            self.return_to_ring(&mut state, number);
-        }
-        let waiting = std::mem::take(&mut state.waiting);
-        drop(state);
-        waiting.into_iter().for_each(Waker::wake);
-    }
 }
 
 impl Drop for Group {
@@ -266,86 +270,5 @@ impl Drop for Group {
             // A forked child does not inherit it, so there is nothing to unmap.
             std::mem::forget(state.kernel.take());
         }
-    }
-}
-
-impl fmt::Debug for BufferGroup {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (count, size) = (self.count(), self.size());
-        write!(
-            formatter,
-            "BufferGroup({}: {} of {count} buffers of {size} bytes idle)",
-            self.number(),
-            self.idle()
-        )
-    }
-}
-
-/// A buffer that the ring has picked out of a [`BufferGroup`], and what was received into it. It dereferences to that. When
-/// it is dropped the ring may pick it again.
-///
-/// It turns into a [`Buffer`](crate::Buffer) without copying, to be sent or written as it is.
-pub struct Picked {
-    group: Arc<Group>,
-    number: u16,
-    length: u32,
-}
-
-impl Picked {
-    /// The bytes of the whole buffer, what is behind those received included: it is whatever was there before.
-    pub(crate) fn room(&self) -> usize {
-        self.group.size as usize
-    }
-
-    pub(crate) fn as_mut_ptr(&mut self) -> *mut u8 {
-        self.group.places[usize::from(self.number)].0.as_ptr()
-    }
-
-    /// How much of it counts.
-    pub(crate) fn set_length(&mut self, length: usize) {
-        self.length = length.min(self.room()) as u32;
-    }
-
-    /// All of its bytes.
-    pub(crate) fn all(&mut self) -> &mut [u8] {
-        // SAFETY: as in `deref_mut`, for all of the buffer, which is initialised.
-        unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr(), self.room()) }
-    }
-}
-
-impl Deref for Picked {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        let start = self.group.places[usize::from(self.number)].0.as_ptr();
-        // SAFETY: the bytes of a slice of the pool, which are initialised and stay as long as the group does. The holder is the
-        // user, who has this and nothing else of it: the ring picks it again only when this is dropped.
-        unsafe { std::slice::from_raw_parts(start, self.length as usize) }
-    }
-}
-
-impl DerefMut for Picked {
-    fn deref_mut(&mut self) -> &mut [u8] {
-        let start = self.as_mut_ptr();
-        // SAFETY: as in `deref`; and this is the only way to them.
-        unsafe { std::slice::from_raw_parts_mut(start, self.length as usize) }
-    }
-}
-
-impl AsRef<[u8]> for Picked {
-    fn as_ref(&self) -> &[u8] {
-        self
-    }
-}
-
-impl Drop for Picked {
-    fn drop(&mut self) {
-        self.group.give_back(self.number);
-    }
-}
-
-impl fmt::Debug for Picked {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Picked({} of {} bytes)", self.length, self.room())
     }
 }

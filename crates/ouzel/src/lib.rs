@@ -54,68 +54,52 @@
 //!
 //! What each operation does, takes and may fail with is in `docs/abi.md`, verb by verb.
 
-mod address;
 pub mod backend;
 mod bell;
-mod buffer;
 mod builder;
 mod calls;
 mod chain;
 pub mod compounds;
-mod directory;
-mod done;
 mod error;
-mod exit;
 mod explain;
 mod fork;
-mod futex;
 mod group;
 mod memory;
 mod metadata;
 #[cfg(feature = "mio")]
 mod mio;
 pub mod observe;
-mod program;
 mod raw;
 mod registered;
 mod remote;
 mod ring;
 mod select;
-mod stat;
-mod statfs;
 mod sync;
 pub mod task;
 
-pub use address::SocketAddress;
 pub use backend::uring::{Costs, Policy};
 pub use bell::Bell;
-pub use buffer::Buffer;
 pub use builder::RingBuilder;
 pub use chain::{
-    Address, Bytes, Chain, Compute, Condition, Count, Data, Directory, Distance, Exit, Fd, File, MAX_STEPS,
-    Message, Offset, OpenOptions, Part, Planned, Received, ReceivedMessage, Reg, Room, SetTime, Stat, Statfs,
-    Target, Times, Unit, Variable, Verification, When, WhenLast, Width,
+    Address, Bytes, Call, Called, Chain, Compute, Condition, Count, Data, Directory, DirectoryEntry,
+    Distance, Done, Entries, Exit, ExitStatus, Fd, File, FileStat, FileSystemStat, FutexWord, Input, Kind,
+    MAX_STEPS, Message, Offset, OpenOptions, Part, PathInput, Planned, Program, ProgramBuilder, ProgramId,
+    ProgramPath, Received, ReceivedMessage, Reg, Room, SetTime, SocketAddress, Stat, Statfs, StepDetail,
+    Stored, Target, Times, Unit, Variable, Verification, When, WhenLast, Width,
 };
-pub use directory::{DirectoryEntry, Entries};
-pub use done::{Done, Kind};
 pub use error::{BuildError, Error, OperationError};
-pub use exit::ExitStatus;
-pub use explain::{Explanation, StepExplanation, place_name};
-pub use futex::FutexWord;
-pub use group::{BufferGroup, MAX_GROUP_BUFFERS, Picked};
+pub use explain::{Explanation, StepExplanation};
+pub use group::MAX_GROUP_BUFFERS;
+pub use ouzel_chain::timeline::place_name;
+pub use ouzel_chain::{Buffer, BufferGroup, Picked};
 pub use ouzel_engine as engine;
 pub use ouzel_pool as pool;
 pub use ouzel_ring as abi;
 pub use ouzel_scheme as scheme;
-pub use program::{
-    Call, Called, Input, PathInput, Program, ProgramBuilder, ProgramId, ProgramPath, StepDetail, Stored,
-};
 pub use raw::{Movable, Pinned, RawRing, TEARDOWN_BOUND, Teardown, leaked_operations};
 pub use registered::RegisteredMemory;
 pub use ring::{Rejected, Ring, Ticket};
 pub use select::{BackendKind, Choice};
-pub use stat::FileStat;
-pub use statfs::FileSystemStat;
 
 /// What the package's page shows is compiled and run, too.
 #[cfg(doctest)]

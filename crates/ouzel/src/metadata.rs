@@ -8,10 +8,10 @@ use ouzel_ring::Descriptor;
 use ouzel_ring::modifiers::{AccessFlags, AccessOptions, AtFlags, MAX_PATH, NodeKind, XattrFlags};
 
 use crate::Buffer;
+use crate::chain::FileSystemStat;
 use crate::chain::{Directory, Times};
 use crate::error::Error;
 use crate::ring::Ring;
-use crate::statfs::FileSystemStat;
 
 impl<M> Ring<M> {
     /// Reads where the symbolic link `path`, relative to `directory`, points.

@@ -11,6 +11,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use ouzel_chain::ring::holders;
 use ouzel_engine::{Counters, Engine, Entered, Event, Gauges, Limits, Program, Target};
 use ouzel_pool::Pool;
 use ouzel_ring::{Completion, Descriptor, EngineEnd, Entry, Errno, Geometry, PushError, SubmitterEnd};
@@ -20,6 +21,7 @@ use crate::backend::sim::SimProcess;
 use crate::builder::RingBuilder;
 use crate::error::Error;
 use crate::fork::Home;
+use crate::group::Group;
 use crate::memory::RingMemory;
 use crate::observe::{Observed, Watch, watch_of, watch_of_mut};
 use crate::remote::Remote;
@@ -440,14 +442,14 @@ impl<M> RawRing<M> {
         let own = self.number;
         let engine = self.engine_for("group")?;
         let number = engine.add_group().map_err(refused)?;
-        let made = BufferGroup::new(pool, own, number, count, size).and_then(|group| {
+        let made = Group::make(pool, own, number, count, size).and_then(|group| {
             engine.backend_mut().add_group(&group).map_err(refused)?;
             Ok(group)
         });
         match made {
             Ok(group) => {
                 // With the one that goes into the list, and without the caller's.
-                let own = group.holders();
+                let own = holders(&group);
                 self.groups.push((group.clone(), own));
                 Ok(group)
             }
@@ -477,7 +479,7 @@ impl<M> RawRing<M> {
     fn sweep_groups(&mut self) {
         let Crossing::Here(Inner { engine, .. }) = &mut *self.crossing else { return };
         self.groups.retain(|(group, own)| {
-            let is_used = group.holders() > *own;
+            let is_used = holders(group) > *own;
             if !is_used {
                 engine.remove_group(group.number());
                 engine.backend_mut().remove_group(group.number());

@@ -14,18 +14,18 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ouzel_chain::ring::{self, Body, Description, Layouts, Running, Step};
 use ouzel_engine::{Counters, Gauges, Limits, Target};
 use ouzel_pool::Pool;
 use ouzel_ring::{Completion, Descriptor, EntryFlags, Errno, PushError};
 
 use crate::backend::sim::SimProcess;
 use crate::builder::RingBuilder;
-use crate::chain::{Body, Chain, Layouts, Step};
-use crate::done::Done;
+use crate::chain::Chain;
+use crate::chain::{Call, Called, Done, Kind, Program, ProgramId, Stored};
 use crate::error::{BuildError, Error};
 use crate::explain::Explanation;
 use crate::observe::{Observed, Watch};
-use crate::program::{Description, Program, ProgramId, Stored};
 use crate::raw::{Pinned, RawRing, Teardown};
 use crate::remote::Carrier;
 use crate::select::Choice;
@@ -84,7 +84,7 @@ struct Slot {
     owner: u32,
     /// Completions still to come, those of silent steps that fail not counted: they come before the last one.
     remaining: u32,
-    chain: Option<Chain>,
+    chain: Option<Running>,
 }
 
 /// A programmable I/O ring: its engine runs in this process, or, if it was [connected](Ring::connect), in that of a service.
@@ -214,9 +214,9 @@ impl<M> Ring<M> {
     /// The same for an owner.
     #[inline]
     fn submit_for(&mut self, chain: Chain, owner: u32) -> Result<Ticket, Box<Rejected>> {
-        let (pushed, remaining, unsilenced) = match chain.body.only_step() {
-            Some(step) => (self.push_only(&chain.body, step), 1, None),
-            None => (self.push(&chain.body), self.layout.announced, self.layout.unsilenced),
+        let (pushed, remaining, unsilenced) = match ring::body(&chain).only_step() {
+            Some(step) => (self.push_only(ring::body(&chain), step), 1, None),
+            None => (self.push(ring::body(&chain)), self.layout.announced(), self.layout.unsilenced()),
         };
         match pushed {
             Ok(slot) => Ok(self.keep(slot, chain, owner, remaining, unsilenced)),
@@ -241,10 +241,7 @@ impl<M> Ring<M> {
         }
         let place = &mut self.slots[slot as usize];
         (place.remaining, place.owner) = (remaining, owner);
-        let chain = place.chain.insert(chain);
-        if let Some(last) = unsilenced {
-            chain.body.unsilence(last);
-        }
+        place.chain = Some(Running::new(chain, unsilenced));
         Ticket { slot, generation: place.generation }
     }
 
@@ -262,21 +259,14 @@ impl<M> Ring<M> {
             return Err(Error::ForkedChild);
         }
         self.layout.lay_out(chain)?;
-        if let Some(call) = chain.calls.iter().find(|call| call.id.ring != self.number) {
-            return Err(BuildError::ForeignProgram { step: call.step }.into());
-        }
-        if let Some(picker) = chain.pickers.iter().find(|picker| picker.group.ring() != self.number) {
-            return Err(BuildError::ForeignGroup { step: picker.step() }.into());
-        }
-        let steps = chain.steps.len();
+        chain.check_ring(self.number)?;
+        let steps = chain.steps().len();
         if steps > self.longest {
             return Err(BuildError::TooLong { steps, limit: self.longest }.into());
         }
         let slot = self.next_slot();
         loop {
-            let entries = self.layout.entries.iter().map(|(number, flags)| {
-                chain.steps[*number as usize].entry(&chain.text, *flags, data(slot, *number))
-            });
+            let entries = self.layout.entries(chain, |number| data(slot, number));
             // SAFETY: the memory the entries name is the chain's, which stays in its slot, unmoved on the heap and untouched,
             // until their completions have come; a chain whose completions never come is leaked (see `Drop`).
             match unsafe { self.raw.push_all_here(entries) } {
@@ -306,7 +296,7 @@ impl<M> Ring<M> {
             return Err(Error::ForkedChild);
         }
         let slot = self.next_slot();
-        let entry = step.entry(&chain.text, EntryFlags::LOCAL, data(slot, 0));
+        let entry = chain.entry(step, EntryFlags::LOCAL, data(slot, 0));
         // SAFETY: as in `push`.
         match unsafe { self.raw.push_here(&entry) } {
             Ok(()) => Ok(Some(slot)),
@@ -478,10 +468,22 @@ impl<M> Ring<M> {
     ///
     /// Errors: [`Error::Store`] if there are too many.
     pub fn store<T>(&mut self, program: Program<T>) -> Result<Stored<T>, Error> {
-        let number = self.raw.store(program.verified.clone())?;
-        // The engine knows of the program's constants: they stay until it has been forgotten. Calls keep them, too.
-        self.programs.push((number, Arc::clone(&program.description)));
-        Ok(Stored::new(ProgramId { ring: self.number, number }, &program))
+        // SAFETY: the program's constants, of which the engine knows from now on, are kept below until it has been forgotten, and
+        // by each call of it until that is over.
+        let verified = unsafe { ring::verified(&program) };
+        let number = self.raw.store(verified.clone())?;
+        self.programs.push((number, Arc::clone(ring::description(&program))));
+        Ok(ring::stored(&program, self.number, number))
+    }
+
+    /// Runs a stored program and waits until it is over. Many calls at once are submitted as chains: `Chain::from(call)`.
+    ///
+    /// Errors: as for [`run`](Ring::run).
+    pub fn run_program<T: Kind>(&mut self, call: Call<T>) -> Result<Called<T>, Error> {
+        let mut chain = Chain::new();
+        let reg = chain.call(call);
+        let done = self.run(chain)?;
+        Ok(Called::new(done, reg))
     }
 
     /// Forgets a stored program. Calls of it that run are left alone.
@@ -509,9 +511,9 @@ impl<M> Ring<M> {
     }
 
     fn own_program(&self, call: &'static str, program: ProgramId) -> Result<u32, Error> {
-        let known = self.programs.iter().any(|(number, _)| *number == program.number);
-        if program.ring == self.number && known {
-            return Ok(program.number);
+        let known = self.programs.iter().any(|(number, _)| *number == program.number());
+        if ring::ring_of(program) == self.number && known {
+            return Ok(program.number());
         }
         Err(Error::Refused { call, errno: Errno::ENOENT })
     }
@@ -611,7 +613,7 @@ impl<M> Ring<M> {
         for event in events {
             let (slot, step) = split_data(event.data);
             if let Some(chain) = self.slots.get_mut(slot as usize).and_then(|slot| slot.chain.as_mut()) {
-                chain.body.events.push((step, event));
+                chain.note(step, event);
             }
         }
     }
@@ -625,7 +627,7 @@ impl<M> Ring<M> {
         place.generation = place.generation.wrapping_add(1);
         self.free.push(slot);
         self.in_flight -= 1;
-        Ok(Done { chain })
+        Ok(chain.into_done())
     }
 }
 
@@ -677,13 +679,14 @@ fn deliver(
     let Some(slot) = slots.get_mut(number as usize) else { return };
     let Some(chain) = &mut slot.chain else { return };
     if completion.has_more() {
-        if chain.body.pickers.is_empty() || !chain.body.take_in(step, &completion) {
-            chain.body.many.push_back(completion);
-        }
+        chain.deliver_one_of_many(step, completion);
         news.iter_mut().for_each(|news| news.push_back(number));
         return;
     }
-    slot.remaining -= u32::from(chain.body.deliver(step, completion));
+    // SAFETY: `data` made its user data, so it is of this step's entry; and what it says is the engine's word, whose backend
+    // has promised to be right about it (see `HostBackend`), or, of a service, was checked as it came (see `remote`).
+    let announced = unsafe { chain.deliver(step, completion) };
+    slot.remaining -= u32::from(announced);
     if slot.remaining == 0 {
         ended.push_back(number);
     }

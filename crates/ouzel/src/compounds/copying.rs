@@ -11,8 +11,8 @@ use ouzel_ring::{Descriptor, Errno, Verb};
 use super::held::Held;
 use super::{about, unfit, value};
 use crate::Buffer;
+use crate::chain::Done;
 use crate::chain::{Chain, Offset, OpenOptions, Reg, Unit};
-use crate::done::Done;
 use crate::error::Error;
 use crate::ring::Ring;
 

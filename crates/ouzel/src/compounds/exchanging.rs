@@ -9,8 +9,8 @@ use ouzel_ring::{Errno, Verb};
 use super::held::Held;
 use super::{unfit, value};
 use crate::Buffer;
-use crate::address::SocketAddress;
 use crate::chain::Chain;
+use crate::chain::SocketAddress;
 use crate::error::Error;
 use crate::ring::Ring;
 

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use ouzel_ring::Descriptor;
 use ouzel_ring::modifiers::RemoveFlags;
 
+use crate::chain::Done;
 use crate::chain::{Chain, Directory, Fd, Reg};
-use crate::done::Done;
 use crate::error::Error;
 use crate::ring::Ring;
 

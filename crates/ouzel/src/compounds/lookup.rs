@@ -8,8 +8,8 @@ use ouzel_ring::{Descriptor, Errno, Verb};
 
 use crate::Buffer;
 use crate::chain::{Offset, Width};
+use crate::chain::{Program, Stored};
 use crate::error::{Error, OperationError};
-use crate::program::{Program, Stored};
 use crate::ring::Ring;
 
 /// Bytes of a node.
@@ -136,7 +136,7 @@ impl Lookup {
 }
 
 fn unfit(errno: Errno) -> Error {
-    Error::Operation(OperationError { step: 0, verb: Verb::Call, errno, operand: None })
+    Error::Operation(OperationError::new(0, Verb::Call, errno, None))
 }
 
 /// The bytes of a tree file with these pairs, whose keys rise and are below [`NO_KEY`]. Its nodes are full but for the last of

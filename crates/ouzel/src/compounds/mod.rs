@@ -50,7 +50,7 @@ use std::path::Path;
 use ouzel_ring::{Errno, Verb};
 
 use crate::chain::Reg;
-use crate::done::{Done, Kind};
+use crate::chain::{Done, Kind};
 use crate::error::{Error, OperationError};
 
 pub use copying::{copy_file, copy_file_through_memory};
@@ -80,7 +80,7 @@ fn about(error: Error, path: &Path) -> Error {
 /// An operation did not do what it had to, though it did not fail by itself.
 fn unfit(verb: Verb, errno: Errno, path: &Path) -> Error {
     let operand = Some(path.to_string_lossy().into_owned());
-    Error::Operation(OperationError { step: 0, verb, errno, operand })
+    Error::Operation(OperationError::new(0, verb, errno, operand))
 }
 
 /// The value of `reg`; if its step was not run, the error of the one that kept it from running.

@@ -11,8 +11,8 @@ use ouzel_ring::{Errno, Verb};
 use super::held::Held;
 use super::{about, unfit, value};
 use crate::Buffer;
+use crate::chain::Done;
 use crate::chain::{Chain, File, Offset, OpenOptions, Reg};
-use crate::done::Done;
 use crate::error::Error;
 use crate::ring::Ring;
 

@@ -17,8 +17,8 @@ use ouzel_ring::{Descriptor, Errno, Verb};
 use super::held::Held;
 use super::{about, parent, unfit};
 use crate::Buffer;
+use crate::chain::Done;
 use crate::chain::{Chain, File, Offset, OpenOptions};
-use crate::done::Done;
 use crate::error::Error;
 use crate::ring::Ring;
 

@@ -14,9 +14,9 @@ use super::held::Held;
 use super::many::give_up;
 use super::{about, value};
 use crate::Buffer;
+use crate::chain::Done;
+use crate::chain::Entries;
 use crate::chain::{Chain, Directory, OpenOptions, Reg};
-use crate::directory::Entries;
-use crate::done::Done;
 use crate::error::Error;
 use crate::ring::{Ring, Ticket};
 

@@ -34,7 +34,6 @@ mod layout;
 mod page;
 mod spans;
 mod statistics;
-mod timeline;
 mod watch;
 
 use std::any::Any;
@@ -51,8 +50,8 @@ pub use directory::{Found, Liveness, directory, read_page, rings_in};
 #[cfg(feature = "metrics")]
 pub use exporter::Exporter;
 pub use histogram::Histogram;
+pub use ouzel_chain::timeline::{Slice, SliceKind, Timeline, TimelineWriter};
 pub use statistics::{PageError, Process, Statistics, VerbStatistics};
-pub use timeline::{Slice, SliceKind, Timeline, TimelineWriter};
 
 use directory::Published;
 use layout::word;

@@ -3,11 +3,10 @@
 //! They lie in rows made with the ring; what a subscriber allocates is its own. A span is never entered: an operation runs
 //! beside the thread. It is open from its admission to its end.
 
+use ouzel_chain::timeline::place_name;
 use ouzel_engine::{End, Place};
 use ouzel_ring::{Entry, Errno, Verb};
 use tracing::{Span, debug_span, field};
-
-use crate::explain::place_name;
 
 /// What is kept of a chain.
 #[derive(Clone)]

@@ -5,11 +5,11 @@
 
 use ouzel_ring::{Completion, Errno, Verb};
 
-use crate::chain::{Body, Memory, Step};
+use ouzel_chain::ring::{Body, Memory, Step};
 
 /// Makes a completion of `step` an error if it says what cannot be.
 pub(super) fn check(body: &Body, step: usize, completion: &mut Completion) {
-    let most = body.steps.get(step).and_then(|step| most(body, step));
+    let most = body.steps().get(step).and_then(|step| most(body, step));
     if most.is_some_and(|most| completion.result > most) {
         completion.error = Errno::EPROTO.raw();
         completion.result = 0;
@@ -19,12 +19,9 @@ pub(super) fn check(body: &Body, step: usize, completion: &mut Completion) {
 
 /// The largest result that the step can have, if that is a number of bytes.
 fn most(body: &Body, step: &Step) -> Option<u64> {
-    let capacity = |buffer: u16| {
-        let buffer = body.buffers.get(usize::from(buffer)).and_then(Option::as_ref);
-        buffer.map_or(0, |buffer| buffer.capacity() as u64)
-    };
-    let asked = step.shape.needs()[2].source().is_none().then_some(step.arguments[2]);
-    match (step.shape.verb(), step.payload) {
+    let capacity = |buffer: u16| body.buffer(buffer).map_or(0, |buffer| buffer.capacity() as u64);
+    let asked = (!step.is_loaded(2)).then_some(step.arguments()[2]);
+    match (step.verb(), step.payload()) {
         (Verb::RecvMsg | Verb::SendMsg, Memory::Received(envelope) | Memory::Filled(envelope)) => {
             Some(body.piece_lengths(envelope).map(|length| length as u64).sum())
         }
@@ -35,7 +32,7 @@ fn most(body: &Body, step: &Step) -> Option<u64> {
         (Verb::Copy | Verb::Splice, _) => asked,
         // Without room they result in what they would need, and fill nothing.
         (Verb::Readlink | Verb::GetXattr | Verb::ListXattr, _) => {
-            let room = u64::from(step.arguments[4] as u32);
+            let room = u64::from(step.arguments()[4] as u32);
             (room > 0).then_some(room)
         }
         _ => None,

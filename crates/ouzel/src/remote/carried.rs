@@ -11,8 +11,8 @@ use ouzel_ring::{Completion, Entry, EntryFlags, Errno, Verb};
 
 use super::regions::Regions;
 use super::{Remote, allowed};
-use crate::chain::{Body, Marks, Memory, Step, messages, written};
 use crate::error::Error;
+use ouzel_chain::ring::{Body, Memory, Running, Step, readdress};
 
 /// A buffer of a chain, and how much of it the steps want.
 struct Want {
@@ -56,7 +56,7 @@ impl Load {
 
     /// Lets the entry of a step name what the service can see.
     fn readdress(&self, step: &Step, entry: &mut Entry) {
-        match step.payload {
+        match step.payload() {
             Memory::None => {}
             Memory::Text(start) => {
                 entry.arguments[1] = self.text.as_ref().map_or(0, |(_, payload)| payload + u64::from(start));
@@ -66,23 +66,23 @@ impl Load {
                 entry.arguments[1] = self.payload(buffer);
             }
         }
-        if let Some(record) = step.record {
+        if let Some(record) = step.record() {
             entry.arguments[3] = self.payload(record);
         }
     }
 
     /// Brings the first `length` bytes of a buffer back.
-    fn bring(&self, body: &mut Body, buffer: u16, length: usize) {
+    fn bring(&self, body: &mut Running, buffer: u16, length: usize) {
         let copy = self.part(buffer).and_then(|part| part.copy.as_ref());
-        if let Some(copy) = copy
-            && let Some(Some(own)) = body.buffers.get_mut(usize::from(buffer))
-        {
-            own.receive(copy.get(..length).unwrap_or(copy));
+        if let Some(copy) = copy {
+            // SAFETY: what has a copy is used by the service, which has only that; and what is brought back is a buffer that a
+            // step fills, none of those that say where others are.
+            unsafe { body.bring(buffer, copy.get(..length).unwrap_or(copy)) };
         }
     }
 
     /// Brings back what a RECVMSG has received. False if what it says of that cannot be.
-    fn bring_message(&self, body: &mut Body, envelope: u16, completion: &Completion) -> bool {
+    fn bring_message(&self, body: &mut Running, envelope: u16, completion: &Completion) -> bool {
         let mut left = usize::try_from(completion.result).unwrap_or(usize::MAX);
         let lengths: Vec<usize> = body.piece_lengths(envelope).collect();
         for (number, length) in lengths.into_iter().enumerate() {
@@ -94,10 +94,9 @@ impl Load {
             return true;
         }
         let Some(copy) = self.part(envelope).and_then(|part| part.copy.as_ref()) else { return false };
-        let Some(Some(own)) = body.buffers.get_mut(usize::from(envelope)) else { return false };
         // It may change as long as it is shared; what is looked at may not.
         let answer = copy.to_vec();
-        messages::take_answer(own.as_mut_slice(), &answer)
+        body.bring_answer(envelope, &answer)
     }
 }
 
@@ -143,14 +142,14 @@ impl Carrier {
         body: &Body,
         order: impl Iterator<Item = (u16, EntryFlags, u64)>,
     ) -> Result<&[Entry], Error> {
-        if !body.words.is_empty() {
+        if body.has_words() {
             return Err(Error::Refused { call: "futex", errno: Errno::EOPNOTSUPP });
         }
         let load = self.gather(remote, body)?;
         self.entries.clear();
         for (number, flags, data) in order {
-            if let Some(step) = body.steps.get(usize::from(number)) {
-                let mut entry = step.entry(&body.text, flags, data);
+            if let Some(step) = body.steps().get(usize::from(number)) {
+                let mut entry = body.entry(step, flags, data);
                 load.readdress(step, &mut entry);
                 self.entries.push(entry);
             }
@@ -174,12 +173,12 @@ impl Carrier {
         let mut wants = Wants::default();
         let mut load = Load::default();
         let mut has_text = false;
-        for step in &body.steps {
+        for step in body.steps() {
             wants.of_step(body, step);
-            has_text |= matches!(step.payload, Memory::Text(_));
+            has_text |= matches!(step.payload(), Memory::Text(_));
         }
         if has_text {
-            let text = body.text.from(0);
+            let text = body.text();
             let mut copy = self.regions.pool().get(text.len())?;
             copy.copy_from_slice(text);
             let payload = self.payload(remote, &copy)?;
@@ -194,7 +193,7 @@ impl Carrier {
             let mut part = self.place(remote, body, want)?;
             let pieces = (0..).map(|piece: u16| load.payload(want.buffer + 1 + piece));
             if let Some(copy) = &mut part.copy {
-                messages::readdress(copy, part.payload, pieces);
+                readdress(copy, part.payload, pieces);
             }
             load.parts.push(part);
         }
@@ -204,12 +203,12 @@ impl Carrier {
     /// Finds a place for a buffer that the service can see: its own, or a copy's.
     fn place(&mut self, remote: &mut Remote, body: &Body, want: &Want) -> Result<Part, Error> {
         let (number, silent) = (want.buffer, want.silent);
-        let buffer = body.buffers.get(usize::from(number)).and_then(Option::as_ref);
+        let buffer = body.buffer(number);
         let lost = Error::Refused { call: "submit", errno: Errno::EFAULT };
         let buffer = buffer.ok_or(lost)?;
         if want.length > 0
             && !want.envelope
-            && let Some(payload) = self.regions.payload(remote, buffer.address(), want.length)?
+            && let Some(payload) = self.regions.payload(remote, buffer.as_ptr().addr(), want.length)?
         {
             return Ok(Part { buffer: number, payload, copy: None, silent });
         }
@@ -238,7 +237,7 @@ impl Carrier {
     pub(crate) fn unpack(
         &mut self,
         slot: u32,
-        body: &mut Body,
+        body: &mut Running,
         step: u16,
         completion: &mut Completion,
         is_last: bool,
@@ -246,8 +245,8 @@ impl Carrier {
         let number = usize::from(step);
         allowed::check(body, number, completion);
         let Some(Some(load)) = self.loads.get(slot as usize) else { return };
-        let Some(step) = body.steps.get(number) else { return };
-        let (payload, record, verb) = (step.payload, step.record, step.shape.verb());
+        let Some(step) = body.steps().get(number) else { return };
+        let (payload, record) = (step.payload(), step.filled_record(completion));
         if !completion.was_skipped() {
             if let Memory::Room(buffer) = payload {
                 load.bring(body, buffer, completion.result as usize);
@@ -256,16 +255,13 @@ impl Carrier {
                     completion.error = Errno::EPROTO.raw();
                     completion.result = 0;
                 }
-            } else if completion.error == 0
-                && let Some((buffer, length)) = record.zip(written(verb, completion))
-            {
+            } else if let Some((buffer, length)) = record {
                 load.bring(body, buffer, length);
             }
         }
         if is_last {
             for part in load.parts.iter().filter(|part| part.silent) {
-                let buffer = body.buffers.get(usize::from(part.buffer)).and_then(Option::as_ref);
-                let filled = buffer.map_or(0, |buffer| buffer.len());
+                let filled = body.buffer(part.buffer).map_or(0, |buffer| buffer.len());
                 load.bring(body, part.buffer, filled);
             }
         }
@@ -275,7 +271,7 @@ impl Carrier {
     pub(crate) fn over(&mut self, slot: u32, body: &Body, gone: bool) {
         let load = self.loads.get_mut(slot as usize).and_then(Option::take);
         if gone && let Some(load) = load {
-            let guards = body.buffers.iter().flatten().filter_map(|buffer| buffer.guard());
+            let guards = body.buffers().filter_map(|buffer| buffer.guard());
             self.left.push((load, guards.collect()));
         }
     }
@@ -301,9 +297,9 @@ struct Wants(Vec<Want>);
 
 impl Wants {
     fn of_step(&mut self, body: &Body, step: &Step) {
-        let verb = step.shape.verb();
-        let silent = step.shape.has(Marks::SILENT);
-        match step.payload {
+        let verb = step.verb();
+        let silent = step.is_silent();
+        match step.payload() {
             Memory::None | Memory::Text(_) => {}
             Memory::Received(envelope) => self.of_message(body, envelope, false),
             Memory::Filled(envelope) if verb == Verb::SendMsg => self.of_message(body, envelope, true),
@@ -316,9 +312,9 @@ impl Wants {
                 self.add(Want { buffer, length, taken_from: false, silent, envelope: false });
             }
         }
-        if let Some(buffer) = step.record {
+        if let Some(buffer) = step.record() {
             let taken_from = matches!(verb, Verb::Utimes | Verb::SetXattr);
-            let of = body.buffers.get(usize::from(buffer)).and_then(Option::as_ref);
+            let of = body.buffer(buffer);
             let length = of.map_or(0, |of| if taken_from { of.len() } else { of.capacity() });
             self.add(Want { buffer, length, taken_from, silent, envelope: false });
         }
@@ -329,8 +325,7 @@ impl Wants {
             let buffer = envelope + 1 + number as u16;
             self.add(Want { buffer, length, taken_from, silent: false, envelope: false });
         }
-        let of = body.buffers.get(usize::from(envelope)).and_then(Option::as_ref);
-        let length = of.map_or(0, |of| of.len());
+        let length = body.buffer(envelope).map_or(0, |of| of.len());
         self.add(Want { buffer: envelope, length, taken_from: true, silent: false, envelope: true });
     }
 
@@ -348,11 +343,10 @@ impl Wants {
 
 /// How many bytes of its buffer a step may use: as many as it asks for, or, where that is known only as it runs, all.
 fn length_of(body: &Body, step: &Step, buffer: u16) -> usize {
-    let buffer = body.buffers.get(usize::from(buffer)).and_then(Option::as_ref);
-    let capacity = buffer.map_or(0, |buffer| buffer.capacity());
-    let argument = if step.shape.verb() == Verb::Load { 4 } else { 2 };
-    match step.shape.needs()[argument].source() {
-        None => usize::try_from(step.arguments[argument]).map_or(capacity, |asked| asked.min(capacity)),
-        Some(_) => capacity,
+    let capacity = body.buffer(buffer).map_or(0, |buffer| buffer.capacity());
+    let argument = if step.verb() == Verb::Load { 4 } else { 2 };
+    if step.is_loaded(argument) {
+        return capacity;
     }
+    usize::try_from(step.arguments()[argument]).map_or(capacity, |asked| asked.min(capacity))
 }

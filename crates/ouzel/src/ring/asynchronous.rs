@@ -7,12 +7,13 @@ use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use ouzel_chain::ring;
 use ouzel_engine::Target;
 use ouzel_ring::{Descriptor, Errno};
 
 use super::{NOBODY, Rejected, Ring, Ticket, data};
 use crate::chain::Chain;
-use crate::done::Done;
+use crate::chain::Done;
 use crate::error::Error;
 use crate::task::Metrics;
 
@@ -30,8 +31,8 @@ impl<M> Ring<M> {
     /// Queues a chain of the owner with this number if there is room.
     #[inline]
     pub(crate) fn offer(&mut self, chain: Chain, owner: u32) -> Offered {
-        if let Some(step) = chain.body.only_step() {
-            return match self.try_push_only(&chain.body, step) {
+        if let Some(step) = ring::body(&chain).only_step() {
+            return match self.try_push_only(ring::body(&chain), step) {
                 Ok(Some(slot)) => Offered::Taken(self.keep(slot, chain, owner, 1, None)),
                 Ok(None) => Offered::Full(chain),
                 Err(error) => Offered::Rejected(Box::new(Rejected { error, chain })),

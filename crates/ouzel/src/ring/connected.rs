@@ -6,12 +6,12 @@
 
 use std::time::Duration;
 
+use ouzel_chain::ring::Body;
 use ouzel_engine::EnterError;
 use ouzel_ring::{Completion, EntryFlags, Errno};
 
 use super::{Ring, data, deliver, split_data};
 use crate::builder::RingBuilder;
-use crate::chain::Body;
 use crate::error::Error;
 use crate::raw::{Pinned, Teardown};
 use crate::remote::Carrier;
@@ -73,7 +73,7 @@ impl<M> Ring<M> {
             return Err(remote.gone());
         }
         let only = [(0, EntryFlags::LOCAL)];
-        let order = if chain.only_step().is_some() { &only[..] } else { &self.layout.entries };
+        let order = if chain.only_step().is_some() { &only[..] } else { self.layout.order() };
         if (remote.room() as usize) < order.len() {
             return Ok(None);
         }
@@ -145,9 +145,9 @@ fn accept(
     if slot.remaining == 0 {
         return None;
     }
-    let body = &mut *slot.chain.as_mut()?.body;
-    let own = body.steps.get(usize::from(step))?;
-    if own.completion.is_some() || own.shape.op() != completion.op {
+    let body = slot.chain.as_mut()?;
+    let own = body.steps().get(usize::from(step))?;
+    if own.completion().is_some() || own.op() != completion.op {
         return None;
     }
     if completion.has_more() {

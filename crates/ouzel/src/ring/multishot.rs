@@ -1,10 +1,10 @@
 //! Results of multishot steps, taken while their chains go on.
 
+use ouzel_chain::ring::Running;
 use ouzel_ring::Completion;
 
 use super::{Ring, Ticket};
-use crate::chain::{Body, Reg};
-use crate::done::Kind;
+use crate::chain::{Kind, Reg};
 use crate::error::Error;
 
 impl<M> Ring<M> {
@@ -12,7 +12,7 @@ impl<M> Ring<M> {
     /// the ring. `None` if there is none now, or if there is no such chain (any more). What is not taken stays in the chain,
     /// for [`Done::results`](crate::Done::results).
     pub fn next_result<T: Kind>(&mut self, ticket: Ticket, reg: Reg<T>) -> Option<T::Value> {
-        if reg.chain != self.body_of(ticket)?.number {
+        if !self.body_of(ticket)?.made(reg) {
             return None;
         }
         loop {
@@ -37,15 +37,15 @@ impl<M> Ring<M> {
 
     /// The next of the completions that a multishot has posted, as it is.
     pub(crate) fn next_completion(&mut self, ticket: Ticket) -> Option<Completion> {
-        self.body_of(ticket)?.many.pop_front()
+        self.body_of(ticket)?.next_completion()
     }
 
     /// The chain of `ticket`, as long as nobody has taken it.
-    pub(super) fn body_of(&mut self, ticket: Ticket) -> Option<&mut Body> {
+    pub(super) fn body_of(&mut self, ticket: Ticket) -> Option<&mut Running> {
         let place = self.slots.get_mut(ticket.index())?;
         if place.generation != ticket.generation {
             return None;
         }
-        Some(&mut place.chain.as_mut()?.body)
+        place.chain.as_mut()
     }
 }

@@ -64,7 +64,7 @@ impl<M> Ring<M> {
     /// the chain, for [`Done::take_picked`](crate::Done::take_picked).
     pub fn next_picked(&mut self, ticket: Ticket, reg: Reg<Picked>) -> Option<Picked> {
         let body = self.body_of(ticket)?;
-        if reg.chain == body.number { body.next_picked(reg.step()) } else { None }
+        if body.made(reg) { body.next_picked(reg.step()) } else { None }
     }
 
     /// Waits for the next buffer that the multishot RECV `reg` of the chain `ticket` fills. `None` if it is over and all its

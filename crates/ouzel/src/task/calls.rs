@@ -11,12 +11,12 @@ use ouzel_ring::modifiers::{
 
 use super::handle::Handle;
 use super::operation::{BufferError, Finished, Operation, pipe_ends};
-use crate::address::SocketAddress;
+use crate::chain::Kind;
+use crate::chain::SocketAddress;
 use crate::chain::{
     Address, Chain, Data, Directory, Exit, Fd, Message, Offset, OpenOptions, Received, ReceivedMessage, Reg,
     Stat, Unit,
 };
-use crate::done::Kind;
 use crate::error::Error;
 use crate::{Buffer, FutexWord};
 

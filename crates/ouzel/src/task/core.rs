@@ -15,6 +15,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
+use ouzel_chain::ring::not_run;
 use ouzel_engine::EnterError;
 use ouzel_ring::{Completion, Descriptor};
 
@@ -28,7 +29,7 @@ use super::tasks::Owned;
 use super::timers::Timers;
 use super::waker::{Inbox, Running, Shared, Wakee, place_of};
 use crate::chain::Chain;
-use crate::done::Done;
+use crate::chain::Done;
 use crate::error::Error;
 use crate::ring::{Offered, Rejected, Ring, Ticket};
 use crate::select::BackendKind;
@@ -325,7 +326,7 @@ impl Core {
         match left {
             Some(State::Over(Ok(done))) => self.keep_late(done),
             // It has not begun.
-            Some(State::Backlogged(chain)) => self.recycle(Done { chain }),
+            Some(State::Backlogged(chain)) => self.recycle(not_run(chain)),
             _ => {}
         }
     }

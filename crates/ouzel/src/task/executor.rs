@@ -13,7 +13,7 @@ use super::handle::Handle;
 use super::join::JoinHandle;
 use super::remote::Remote;
 use crate::builder::RingBuilder;
-use crate::done::Done;
+use crate::chain::Done;
 use crate::error::Error;
 use crate::ring::Ring;
 

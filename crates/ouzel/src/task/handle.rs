@@ -23,11 +23,11 @@ use super::run::Run;
 use super::sleep::{Interval, Sleep, Yield, yield_now};
 use super::stream::{Many, Receiving, Source};
 use crate::backend::sim::SimProcess;
+use crate::chain::Kind;
+use crate::chain::{Call, Program, ProgramId, Stored};
 use crate::chain::{Chain, Fd};
-use crate::done::Kind;
 use crate::error::Error;
 use crate::observe::Observed;
-use crate::program::{Call, Program, ProgramId, Stored};
 use crate::select::Choice;
 use crate::{Bell, Buffer, BufferGroup, Done, Picked, RegisteredMemory};
 

@@ -66,7 +66,6 @@ mod handle;
 mod inbox;
 mod job;
 mod join;
-mod late;
 mod metadata;
 mod metrics;
 mod operation;

@@ -7,13 +7,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use ouzel_chain::ring::not_run;
 use ouzel_ring::Errno;
 
 use super::core::Core;
 use super::operations::Ending;
 use super::run::Run;
 use crate::chain::Reg;
-use crate::done::{Done, Kind};
+use crate::chain::{Done, Kind};
 use crate::error::Error;
 use crate::{Buffer, Call, Called, Chain};
 
@@ -99,8 +100,8 @@ impl<T: Kind> Finished<'_, T> {
                 self.home.keep(done);
                 taken
             }
-            Err(mut rejected) => {
-                let buffer = rejected.chain.body.take_buffer_of(reg.step()).unwrap_or_default();
+            Err(rejected) => {
+                let buffer = not_run::<Error>(rejected.chain).take(reg).unwrap_or_default();
                 Err((rejected.error, buffer))
             }
         }

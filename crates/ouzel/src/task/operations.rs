@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use super::waker::Wakee;
 use crate::chain::Chain;
-use crate::done::Done;
+use crate::chain::Done;
 use crate::ring::{Rejected, Ticket};
 
 /// What became of a chain.

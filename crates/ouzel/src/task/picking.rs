@@ -9,12 +9,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use futures_core::{FusedStream, Stream};
+use ouzel_chain::ring::next_picked;
 use ouzel_ring::{Descriptor, Errno};
 
 use super::core::Core;
 use super::run::Run;
-use crate::done::Done;
+use crate::chain::Done;
 use crate::error::Error;
+use crate::group::Picking as _;
 use crate::{BufferGroup, Picked};
 
 enum State {
@@ -72,7 +74,7 @@ impl Picking {
                     }
                 }
                 State::Ended(done) => {
-                    if let Some(picked) = done.chain.body.next_picked(0) {
+                    if let Some(picked) = next_picked(done, 0) {
                         return Poll::Ready(Some(Ok(picked)));
                     }
                     if let Some(error) = self.end() {

@@ -23,7 +23,7 @@ use super::parked::wait_for;
 use super::reply::{Answer, RemoteHandle, reply};
 use super::request::Left;
 use crate::chain::Chain;
-use crate::done::Done;
+use crate::chain::Done;
 use crate::error::Error;
 use crate::ring::Rejected;
 use crate::sync;

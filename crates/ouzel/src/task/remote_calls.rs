@@ -14,8 +14,8 @@ use super::operation::{BufferError, Finish, Finished, Home};
 use super::parked::wait_for;
 use super::remote::{Remote, RemoteRun};
 use crate::Buffer;
+use crate::chain::Kind;
 use crate::chain::{Chain, Data, Fd, Offset, Reg, Unit};
-use crate::done::Kind;
 use crate::error::Error;
 
 /// An operation on another thread's ring that results in a value.

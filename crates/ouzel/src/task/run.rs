@@ -9,12 +9,13 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
+use ouzel_chain::ring::not_run;
 use ouzel_ring::Errno;
 
 use super::core::Core;
 use super::operations::Ending;
 use crate::chain::Chain;
-use crate::done::Done;
+use crate::chain::Done;
 use crate::error::Error;
 use crate::ring::Rejected;
 
@@ -84,7 +85,7 @@ impl Drop for Run {
     fn drop(&mut self) {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Submitted(number) => self.core.abandon(number),
-            State::New(chain) => self.core.recycle(Done { chain }),
+            State::New(chain) => self.core.recycle(not_run(chain)),
             State::Over => {}
         }
     }

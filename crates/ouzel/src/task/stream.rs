@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use futures_core::{FusedStream, Stream};
+use ouzel_chain::ring::next_completion;
 use ouzel_ring::modifiers::{MessageFlags, PollEvents};
 use ouzel_ring::{Completion, Descriptor, Errno};
 
@@ -19,7 +20,7 @@ use super::core::Core;
 use super::operation::{BufferError, Operation};
 use super::run::Run;
 use crate::Buffer;
-use crate::done::{Done, Kind};
+use crate::chain::{Done, Kind};
 use crate::error::Error;
 
 /// What is started, and again when it ended only for lack of room.
@@ -89,7 +90,7 @@ impl<V> Many<V> {
                     }
                 }
                 State::Ended(done) => {
-                    while let Some(completion) = done.chain.body.many.pop_front() {
+                    while let Some(completion) = next_completion(done) {
                         if let Some(value) = (self.value)(&completion) {
                             return Poll::Ready(Some(Ok(value)));
                         }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::BufferGroup;
 use crate::backend::memory;
+use crate::group::Picking as _;
 use ouzel_engine::{Operation, Span};
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::{MessageFlags, OpenFlags, PollEvents};

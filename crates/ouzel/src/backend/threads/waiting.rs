@@ -23,6 +23,7 @@ use super::job::Body;
 use super::object::{Calls, Kind, Object, errno, retry};
 use crate::BufferGroup;
 use crate::backend::host::spans::{self, RawAddress};
+use crate::group::Picking as _;
 
 /// The offset that means "the current position" to `preadv2(2)`.
 const CURRENT: u64 = u64::MAX;

@@ -7,6 +7,7 @@ use ouzel_uring::abi::{BufRingFlags, Cqe, Opcode};
 use super::Uring;
 use super::packets::Effect;
 use crate::BufferGroup;
+use crate::group::Picking as _;
 
 impl Uring {
     /// Registers a group with the kernel, which picks from it from now on.

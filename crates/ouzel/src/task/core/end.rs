@@ -1,11 +1,12 @@
 //! What comes too late, and the end of the executor.
 
+use ouzel_chain::ring::ran;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::{Core, closed};
 use crate::chain::Chain;
-use crate::done::Done;
+use crate::chain::Done;
 use crate::task::operations::{Owner, State};
 use crate::task::waker::Wakee;
 
@@ -33,7 +34,7 @@ impl Core {
 
     /// Drops a late result: descriptors that are open are closed, bytes are counted.
     fn drop_late(&self, done: Done) {
-        if done.did_nothing() {
+        if ran(&done).did_nothing() {
             return self.recycle(done);
         }
         self.meter.late_bytes.add(done.bytes_read());

@@ -8,7 +8,7 @@ use ouzel_ring::Errno;
 use ouzel_ring::modifiers::PollEvents;
 
 use super::Core;
-use crate::done::Done;
+use crate::chain::Done;
 use crate::error::Error;
 use crate::ring::{Offered, Rejected};
 use crate::task::operations::{Owner, State};

@@ -16,8 +16,8 @@ use ouzel_ring::Descriptor;
 use ouzel_ring::modifiers::{MessageFlags, ShutdownHow};
 
 use crate::Buffer;
-use crate::address::SocketAddress;
 use crate::chain::Fd;
+use crate::chain::SocketAddress;
 use crate::error::Error;
 use crate::task::handle::Handle;
 use crate::task::join::JoinError;
