@@ -82,7 +82,11 @@ pub fn description<T, E>(program: &Program<T, E>) -> &Arc<Description> {
 }
 
 /// A program that the ring with this number has stored under this number of its own.
-pub fn stored<T, E>(program: &Program<T, E>, ring: u64, number: u32) -> Stored<T> {
+///
+/// # Safety
+///
+/// It has stored what is [`verified`] of this very program: calls of it keep this one's description and no other's.
+pub unsafe fn stored<T, E>(program: &Program<T, E>, ring: u64, number: u32) -> Stored<T> {
     Stored::new(ProgramId { ring, number }, program)
 }
 

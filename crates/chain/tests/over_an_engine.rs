@@ -7,8 +7,8 @@ use std::ptr::NonNull;
 use ouzel_chain::ring::{self, Layout, Running};
 use ouzel_chain::{Buffer, BuildError, Chain, Compute, Done, Error, Kind, Offset, OpenOptions, Program, Reg};
 use ouzel_engine::{
-    Backend, Buffers, Counters, Edge, Engine, Limits, Operation, Outcome, Place, Report, Started, Step, Token,
-    Way,
+    Backend, Buffers, Counters, Edge, Engine, Limits, Operation, Outcome, Place, Report, Started, Step,
+    Token, Way,
 };
 use ouzel_ring::{EngineEnd, Errno, Geometry, Memory, SubmitterEnd};
 
@@ -235,7 +235,8 @@ fn a_program_is_stored_and_called() {
     .unwrap();
     // SAFETY: `program` lives until the engine is gone.
     let number = rig.engine.store(unsafe { ring::verified(&program) }.clone()).unwrap();
-    let stored = ring::stored(&program, 1, number);
+    // SAFETY: it was stored under this number, in the ring that is called 1 here.
+    let stored = unsafe { ring::stored(&program, 1, number) };
     let mut chain = Chain::new();
     let called = chain.call(stored.call().path("file").buffer(Buffer::with_capacity(32)));
     let mut done = rig.run(chain).unwrap();
@@ -244,7 +245,9 @@ fn a_program_is_stored_and_called() {
     assert_eq!(rig.engine.backend().opens, 0);
 
     let mut chain = Chain::new();
-    chain.call(ring::stored(&program, 2, number).call().path("file").buffer(Buffer::with_capacity(32)));
+    // SAFETY: it is never pushed.
+    let foreign = unsafe { ring::stored(&program, 2, number) };
+    chain.call(foreign.call().path("file").buffer(Buffer::with_capacity(32)));
     assert!(matches!(rig.run(chain), Err(BuildError::ForeignProgram { step: 0 })));
     drop(rig);
     drop(program);

@@ -473,7 +473,8 @@ impl<M> Ring<M> {
         let verified = unsafe { ring::verified(&program) };
         let number = self.raw.store(verified.clone())?;
         self.programs.push((number, Arc::clone(ring::description(&program))));
-        Ok(ring::stored(&program, self.number, number))
+        // SAFETY: it was stored under this number just now, and no number is given out twice.
+        Ok(unsafe { ring::stored(&program, self.number, number) })
     }
 
     /// Runs a stored program and waits until it is over. Many calls at once are submitted as chains: `Chain::from(call)`.
