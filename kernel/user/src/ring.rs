@@ -39,6 +39,16 @@ impl Ring {
         self.setup.standard
     }
 
+    /// Entries that it has room for.
+    pub fn entries(&self) -> u64 {
+        self.setup.entries
+    }
+
+    /// Completions that it has room for.
+    pub fn completions(&self) -> u64 {
+        self.setup.completions
+    }
+
     /// Adds an entry, for the next [`enter`](Ring::enter).
     ///
     /// # Safety
@@ -46,7 +56,17 @@ impl Ring {
     /// What it lets the kernel read or write must stay valid until it has completed, and be nobody else's if it is written.
     pub unsafe fn push(&mut self, entry: &Entry) -> Result<(), Errno> {
         let end = self.end.as_mut().ok_or(Errno::ESHUTDOWN)?;
-        end.push(entry).map_err(|error| if let PushError::Full = error { Errno::EAGAIN } else { Errno::EIO })
+        end.push(entry).map_err(refusal)
+    }
+
+    /// Adds several, or none of them.
+    ///
+    /// # Safety
+    ///
+    /// As for [`push`](Ring::push).
+    pub unsafe fn push_all(&mut self, entries: impl ExactSizeIterator<Item = Entry>) -> Result<(), Errno> {
+        let end = self.end.as_mut().ok_or(Errno::ESHUTDOWN)?;
+        end.push_all(entries).map_err(refusal)
     }
 
     /// Publishes what was pushed, lets the kernel take it all, and waits for so many completions. Returns how many entries it took.
@@ -67,15 +87,29 @@ impl Ring {
     pub fn pop(&mut self) -> Option<Completion> {
         self.end.as_mut()?.pop().ok().flatten()
     }
+
+    /// Tears it down, if that was not done. After an error the kernel may go on with what it has taken.
+    pub(crate) fn close(&mut self) -> Result<(), Errno> {
+        match self.end.take() {
+            None => Ok(()),
+            Some(end) => {
+                drop(end);
+                // SAFETY: its end is gone.
+                unsafe { calls::teardown(self.number) }
+            }
+        }
+    }
+}
+
+/// EAGAIN if there is no room yet.
+fn refusal(error: PushError) -> Errno {
+    if let PushError::Full = error { Errno::EAGAIN } else { Errno::EIO }
 }
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        self.end = None;
-        // SAFETY: its end is gone.
-        let torn_down = unsafe { calls::teardown(self.number) };
         // What cannot be cancelled keeps it; it ends with the process.
-        let _ = torn_down;
+        let _ = self.close();
     }
 }
 
