@@ -48,9 +48,12 @@ pub unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, length: usize) ->
 /// As for `memset` of C.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn memset(to: *mut u8, byte: i32, length: usize) -> *mut u8 {
+    let word = u64::from_ne_bytes([byte as u8; 8]);
     // SAFETY: the caller's promise, and the direction flag is clear.
     unsafe {
-        asm!("rep stosb", inout("rcx") length => _, inout("rdi") to => _, in("al") byte as u8,
+        asm!("rep stosb", inout("rcx") length % 8 => _, inout("rdi") to => _, in("al") byte as u8,
+            options(nostack, preserves_flags));
+        asm!("rep stosq", inout("rcx") length / 8 => _, inout("rdi") to.add(length % 8) => _, in("rax") word,
             options(nostack, preserves_flags));
     }
     to

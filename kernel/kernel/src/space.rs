@@ -45,8 +45,8 @@ pub struct AddressSpace {
     root: u64,
     /// Pages that count against the process: mapped ones, and what else it is charged for.
     charged: Cell<u64>,
-    /// Where to look for room next.
-    next: Cell<u64>,
+    /// Where to look for room: below, there is little.
+    room: Cell<u64>,
 }
 
 impl AddressSpace {
@@ -56,7 +56,7 @@ impl AddressSpace {
         let (from, to) = (direct(memory::root()).cast::<u64>(), direct(root).cast::<u64>());
         // SAFETY: two different tables of 512 entries, in the direct map. The upper half is everybody's.
         unsafe { ptr::copy_nonoverlapping(from.add(256), to.add(256), 256) };
-        Ok(AddressSpace { root, charged: Cell::new(1), next: Cell::new(ANYWHERE) })
+        Ok(AddressSpace { root, charged: Cell::new(1), room: Cell::new(ANYWHERE) })
     }
 
     /// The root of its tables.
@@ -193,13 +193,12 @@ impl AddressSpace {
     /// Maps these frames, which are charged for already, in a row; otherwise as [`map_fresh`](AddressSpace::map_fresh).
     pub fn map_frames(&self, address: u64, frames: &[u64], rights: Rights) -> Result<u64, Errno> {
         let length = frames.len() as u64 * PAGE;
-        let start = if address == 0 { self.next.get() } else { address };
-        let end = start.checked_add(length).ok_or(Errno::EINVAL)?;
-        let is_free = |page| self.look_up(page, false).is_none();
-        if frames.is_empty() || !start.is_multiple_of(PAGE) || start == 0 || end > USER_END {
+        if frames.is_empty() {
             return Err(Errno::EINVAL);
         }
-        if !(start..end).step_by(PAGE as usize).all(is_free) {
+        let start = if address == 0 { self.find_room(length)? } else { address };
+        let end = start.checked_add(length).filter(|end| *end <= USER_END).ok_or(Errno::EINVAL)?;
+        if !start.is_multiple_of(PAGE) || self.last_mapped(start, end).is_some() {
             return Err(Errno::EINVAL);
         }
         for (number, frame) in frames.iter().enumerate() {
@@ -209,15 +208,35 @@ impl AddressSpace {
                 return Err(error);
             }
         }
-        if address == 0 {
-            // A page stays free in between.
-            self.next.set(end + PAGE);
-        }
         Ok(start)
+    }
+
+    /// The last page from `start` to `end` where something is mapped.
+    fn last_mapped(&self, start: u64, end: u64) -> Option<u64> {
+        (start..end).step_by(PAGE as usize).filter(|page| self.look_up(*page, false).is_some()).last()
+    }
+
+    /// The first place with room for `length` bytes and a free page before and behind them.
+    fn find_room(&self, length: u64) -> Result<u64, Errno> {
+        let mut start = self.room.get();
+        while let Some(page) = self.last_mapped(start - PAGE, start + length + PAGE) {
+            start = page + 2 * PAGE;
+        }
+        // What is unmapped later makes room further down.
+        self.room.set(start + length);
+        Ok(start)
+    }
+
+    /// From here on there may be room.
+    fn make_room(&self, address: u64) {
+        if address >= ANYWHERE {
+            self.room.set(self.room.get().min(address));
+        }
     }
 
     /// Unmaps `pages` pages without freeing what is there.
     pub fn unmap(&self, address: u64, pages: u64) {
+        self.make_room(address);
         for page in (address..address + pages * PAGE).step_by(PAGE as usize) {
             memory::unmap(self.root, page);
         }
@@ -225,6 +244,7 @@ impl AddressSpace {
 
     /// Unmaps and frees `pages` pages, and takes them off the count.
     pub fn unmap_and_free(&self, address: u64, pages: u64) {
+        self.make_room(address);
         for page in (address..address + pages * PAGE).step_by(PAGE as usize) {
             if let Some(frame) = memory::unmap(self.root, page) {
                 memory::free(frame);

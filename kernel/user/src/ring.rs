@@ -69,6 +69,13 @@ impl Ring {
         end.push_all(entries).map_err(refusal)
     }
 
+    /// Lets the kernel see what was pushed; [`enter`](Ring::enter) does that too.
+    pub fn publish(&mut self) {
+        if let Some(end) = &mut self.end {
+            end.publish();
+        }
+    }
+
     /// Publishes what was pushed, lets the kernel take it all, and waits for so many completions. Returns how many entries it took.
     pub fn enter(&mut self, wait: u32) -> Result<u64, Errno> {
         self.enter_for(wait, NEVER)
@@ -76,9 +83,7 @@ impl Ring {
 
     /// The same, for at most so many nanoseconds.
     pub fn enter_for(&mut self, wait: u32, nanoseconds: u64) -> Result<u64, Errno> {
-        if let Some(end) = &mut self.end {
-            end.publish();
-        }
+        self.publish();
         // SAFETY: whoever pushed the entries promised it.
         unsafe { calls::enter(self.number, u32::MAX, wait, nanoseconds) }
     }
