@@ -70,11 +70,13 @@ impl<B: Backend> Scheme<B> {
         self.engine.backend_mut()
     }
 
-    /// Waits until clients have asked for something. What is complete is handed over.
+    /// Waits until clients have asked for something, and hands over what is complete. False if the scheme has ended: the kernel has
+    /// found its ring broken.
     ///
     /// Errors: [`Error::Call`] or [`Error::Chain`] if the scheme cannot be served any longer.
-    pub fn wait(&mut self) -> Result<(), Error> {
-        self.ring.poll(self.descriptor, PollEvents::IN).map(drop)
+    pub fn wait(&mut self) -> Result<bool, Error> {
+        let ready = self.ring.poll(self.descriptor, PollEvents::IN)?;
+        Ok(!ready.contains(PollEvents::HANGUP))
     }
 
     /// Takes what clients have asked for, and reports what is done. It does not wait, and is no system call.
