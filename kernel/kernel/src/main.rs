@@ -57,6 +57,7 @@ extern "C" fn start(information: u32) -> ! {
     console::start();
     thread::start();
     block::start();
+    scheme::start();
     clock::start();
     if let Err(error) = files::start(booted.archive) {
         panic!("the initrd cannot be read: {error}; pack it with the runner");

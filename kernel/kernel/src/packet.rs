@@ -81,6 +81,10 @@ pub struct Packet {
     pub done: usize,
     /// If not, it ends with ETIMEDOUT where it would have to wait for an event.
     pub may_wait: bool,
+    /// What a scheme's driver calls the object that it is for.
+    pub handle: u64,
+    /// What it is called in the ring to that driver.
+    pub label: u64,
     /// What it opened, for whom it opened it.
     pub opened: Option<Rc<dyn Object>>,
     /// The layers it came through, with what was asked of each.
@@ -100,7 +104,19 @@ impl Packet {
     ) -> Packet {
         LIVING.fetch_add(1, Ordering::Relaxed);
         let name = NAMED.fetch_add(1, Ordering::Relaxed);
-        Packet { name, request, data, done: 0, may_wait, opened: None, above: Vec::new(), mailbox, token }
+        Packet {
+            name,
+            request,
+            data,
+            done: 0,
+            may_wait,
+            handle: 0,
+            label: 0,
+            opened: None,
+            above: Vec::new(),
+            mailbox,
+            token,
+        }
     }
 
     /// It is over.

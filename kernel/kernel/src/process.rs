@@ -17,7 +17,7 @@ use crate::packet::{self, Ended, Fate, Object, Packet, Request};
 use crate::ring::Ring;
 use crate::space::{AddressSpace, Rights};
 use crate::thread::{self, ThreadEnd};
-use crate::{clock, memory};
+use crate::{clock, memory, scheme};
 
 /// Where the page with a process's start information lies; its stack ends a page before.
 const START: u64 = 0x0000_7fff_f000_0000;
@@ -139,6 +139,8 @@ impl Process {
         }
         let standard = self.standard.take();
         drop(standard);
+        // A descriptor of a scheme may have been passed on; who served it is gone all the same.
+        scheme::driver_ends(self);
         let (status, signal) = self.told.get().unwrap_or((0, 0));
         self.ended.set(Some((status, signal)));
         if self.number == 1 {

@@ -69,6 +69,30 @@ impl Shared {
         self.frames.into_iter().for_each(memory::free);
     }
 
+    /// Copies bytes into it.
+    pub fn copy_in(&self, offset: usize, bytes: &[u8]) {
+        for (at, byte) in
+            bytes.iter().enumerate().take((self.window.length() as usize).saturating_sub(offset))
+        {
+            // SAFETY: inside the window. Volatile, since the process may look at it whenever it runs.
+            unsafe { self.byte(offset + at).write_volatile(*byte) };
+        }
+    }
+
+    /// Copies bytes out of it.
+    pub fn copy_out(&self, offset: usize, bytes: &mut [u8]) {
+        for (at, byte) in
+            bytes.iter_mut().enumerate().take((self.window.length() as usize).saturating_sub(offset))
+        {
+            // SAFETY: as above.
+            *byte = unsafe { self.byte(offset + at).read_volatile() };
+        }
+    }
+
+    fn byte(&self, offset: usize) -> *mut u8 {
+        core::ptr::with_exposed_provenance_mut(self.window.start() as usize + offset)
+    }
+
     /// The ring in it.
     pub fn memory(&self, geometry: Geometry) -> Result<Memory, Errno> {
         let base = NonNull::new(core::ptr::with_exposed_provenance_mut::<u8>(self.window.start() as usize));
