@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
@@ -58,7 +59,7 @@ pub struct Options<'a> {
     pub command: &'a str,
     /// One instruction is a nanosecond, and every run is like every other.
     pub counted: bool,
-    /// What is typed on the serial line. Without it, what is typed here is.
+    /// What is typed on the serial line once something has come over it. Without it, what is typed here is.
     pub input: Option<&'a str>,
     /// The output is shown while it comes, too.
     pub shown: bool,
@@ -160,12 +161,20 @@ pub fn boot(image: &Image, options: Options<'_>) -> io::Result<Run> {
         Stdio::inherit()
     });
     let mut machine = command.spawn()?;
+    let (begun, beginning) = mpsc::channel();
     if let (Some(input), Some(mut line)) = (options.input, machine.stdin.take()) {
-        line.write_all(input.as_bytes())?;
+        let input = input.to_owned();
+        thread::spawn(move || {
+            // The kernel clears what came before it has set the line up. A machine that ends first takes nothing more.
+            if beginning.recv().is_ok() {
+                let _ = line.write_all(input.as_bytes());
+            }
+        });
     }
     let output = machine.stdout.take();
     let shown = options.shown;
-    let reader = thread::spawn(move || output.map_or(Ok(Vec::new()), |output| pass_through(output, shown)));
+    let reader =
+        thread::spawn(move || output.map_or(Ok(Vec::new()), |output| pass_through(output, shown, &begun)));
     let begin = Instant::now();
     let status = loop {
         if let Some(status) = machine.try_wait()? {
@@ -182,7 +191,8 @@ pub fn boot(image: &Image, options: Options<'_>) -> io::Result<Run> {
     Ok(Run { output: String::from_utf8_lossy(&output).into_owned(), status })
 }
 
-fn pass_through(mut output: impl io::Read, shown: bool) -> io::Result<Vec<u8>> {
+/// Collects the output, and says when there is some.
+fn pass_through(mut output: impl io::Read, shown: bool, begun: &mpsc::Sender<()>) -> io::Result<Vec<u8>> {
     let mut all = Vec::new();
     let mut some = [0; 4096];
     loop {
@@ -190,6 +200,8 @@ fn pass_through(mut output: impl io::Read, shown: bool) -> io::Result<Vec<u8>> {
         if length == 0 {
             return Ok(all);
         }
+        // Nobody listens any more if nothing is to be typed, or it has been.
+        let _ = begun.send(());
         if shown {
             io::stdout().write_all(&some[..length])?;
             io::stdout().flush()?;

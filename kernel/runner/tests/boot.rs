@@ -17,18 +17,6 @@ fn run(command: &str) -> Option<Run> {
 }
 
 #[test]
-fn a_chain_runs_in_one_system_call() {
-    let Some(run) = run("bin/first") else { return };
-    assert_eq!(run.status, Ok(0), "{}", run.output);
-    let lines: Vec<_> = run.output.lines().map(str::trim_end).collect();
-    assert_eq!(lines[0], "one system call took 3 entries");
-    for (line, verb) in lines[1..].iter().zip(["OPEN  OK", "READ  OK", "CLOSE OK"]) {
-        assert!(line.contains(verb), "{line}");
-    }
-    assert_eq!(lines[4], "read: The ring is the system call.");
-}
-
-#[test]
 fn the_kernel_s_own_tests_pass_and_every_run_is_like_every_other() {
     let Some(first) = run("bin/selftest") else { return };
     println!("{}", first.output);

@@ -95,14 +95,11 @@ impl Ring {
 
     /// Tears it down, if that was not done. After an error the kernel may go on with what it has taken.
     pub(crate) fn close(&mut self) -> Result<(), Errno> {
-        match self.end.take() {
-            None => Ok(()),
-            Some(end) => {
-                drop(end);
-                // SAFETY: its end is gone.
-                unsafe { calls::teardown(self.number) }
-            }
+        if self.end.take().is_none() {
+            return Ok(());
         }
+        // SAFETY: its end is gone.
+        unsafe { calls::teardown(self.number) }
     }
 }
 

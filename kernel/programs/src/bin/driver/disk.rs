@@ -5,7 +5,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use ouzel_engine::{
-    Backend, Buffers, Counters, Operation, Outcome, Path, Place, Position, Report, Span, Started, Step, Token, Way,
+    Backend, Buffers, Counters, Operation, Outcome, Path, Place, Position, Report, Span, Started, Step,
+    Token, Way,
 };
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::{OpenFlags, PollEvents};

@@ -29,7 +29,8 @@ fn main(arguments: Arguments) -> u64 {
         Some("stuck") => Pace::Never,
         Some(other) => {
             // Without output there is nobody to tell.
-            let _ = print(format_args!("driver: {other:?} is no way to serve: give slow, stuck or nothing\n"));
+            let _ =
+                print(format_args!("driver: {other:?} is no way to serve: give slow, stuck or nothing\n"));
             return 2;
         }
     };

@@ -8,9 +8,7 @@ use alloc::vec::{IntoIter, Vec};
 use core::iter::Peekable;
 use core::time::Duration;
 
-use ouzel_chain::{
-    Buffer, Chain, Count, Data, Directory, Exit, Fd, File, Offset, OpenOptions, Reg, Stat,
-};
+use ouzel_chain::{Buffer, Chain, Count, Data, Directory, Exit, Fd, File, Offset, OpenOptions, Reg, Stat};
 use ouzel_ring::Descriptor;
 use ouzel_ring::modifiers::{OpenFlags, PollEvents, RemoveFlags, StatFlags, SyncMode, Whence};
 
@@ -219,9 +217,11 @@ impl Compiler {
             "poll" => {
                 let file = self.file(words)?;
                 let mut events = PollEvents::empty();
-                for (word, event) in
-                    [("readable", PollEvents::IN), ("writable", PollEvents::OUT), ("hangup", PollEvents::HANGUP)]
-                {
+                for (word, event) in [
+                    ("readable", PollEvents::IN),
+                    ("writable", PollEvents::OUT),
+                    ("hangup", PollEvents::HANGUP),
+                ] {
                     events.set(event, take(words, word));
                 }
                 Some(Value::Number(self.chain.poll(file, events)))
@@ -273,7 +273,7 @@ impl Compiler {
 
     fn data(&self, words: &mut Words) -> Result<Data, String> {
         if let Some(Word::Text(_)) = words.peek() {
-            return text(words).map(|text| Data::from(text));
+            return text(words).map(Data::from);
         }
         match self.known(words)? {
             (_, Value::Bytes(read)) => Ok(read.into()),

@@ -32,7 +32,8 @@ pub fn split(line: &str) -> Result<Vec<Word>, String> {
             _ if first.is_ascii_alphanumeric() || first == '_' => {
                 let is_part = |character: char| character.is_ascii_alphanumeric() || character == '_';
                 let text = rest.split(|character| !is_part(character)).next().unwrap_or_default();
-                let word = if first.is_ascii_digit() { quantity(text)? } else { Word::Name(text.to_string()) };
+                let word =
+                    if first.is_ascii_digit() { quantity(text)? } else { Word::Name(text.to_string()) };
                 (word, text.len())
             }
             _ => return Err(format!("`{first}` is no part of the language")),

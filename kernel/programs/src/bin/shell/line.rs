@@ -4,8 +4,8 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 
 use ouzel_chain::Offset;
-use ouzel_kernel_user::{ChainRing, Error, print};
-use ouzel_ring::{Descriptor, Errno};
+use ouzel_kernel_user::{ChainRing, Error};
+use ouzel_ring::Descriptor;
 
 /// The most bytes of a line; more are not taken.
 pub const MAX_LINE: usize = 255;
@@ -20,15 +20,16 @@ const BELL: &str = "\u{7}";
 /// What is typed, byte by byte.
 pub struct Input {
     file: Descriptor,
+    output: Option<Descriptor>,
     bytes: VecDeque<u8>,
     /// The byte before was a CR, which a LF may follow.
     returned: bool,
 }
 
 impl Input {
-    /// What is typed into `file`.
-    pub fn new(file: Descriptor) -> Input {
-        Input { file, bytes: VecDeque::new(), returned: false }
+    /// What is typed into `file`, and shown in `output`.
+    pub fn new(file: Descriptor, output: Option<Descriptor>) -> Input {
+        Input { file, output, bytes: VecDeque::new(), returned: false }
     }
 
     /// The next line, without its end, which is echoed while it is typed; `None` if there is no more. Backspace takes the last
@@ -43,19 +44,19 @@ impl Input {
             match byte {
                 b'\n' if follows => {}
                 b'\r' | b'\n' => {
-                    echo(format_args!("\n"))?;
+                    self.echo(ring, "\n")?;
                     return Ok(Some(line));
                 }
                 BACKSPACE | DELETE => {
                     if line.pop().is_some() {
-                        echo(format_args!("\u{8} \u{8}"))?;
+                        self.echo(ring, "\u{8} \u{8}")?;
                     }
                 }
                 b' '..=b'~' if line.len() < MAX_LINE => {
                     line.push(char::from(byte));
-                    echo(format_args!("{}", char::from(byte)))?;
+                    self.echo(ring, char::from(byte).encode_utf8(&mut [0; 4]))?;
                 }
-                _ => echo(format_args!("{BELL}"))?,
+                _ => self.echo(ring, BELL)?,
             }
         }
     }
@@ -66,9 +67,12 @@ impl Input {
         }
         Ok(self.bytes.pop_front())
     }
-}
 
-/// Shows what was typed.
-fn echo(text: core::fmt::Arguments<'_>) -> Result<(), Error> {
-    print(text).map_err(|errno: Errno| Error::Call { call: "print", errno })
+    /// Shows what was typed.
+    fn echo(&self, ring: &mut ChainRing, text: &str) -> Result<(), Error> {
+        match self.output {
+            Some(output) => ring.write(output, text, Offset::CURRENT).map(drop),
+            None => Ok(()),
+        }
+    }
 }

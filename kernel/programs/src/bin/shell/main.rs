@@ -1,7 +1,7 @@
 //! A shell that runs ring programs typed on the serial line.
 //!
 //! Lines that are no command are a program, in the language of `docs/program.md`; an empty line runs it, as one chain, in one
-//! system call, and what its statements did is printed.
+//! system call, and what its statements did is printed. A line with which something is wrong is told at once, and not taken.
 #![no_std]
 #![no_main]
 
@@ -64,10 +64,10 @@ fn main(_: Arguments) -> u64 {
 
 fn run() -> Result<u64, Error> {
     let mut ring = ChainRing::new(STATEMENTS, 2 * STATEMENTS)?;
-    let Some(input) = ring.standard()[0] else {
+    let [Some(input), output] = ring.standard() else {
         return Err(Error::Call { call: "the shell's input", errno: Errno::EBADF });
     };
-    let mut input = Input::new(input);
+    let mut input = Input::new(input, output);
     let mut program = String::new();
     say!("type `help` for help\n");
     loop {
@@ -77,7 +77,7 @@ fn run() -> Result<u64, Error> {
         if !program.is_empty() {
             match line {
                 "" => run_program(&mut ring, &core::mem::take(&mut program)),
-                line => add(&mut program, line),
+                line => add(&ring, &mut program, line),
             }
             continue;
         }
@@ -100,7 +100,7 @@ fn run() -> Result<u64, Error> {
             ("cat", path) => show(&mut ring, path),
             ("spawn", line) => spawn(&mut ring, line),
             _ => {
-                add(&mut program, line);
+                add(&ring, &mut program, line);
                 Ok(())
             }
         };
@@ -110,9 +110,15 @@ fn run() -> Result<u64, Error> {
     }
 }
 
-fn add(program: &mut String, line: &str) {
+/// Adds a line to a program, unless something is wrong with it there.
+fn add(ring: &ChainRing, program: &mut String, line: &str) {
+    let before = program.len();
     program.push_str(line);
     program.push('\n');
+    if let Err(problem) = language::compile(program, ring.standard()) {
+        say!("{problem}\n");
+        program.truncate(before);
+    }
 }
 
 fn list(ring: &mut ChainRing, path: &str) -> Result<(), Error> {

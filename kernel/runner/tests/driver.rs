@@ -1,0 +1,38 @@
+//! A driver in user mode, and its client.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{lines, run};
+
+#[test]
+fn a_client_writes_a_block_and_reads_it_back_in_one_chain() {
+    let Some(run) = run("bin/client", "") else { return };
+    println!("{}", run.output);
+    assert_eq!(run.status, Ok(0), "{}", run.output);
+    let lines = lines(&run.output);
+    assert_eq!(lines[0], "a chain of 4 steps, system calls: 1");
+    assert!(lines[2].contains("WRITE") && lines[2].ends_with("-> 512"), "{}", lines[2]);
+    assert!(lines[3].contains("READ") && lines[3].ends_with("-> 512"), "{}", lines[3]);
+    assert_eq!(lines[5], "the block is what was written");
+    assert_eq!(lines[6], "step 0 (OPEN \"disk:7\"): no such file or directory (ENOENT 2)");
+}
+
+#[test]
+fn a_slow_driver_loses_nothing() {
+    let Some(run) = run("bin/client slow", "") else { return };
+    assert_eq!(run.status, Ok(0), "{}", run.output);
+    assert_eq!(lines(&run.output), ["24 of 24 chains have read what they wrote"]);
+}
+
+#[test]
+fn the_clients_of_a_driver_that_is_killed_are_told_and_go_on() {
+    let Some(run) = run("bin/client killed", "") else { return };
+    assert_eq!(run.status, Ok(0), "{}", run.output);
+    let expected = [
+        "the driver was killed: step 0 (OPEN \"disk:0\"): input/output error (EIO 5)",
+        "nobody serves: step 0 (OPEN \"disk:0\"): no such file or directory (ENOENT 2)",
+        "another driver serves",
+    ];
+    assert_eq!(lines(&run.output), expected);
+}
