@@ -31,7 +31,7 @@ fn a_program_is_run_as_one_chain_and_its_results_are_printed() {
 #[test]
 fn files_are_made_and_copied_and_removed() {
     let input = "mkdir \"/new\"\na = open \"/new/one\" read write create\nm = write a \"first\\nsecond\\n\" at 0\n\
-        n = read a 5 at 6\ns = stat a\nfinally close a\nprint n\nprint s\n\nls /new\ncat /new/one\nremove \"/new/one\"\n\
+        n = read a 7 at 6\ns = stat a\nfinally close a\nprint n\nprint s\n\nls /new\ncat /new/one\nremove \"/new/one\"\n\
         remove \"/new\" directory\n\nls /new\n";
     let Some(output) = typed(input) else { return };
     let lines = lines(&output);

@@ -26,6 +26,8 @@ pub enum Value {
     Stream(Descriptor),
     /// Bytes that are read.
     Bytes(Reg<usize>),
+    /// How many bytes were written.
+    Written(Reg<usize>),
     /// Records of a directory.
     Records(Reg<usize>),
     /// A number.
@@ -167,7 +169,7 @@ impl Compiler {
             "write" => {
                 let (file, data) = (self.file(words)?, self.data(words)?);
                 let offset = self.offset(words)?;
-                Some(Value::Bytes(self.chain.write(file, data, offset)))
+                Some(Value::Written(self.chain.write(file, data, offset)))
             }
             "readdir" => {
                 let (file, size) = (self.file(words)?, size(words)?);
@@ -286,7 +288,7 @@ impl Compiler {
             return number(words).map(Count::from);
         }
         match self.known(words)? {
-            (_, Value::Bytes(count) | Value::Records(count)) => Ok(count.into()),
+            (_, Value::Bytes(count) | Value::Written(count) | Value::Records(count)) => Ok(count.into()),
             (_, Value::Number(number)) => Ok(number.into()),
             (name, _) => Err(format!("`{name}` is no number")),
         }

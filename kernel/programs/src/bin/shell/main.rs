@@ -190,12 +190,12 @@ fn show_result(done: &mut Done, name: &str, value: Value) -> Result<(), Error> {
         Value::File(file) => say!("{name} = descriptor {:#x}\n", done.get(file)?.number()),
         Value::Stream(file) => say!("{name} = descriptor {:#x}\n", file.number()),
         Value::Number(number) => say!("{name} = {}\n", done.get(number)?),
+        Value::Written(count) => say!("{name} = {}\n", done.get(count)?),
         Value::Bytes(read) => {
             let length = done.get(read)?;
             match done.take(read) {
                 Some(bytes) => say!("{}", String::from_utf8_lossy(bytes.as_slice())),
-                // It wrote what another has read.
-                None => say!("{name} = {length}\n"),
+                None => say!("{name} = {length} bytes, which were printed already\n"),
             }
         }
         Value::Records(records) => {
