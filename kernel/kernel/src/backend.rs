@@ -44,6 +44,8 @@ pub struct KernelBackend {
     pending: BTreeMap<u32, Pending>,
     mailbox: Rc<Mailbox>,
     counters: Counters,
+    /// It waits on though its process has been told to end.
+    outlasts: bool,
 }
 
 /// What becomes of an operation when it is started.
@@ -68,7 +70,13 @@ impl KernelBackend {
             pending: BTreeMap::new(),
             mailbox: Rc::default(),
             counters: Counters::default(),
+            outlasts: false,
         }
+    }
+
+    /// The process is at its end: what is still to be done is waited for all the same.
+    pub fn outlast(&mut self) {
+        self.outlasts = true;
     }
 
     /// Puts an object behind an index that the engine has reserved.
@@ -101,14 +109,15 @@ impl KernelBackend {
         match *operation {
             Operation::Read { file, buffers, position } => {
                 let object = self.object(file)?;
+                let spans = spans(&buffers);
+                memory::heap_has(size_of_val(spans) + 2 * MAX_TRANSFER)?;
                 let mut into = Vec::new();
                 let mut length = 0;
-                for span in spans(&buffers) {
+                for span in spans {
                     let some = span.length.min(MAX_TRANSFER - length);
                     into.push((span.pointer as u64, some));
                     length += some;
                 }
-                memory::heap_has(2 * length)?;
                 let request = Request::Read { position, length };
                 Ok(Begun::Out { object, request, data: Vec::new(), into, opens: None })
             }
@@ -230,6 +239,15 @@ impl KernelBackend {
     }
 }
 
+impl Drop for KernelBackend {
+    /// Packets that are out are taken back: nobody waits for them.
+    fn drop(&mut self) {
+        for pending in core::mem::take(&mut self.pending).into_values() {
+            drop(pending.object.take_back(pending.packet));
+        }
+    }
+}
+
 /// The spans of a transfer.
 fn spans(buffers: &Buffers) -> &[Span] {
     match buffers {
@@ -303,7 +321,7 @@ impl Backend for KernelBackend {
         self.counters.enters += 1;
         let want = want as usize;
         while self.mailbox.count() < want && until.is_none_or(|until| clock::now() < until) {
-            if thread::current().process.is_told() {
+            if !self.outlasts && thread::current().process.is_told() {
                 return Err(Errno::EINTR);
             }
             self.mailbox.sleep(want, until);

@@ -70,11 +70,11 @@ pub fn read(information: u32) -> Booted {
     let information = unsafe { direct(information.into()).cast::<Information>().read() };
     assert!(information.magic == MAGIC && information.version >= 1, "not booted by a PVH boot loader");
     assert!(information.modules == 1, "one initrd is needed: QEMU's -initrd");
-    let (image_end, module, command) = unsafe {
-        let module = direct(information.module_list).cast::<Module>().read();
-        let command = core::ffi::CStr::from_ptr(direct(information.command).cast()).to_bytes();
-        ((&raw const kernel_end) as u64 - IMAGE, module, command)
-    };
+    // SAFETY: as above.
+    let module = unsafe { direct(information.module_list).cast::<Module>().read() };
+    // SAFETY: as above; it ends in a NUL.
+    let command = unsafe { core::ffi::CStr::from_ptr(direct(information.command).cast()) }.to_bytes();
+    let image_end = (&raw const kernel_end) as u64 - IMAGE;
     // SAFETY: as above.
     let archive = unsafe { &*ptr::slice_from_raw_parts(direct(module.address), module.length as usize) };
     let mut end = 0;

@@ -115,7 +115,7 @@ impl Node {
         }
         if length < size.get()
             && let Some(last) = blocks.last()
-            && length as usize % BLOCK > 0
+            && !length.is_multiple_of(BLOCK as u64)
         {
             disk.block(*last, |block| block[length as usize % BLOCK..].fill(0));
         }

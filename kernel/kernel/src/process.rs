@@ -9,7 +9,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use elf::ElfBytes;
 use elf::abi::{PF_W, PF_X, PT_LOAD};
 use elf::endian::LittleEndian;
-use ouzel_kernel_abi::{MAX_RINGS, PAGE, SIGNAL_KILL, STACK_PAGES, STANDARD, START_MAGIC, Start, USER_END};
+use ouzel_kernel_abi::{
+    MAX_RINGS, MAX_THREADS, PAGE, SIGNAL_KILL, STACK_PAGES, STANDARD, START_MAGIC, Start, USER_END,
+};
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::PollEvents;
 
@@ -62,6 +64,9 @@ impl Process {
     /// Makes a process out of a program's bytes. It has no thread yet: see [`begin`](Process::begin).
     pub fn load(program: &[u8], arguments: &[&[u8]], standard: Standard) -> Result<Rc<Process>, Errno> {
         memory::heap_has(16384)?;
+        if living() >= MAX_THREADS as u64 {
+            return Err(Errno::EAGAIN);
+        }
         let space = AddressSpace::new()?;
         let entry = load_segments(&space, program)?;
         let stack = START - PAGE * (1 + STACK_PAGES);

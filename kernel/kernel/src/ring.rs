@@ -15,8 +15,8 @@ use crate::process::Process;
 use crate::space::Rights;
 use crate::thread;
 
-/// Bytes of the kernel's heap that an engine takes for each completion slot and for each entry, at most, and beside them.
-/// `tests/memory` of the programs compares.
+/// Bytes of the kernel's heap that a process is charged for an engine: for each completion slot, for each entry, and beside them. A
+/// test in the guest compares.
 const PER_COMPLETION: u64 = 1536;
 const PER_ENTRY: u64 = 128;
 const BESIDE: u64 = 65536;
@@ -137,8 +137,7 @@ impl Ring {
         engine.check_addresses(is_allowed);
         let mut standard = [0; STANDARD];
         for (number, object) in standard.iter_mut().zip(process.standard.borrow().iter()) {
-            let Some(object) = object else { continue };
-            let index = engine.reserve_descriptor()?;
+            let (Some(object), Ok(index)) = (object, engine.reserve_descriptor()) else { continue };
             engine.backend_mut().put(index, object.clone());
             *number = engine.install_descriptor(index).map_or(0, |descriptor| descriptor.number());
         }
@@ -148,12 +147,12 @@ impl Ring {
         Ok((ring, setup))
     }
 
-    /// Cancels what is in it, lets FINALLY entries run, and frees it. EBUSY if another thread is in it, or if something cannot
-    /// be cancelled: it then goes on closing, and is to be torn down again.
+    /// Cancels what is in it, lets FINALLY entries run, and frees it. EBUSY if another thread is in it, or if FINALLY entries, which
+    /// no cancel reaches, are not over after [`BOUND`]: it then goes on closing, and is to be torn down again.
     pub fn tear_down(&self, process: &Process) -> Result<(), Errno> {
         let mut engine = self.engine.borrow_mut().take().ok_or(Errno::EBUSY)?;
         settle(&mut engine);
-        if !engine.is_idle() && engine.gauges().started > 0 {
+        if engine.gauges().packets > 0 {
             *self.engine.borrow_mut() = Some(engine);
             return Err(Errno::EBUSY);
         }
@@ -161,10 +160,11 @@ impl Ring {
         Ok(())
     }
 
-    /// The process ends: the same, but what cannot be cancelled is left to whoever has it, who finds nobody to tell.
+    /// The process ends: the same, but what is not over then never will be.
     pub fn abandon(&self, process: &Process) {
         let engine = self.engine.borrow_mut().take();
         if let Some(mut engine) = engine {
+            engine.backend_mut().outlast();
             settle(&mut engine);
             self.free(engine, process);
         }
@@ -180,21 +180,33 @@ impl Ring {
     }
 }
 
-/// Cancels all and enters as often as something comes of it. Completions that have no room are lost with the ring.
+/// Nanoseconds that FINALLY entries have when a ring is torn down.
+const BOUND: u64 = 100_000_000;
+
+/// Cancels all, and enters until nothing is left, or nothing more comes of it within the bound. Completions that have no room are
+/// lost with the ring.
 fn settle(engine: &mut Engine<KernelBackend>) {
     engine.begin_teardown();
-    let mut before = None;
+    let end = engine.now() + BOUND;
     loop {
-        let entered = engine.enter(u32::MAX, 0, None);
-        let now = (engine.gauges(), entered.map(|entered| entered.taken));
-        if engine.is_idle() || before == Some(now) {
+        let before = engine.gauges();
+        let left = end.saturating_sub(engine.now());
+        // An error is one of a ring that is broken: what can be cancelled has been.
+        let entered = engine.enter(u32::MAX, u32::MAX, Some(left));
+        let after = engine.gauges();
+        if after.packets == 0 || entered.is_err() || left == 0 || before == after {
             return;
         }
-        before = Some(now);
     }
 }
 
-/// What the engine asks of addresses: the process whose thread has entered is the one in whose name it works.
+/// The most bytes of a list that an engine copies out of a process and keeps with the packet, and how often over it has them.
+const LIST: u64 = 16 * 1024;
+const COPIES: usize = 3;
+
+/// What the engine asks of addresses: the process whose thread has entered is the one in whose name it works. What it copies of
+/// them must have room in the heap, too.
 fn is_allowed(address: u64, length: u64, writes: bool) -> bool {
-    thread::current().process.space.allows(address, length, writes)
+    let has_room = memory::heap_has(COPIES * length.min(LIST) as usize).is_ok();
+    has_room && thread::current().process.space.allows(address, length, writes)
 }

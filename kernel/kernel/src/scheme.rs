@@ -287,8 +287,8 @@ impl Scheme {
     fn end(&self) {
         SCHEMES.get().retain(|scheme| !core::ptr::eq(&**scheme, self));
         let link = self.link.borrow_mut().take();
-        let Some(Link { end, ring, window, driver }) = link else { return };
-        drop(end);
+        // The kernel's end goes before its memory.
+        let Some(Link { end: _, ring, window, driver }) = link else { return };
         window.free(&driver);
         ring.free(&driver);
         drop(driver);

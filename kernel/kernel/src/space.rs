@@ -254,18 +254,32 @@ impl AddressSpace {
     }
 }
 
-impl Drop for AddressSpace {
-    /// Frees every page that is mapped, and the tables. Whoever maps frames that are somebody else's unmaps them before.
-    fn drop(&mut self) {
+impl AddressSpace {
+    /// Frees every page that is mapped, and their tables: its process is at its end, and nobody uses it any more. Whoever has mapped
+    /// frames that are somebody else's has unmapped them before.
+    pub fn clear(&self) {
         assert!(memory::root() != self.root, "an address space ends while it is in use");
-        free_tables(self.root, 4);
+        // SAFETY: its own root, in the direct map.
+        let table = unsafe { &mut *direct(self.root).cast::<PageTable>() };
+        for entry in
+            table.iter_mut().take(256).filter(|entry| entry.flags().contains(PageTableFlags::PRESENT))
+        {
+            free_tables(entry.addr().as_u64(), 3);
+            entry.set_unused();
+        }
     }
 }
 
-/// Frees what the table at `table` leads to in the lower half, and itself. The depth is the levels of the tables.
+impl Drop for AddressSpace {
+    fn drop(&mut self) {
+        self.clear();
+        memory::free(self.root);
+    }
+}
+
+/// Frees what the table at `table` leads to, and itself. The depth is the levels of the tables.
 fn free_tables(table: u64, level: u32) {
-    let count = if level == 4 { 256 } else { 512 };
-    for index in 0..count {
+    for index in 0..512 {
         // SAFETY: a table that nobody else uses any more, in the direct map.
         let entry = unsafe { &(&*direct(table).cast::<PageTable>())[index] };
         if entry.flags().contains(PageTableFlags::PRESENT) {

@@ -227,6 +227,10 @@ fn retire() {
     let mut scheduler = SCHEDULER.get();
     scheduler.threads.retain(|other| !Rc::ptr_eq(other, &thread));
     use_tables(scheduler.root);
+    if process.threads.get() == 0 {
+        // A process that somebody still has a descriptor of keeps nothing but its status.
+        process.space.clear();
+    }
     let retired = scheduler.current.take();
     let earlier = core::mem::replace(&mut scheduler.retired, retired);
     drop(scheduler);

@@ -14,7 +14,9 @@ use ouzel_kernel_abi::{
 use ouzel_kernel_user::calls::{self, system_call};
 use ouzel_kernel_user::{Arguments, Ring, print, program};
 use ouzel_ring::modifiers::{CURRENT_POSITION, OpenFlags, PollEvents};
-use ouzel_ring::{Completion, EngineEnd, Entry, EntryFlags, Errno, Geometry, Memory, Payload, Verb};
+use ouzel_ring::{
+    Completion, EngineEnd, Entry, EntryFlags, Errno, Geometry, Memory, Payload, SubmitterEnd, Verb,
+};
 
 program!(main);
 
@@ -36,7 +38,9 @@ fn equal<T: PartialEq>(one: T, other: T) -> Tested {
     if one == other { Ok(()) } else { Err(Failed(core::panic::Location::caller().line(), Errno::OK)) }
 }
 
-const TESTS: &[(&str, fn() -> Tested)] = &[
+type Test = fn() -> Tested;
+
+const TESTS: &[(&str, Test)] = &[
     ("children end with their status", children_end),
     ("children that fault end with a signal", children_fault),
     ("a child that never enters the kernel is preempted and killed", children_are_preempted),
@@ -47,9 +51,12 @@ const TESTS: &[(&str, fn() -> Tested)] = &[
     ("a ring too many and a page too many are refused", limits_hold),
     ("a ring that a thread is in is busy", rings_are_busy),
     ("a READ on its way to the device can be cancelled", reads_are_cancelled),
+    ("a FINALLY entry that waits keeps its ring", finally_entries_keep_rings),
+    ("a process is charged for what its rings take", rings_are_charged),
+    ("lists that fill the kernel's heap are refused", heaps_do_not_overflow),
     ("time passes and limits of time hold", time_passes),
     ("death in the middle of a chain leaves no frame behind", death_leaves_nothing),
-    ("a chain of 1000 uses no more stack than one of 1", chains_use_constant_stack),
+    ("a chain of 1000 uses no more stack than one of 100", chains_use_constant_stack),
     ("a scheme is served by another process", schemes_are_served),
     ("a slow driver loses nothing", slow_drivers_lose_nothing),
     ("a driver that dies ends its packets", dead_drivers_end_packets),
@@ -103,6 +110,7 @@ fn child(part: &str) -> u64 {
         },
         "print" => print(format_args!("from the child")).is_err().into(),
         "die" => die().is_err().into(),
+        "stack" => measure_stack().is_err().into(),
         "serve" => serve(Manner::Honest).is_err().into(),
         "serve-slowly" => serve(Manner::Slow).is_err().into(),
         "serve-and-die" => serve(Manner::Dying).is_err().into(),
@@ -360,9 +368,7 @@ fn limits_hold() -> Tested {
     {
         equal(calls::setup(0, entries, completions).err(), Some(Errno::EINVAL))?;
     }
-    for hint in
-        [1, PAGE + 1, 0xffff_8000_0000_0000, u64::MAX & !(PAGE - 1), main as *const () as u64 & !(PAGE - 1)]
-    {
+    for hint in [1, PAGE + 1, 0xffff_8000_0000_0000, !(PAGE - 1), main as *const () as u64 & !(PAGE - 1)] {
         equal(calls::setup(hint, 1, 2).err(), Some(Errno::EINVAL))?;
     }
     let (number, setup) = calls::setup(0x6_0000_0000, 1, 2)?;
@@ -469,6 +475,84 @@ fn reads_are_cancelled() -> Tested {
     equal(statistics(&mut ring)?.blocks, before.blocks + 2)
 }
 
+fn finally_entries_keep_rings() -> Tested {
+    let mut ring = Ring::new(8, 16)?;
+    let (number, setup) = calls::setup(0, 4, 8)?;
+    let geometry = Geometry::new(4, 8).map_err(|_| Errno::EINVAL)?;
+    let base = core::ptr::with_exposed_provenance_mut::<u8>(setup.base as usize);
+    let base = core::ptr::NonNull::new(base).ok_or(Errno::EFAULT)?;
+    // SAFETY: what the kernel has mapped for this ring, whose end is dropped before it is torn down.
+    let memory =
+        unsafe { Memory::contiguous(base, setup.length as usize, geometry) }.map_err(|_| Errno::EINVAL)?;
+    let chain = [
+        Entry::new(Verb::Nop).flags(EntryFlags::LINK),
+        Entry::new(Verb::Nop).timeout(150_000_000).flags(EntryFlags::FINALLY),
+    ];
+    {
+        let mut end = SubmitterEnd::new(memory, 0);
+        end.push_all(chain.into_iter()).map_err(|_| Errno::EIO)?;
+        end.publish();
+    }
+    // SAFETY: nothing in it touches memory.
+    unsafe { calls::enter(number, 2, 0, NEVER) }?;
+    // SAFETY: its end is gone.
+    unsafe {
+        equal(calls::teardown(number), Err(Errno::EBUSY))?;
+        equal(calls::enter(number, 1, 0, NEVER).is_ok(), true)?;
+    }
+    sleep(&mut ring, 60_000_000)?;
+    // SAFETY: as above.
+    unsafe { equal(calls::teardown(number), Ok(())) }
+}
+
+fn heaps_do_not_overflow() -> Tested {
+    let mut ring = Ring::new(8, 16)?;
+    let before = statistics(&mut ring)?;
+    let (memory, mapping) = map(&mut ring, b"memory:4\0")?;
+    let pieces = core::ptr::with_exposed_provenance_mut::<[u64; 2]>(mapping.address as usize);
+    for piece in 0..1024 {
+        // SAFETY: inside the four pages.
+        unsafe { pieces.add(piece).write([mapping.address, 1]) };
+    }
+    {
+        let mut hungry = Ring::new(1024, 2048)?;
+        let save = EntryFlags::save(0).ok_or(Errno::EINVAL)?;
+        let read_end = run(&mut hungry, Entry::new(Verb::Pipe).flags(save))?.outcome()?;
+        let mut refused = 0;
+        for _ in 0..2 {
+            for _ in 0..1000 {
+                let arguments = [read_end, mapping.address, 1024, CURRENT_POSITION, 1];
+                // SAFETY: the pages are mapped until the ring is torn down.
+                unsafe { hungry.push(&Entry::new(Verb::Read).arguments(arguments)) }?;
+            }
+            hungry.enter(0)?;
+            while let Some(completion) = hungry.pop() {
+                equal(matches!(completion.errno(), Errno::EFAULT | Errno::ENOMEM), true)?;
+                refused += 1;
+            }
+        }
+        equal(refused > 0, true)?;
+    }
+    close(&mut ring, memory)?;
+    let after = statistics(&mut ring)?;
+    equal((after.packets, after.heap_used < before.heap_used + 4096), (before.packets, true))
+}
+
+fn rings_are_charged() -> Tested {
+    let mut ring = Ring::new(8, 16)?;
+    for (entries, completions) in [(1, 2), (8, 16), (1024, 2), (1, 2048), (1024, 2048)] {
+        let before = statistics(&mut ring)?.heap_used;
+        let other = Ring::new(entries, completions)?;
+        let taken = statistics(&mut ring)?.heap_used - before;
+        // What `kernel/src/ring.rs` charges.
+        let charged = 65536 + 128 * entries + 1536 * completions;
+        print(format_args!("a ring of {entries} and {completions} takes {taken} bytes of {charged}\n"))?;
+        equal(taken <= charged && charged <= 65536 + 4 * taken, true)?;
+        drop(other);
+    }
+    Ok(())
+}
+
 /// The time-stamp counter.
 fn counter() -> u64 {
     // SAFETY: every x86-64 processor has it, and the kernel allows it.
@@ -543,17 +627,25 @@ fn chain_of_nops(ring: &mut Ring, length: u64) -> Result<u64, Errno> {
     if taken == length { Ok(end - begin) } else { Err(Errno::EIO) }
 }
 
+/// In a process of its own, whose kernel stack nothing else has used.
 fn chains_use_constant_stack() -> Tested {
+    let mut ring = Ring::new(8, 16)?;
+    let process = open(&mut ring, b"spawn:/bin/selftest stack\0", OpenFlags::READ)?;
+    equal(wait(&mut ring, process)?, (0, 0))
+}
+
+fn measure_stack() -> Tested {
     let mut ring = Ring::new(1024, 2048)?;
-    chain_of_nops(&mut ring, 1)?;
-    let one = statistics(&mut ring)?;
-    chain_of_nops(&mut ring, 1000)?;
-    let thousand = statistics(&mut ring)?;
+    let mut used = [0; 3];
+    for (length, used) in [1, 100, 1000].into_iter().zip(&mut used) {
+        chain_of_nops(&mut ring, length)?;
+        *used = statistics(&mut ring)?.stack_used;
+    }
+    let [one, hundred, thousand] = used;
     print(format_args!(
-        "kernel stack: {} bytes used before a chain of 1000, {} after, of {}\n",
-        one.stack_used, thousand.stack_used, thousand.stack_size
+        "kernel stack: {one} bytes used by a chain of 1, {hundred} of 100, {thousand} of 1000\n"
     ))?;
-    equal(one.stack_used, thousand.stack_used)
+    equal(hundred, thousand)
 }
 
 /// How a driver drives.
