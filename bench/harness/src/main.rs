@@ -18,6 +18,7 @@ mod nops;
 mod picture;
 mod pools;
 mod process;
+mod publish;
 mod race;
 mod raw_report;
 mod raw_rings;
@@ -46,7 +47,8 @@ enum Command {
     List,
 }
 
-/// What to run. Only a whole run replaces RESULTS.md: one with `--quick`, `--only` or `--files` writes to work/.
+/// What to run. Only a whole run replaces RESULTS.md, and one with `--publish` parts of it: any other with `--quick`, `--only` or
+/// `--files` writes to work/.
 #[derive(Args, Clone)]
 pub struct Options {
     /// Only these contenders of small-files, comma separated: `raw,ouzel`; and these benchmarks: `copy`, `nop`, `pool`,
@@ -63,6 +65,9 @@ pub struct Options {
     /// 3 rounds of 2,000 files or fewer operations: whether everything works, not how fast it is.
     #[arg(long)]
     quick: bool,
+    /// Puts the sections of the benchmarks that are named by `--only` into RESULTS.md, in place of those that are there.
+    #[arg(long, requires = "only", conflicts_with_all = ["quick", "files"])]
+    publish: bool,
 }
 
 impl Options {
@@ -147,6 +152,17 @@ fn all(options: &Options) -> Result<(), Box<dyn Error>> {
     }) {
         return Err(format!("--only {wrong}: no such contender; `harness list` names them").into());
     }
+    if options.publish && options.rounds() < 9 {
+        return Err("--publish: what is published has 9 rounds or more".into());
+    }
+    if let Some(contender) =
+        known.iter().find(|known| options.publish && options.only.contains(&known.name.into()))
+    {
+        let name = contender.name;
+        return Err(
+            format!("--publish: {name} is a part of small-files, which only a whole run publishes").into()
+        );
+    }
     let home = home();
     let mut results = report::Results::new(options);
     let contenders: Vec<_> = known.into_iter().filter(|contender| options.wants(contender.name)).collect();
@@ -209,6 +225,13 @@ fn all(options: &Options) -> Result<(), Box<dyn Error>> {
 
     let text = report::write(&results);
     println!("{text}");
+    if options.publish {
+        let path = home.join("RESULTS.md");
+        let published = std::fs::read_to_string(&path)?;
+        std::fs::write(&path, publish::replace(&published, &text, &report::when(&results)))?;
+        eprintln!("written: the sections of {} in {}", options.only.join(", "), path.display());
+        return Ok(());
+    }
     let folder = if options.is_whole() { home } else { home.join("work") };
     std::fs::create_dir_all(&folder)?;
     std::fs::write(folder.join("RESULTS.md"), &text)?;
