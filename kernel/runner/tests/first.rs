@@ -1,4 +1,4 @@
-//! The first program: a chain in one system call.
+//! The first program, a chain in one system call, and the library that programs are written with.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -19,4 +19,12 @@ fn a_chain_is_one_system_call_and_prints_its_trace() {
     assert_eq!(lines[4..], ["read 29 bytes: The ring is the system call."]);
     let Some(second) = run("bin/first", "") else { return };
     assert_eq!(first.output, second.output, "every run is like every other");
+}
+
+#[test]
+fn the_library_s_own_tests_pass() {
+    let Some(run) = run("bin/usertest", "") else { return };
+    println!("{}", run.output);
+    assert_eq!(run.status, Ok(0), "{}", run.output);
+    assert_eq!(lines(&run.output).iter().filter(|line| line.starts_with("ok ")).count(), 7, "{}", run.output);
 }
