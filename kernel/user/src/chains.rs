@@ -72,13 +72,18 @@ impl ChainRing {
             return Err(BuildError::TooLong { steps, limit }.into());
         }
         let ticket = Ticket(self.next);
+        let mut wait = 0;
         loop {
             let entries = self.layout.entries(body, |step| ticket.0 << STEP_BITS | u64::from(step));
             // SAFETY: the memory that they name is the chain's, which is kept, untouched, until its completions have come, or
             // the ring is gone; see `Drop`.
             match unsafe { self.ring.push_all(entries) } {
                 Ok(()) => break,
-                Err(Errno::EAGAIN) if !self.in_flight.is_empty() => self.enter(1)?,
+                Err(Errno::EAGAIN) if !self.in_flight.is_empty() => {
+                    // The kernel takes what is queued; if it cannot, something has to end first.
+                    self.enter(wait)?;
+                    wait = 1;
+                }
                 Err(errno) => return Err(Error::Call { call: "submit", errno }),
             }
         }

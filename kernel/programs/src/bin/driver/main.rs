@@ -1,7 +1,7 @@
 //! A driver in user mode: it serves `disk:0` and `disk:1`, two block devices in its own memory, to other processes.
 //!
 //! `driver` answers at once. `driver slow` takes [`PAUSE`] over each request, and so shows that what waits for it is not lost;
-//! `driver stuck` never answers anything, and so shows what becomes of its clients when it is killed.
+//! `driver stuck` opens and closes, and answers nothing else, and so shows what becomes of its clients when it is killed.
 #![no_std]
 #![no_main]
 
@@ -26,7 +26,7 @@ fn main(arguments: Arguments) -> u64 {
     let pace = match arguments.iter().nth(1) {
         None => Pace::AtOnce,
         Some("slow") => Pace::OneByOne,
-        Some("stuck") => Pace::Never,
+        Some("stuck") => Pace::OpensOnly,
         Some(other) => {
             // Without output there is nobody to tell.
             let _ =
