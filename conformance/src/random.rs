@@ -271,7 +271,8 @@ impl Player {
         });
         let ring = if stage.is_scheme() {
             let wrap: Wrap = Box::new(move |backend| Box::new(Fault::new(backend, decide)));
-            service::connect(&builder, 512, Some(wrap)).expect("a ring")
+            let limits = service::Limits { descriptors: 512, ..service::Limits::default() };
+            service::connect(&builder, limits, Some(wrap)).expect("a ring")
         } else {
             let (backend, _) = builder.open_backend().expect("a backend");
             builder.build_raw_on(Box::new(Fault::new(backend, decide))).expect("a ring")

@@ -15,14 +15,26 @@ use ouzel::backend::HostBackend;
 use ouzel::scheme::{Name, Quotas, Server};
 use ouzel::{RawRing, RingBuilder};
 
-/// Descriptors of a connection, unless something else is asked for.
-pub const DESCRIPTORS: u32 = 64;
+/// What a connection has of that which the suite runs into the end of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Limits {
+    /// Descriptors of the table.
+    pub descriptors: u32,
+    /// Steps of programs that run at once.
+    pub program_steps: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { descriptors: 64, program_steps: 1024 }
+    }
+}
 
 /// What is put around the backend of a connection.
 pub type Wrap = Box<dyn FnOnce(Box<dyn HostBackend>) -> Box<dyn HostBackend> + Send>;
 
-/// The services that were started, by the descriptors of their connections: the name, or why there is none.
-static STARTED: Mutex<BTreeMap<u32, Result<String, String>>> = Mutex::new(BTreeMap::new());
+/// The services that were started, by the limits of their connections: the name, or why there is none.
+static STARTED: Mutex<BTreeMap<Limits, Result<String, String>>> = Mutex::new(BTreeMap::new());
 /// Clients connect one at a time, so that what is put around a backend is put around the right one.
 static CONNECTING: Mutex<()> = Mutex::new(());
 static WRAP: Mutex<Option<Wrap>> = Mutex::new(None);
@@ -53,9 +65,9 @@ pub fn finish() {
     }
 }
 
-/// A ring of the service whose connections have a table of this size, as `builder` asks for it.
-pub fn connect(builder: &RingBuilder, descriptors: u32, wrap: Option<Wrap>) -> Result<RawRing, String> {
-    let name = lock(&STARTED).entry(descriptors).or_insert_with(|| start(descriptors)).clone()?;
+/// A ring of the service whose connections have these limits, as `builder` asks for it.
+pub fn connect(builder: &RingBuilder, limits: Limits, wrap: Option<Wrap>) -> Result<RawRing, String> {
+    let name = lock(&STARTED).entry(limits).or_insert_with(|| start(limits)).clone()?;
     let _alone = lock(&CONNECTING);
     *lock(&WRAP) = wrap;
     let ring = builder.connect_raw(&name).map_err(|error| error.to_string());
@@ -64,12 +76,14 @@ pub fn connect(builder: &RingBuilder, descriptors: u32, wrap: Option<Wrap>) -> R
 }
 
 /// What the suite does on purpose ends no connection.
-fn quotas(descriptors: u32) -> Quotas {
+fn quotas(limits: Limits) -> Quotas {
+    let Limits { descriptors, program_steps } = limits;
     Quotas {
         connections: 1 << 16,
         connections_of_user: 1 << 16,
         entries: 1 << 16,
         descriptors,
+        program_steps,
         shared_bytes: 1 << 30,
         regions: 1 << 10,
         chain: 1 << 16,
@@ -80,8 +94,9 @@ fn quotas(descriptors: u32) -> Quotas {
     }
 }
 
-fn start(descriptors: u32) -> Result<String, String> {
-    let text = format!("suite-{descriptors}:");
+fn start(limits: Limits) -> Result<String, String> {
+    let Limits { descriptors, program_steps } = limits;
+    let text = format!("suite-{descriptors}-{program_steps}:");
     let name = Name::parse(&text).map_err(|error| error.to_string())?;
     let (sender, receiver) = channel();
     let serve = move || {
@@ -93,7 +108,7 @@ fn start(descriptors: u32) -> Result<String, String> {
                 None => backend,
             })
         };
-        let made: Result<Server<Box<dyn HostBackend>>, _> = Server::bind(&name, quotas(descriptors), make);
+        let made: Result<Server<Box<dyn HostBackend>>, _> = Server::bind(&name, quotas(limits), make);
         match made {
             Ok(mut server) => {
                 let _ = sender.send(Ok(()));

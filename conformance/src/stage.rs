@@ -130,7 +130,7 @@ impl Stage {
 /// A ring from `builder`, or why there is none on this stage's backend.
 pub fn ring(stage: &Stage, builder: &RingBuilder) -> Result<RawRing, String> {
     let ring = if stage.is_scheme() {
-        service::connect(builder, service::DESCRIPTORS, None)?
+        service::connect(builder, service::Limits::default(), None)?
     } else {
         builder.build_raw().map_err(|error| error.to_string())?
     };

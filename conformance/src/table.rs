@@ -63,21 +63,7 @@ const NOT_FOR_SERVICES: &[(&[&str], &str)] = &[
         ],
         "a group is made by a plain call",
     ),
-    (
-        &[
-            "program_called_copies",
-            "program_called_twice_at_once",
-            "program_called_by_many_waits_for_packets",
-            "program_tells_details",
-            "program_breaks_at_a_step",
-            "program_cancelled_in_a_call",
-            "program_call_times_out",
-            "program_forgotten_while_it_runs",
-            "program_restricts_a_ring",
-            "program_ends_with_the_ring",
-        ],
-        "a program is stored by a plain call",
-    ),
+    (&["program_restricts_a_ring"], "only the service restricts its clients"),
     (
         &[
             "pipe_writes_ends_through_to_the_ring",

@@ -114,8 +114,20 @@ impl World {
         if !self.stage.is_scheme() {
             return self.renew(|builder| builder.descriptors(descriptors));
         }
+        self.renew_there(service::Limits { descriptors, ..service::Limits::default() });
+    }
+
+    /// Another ring instead of this one, on which so many steps of programs run at once.
+    pub fn renew_steps(&mut self, program_steps: u32) {
+        if !self.stage.is_scheme() {
+            return self.renew(|builder| builder.program_steps(program_steps));
+        }
+        self.renew_there(service::Limits { program_steps, ..service::Limits::default() });
+    }
+
+    fn renew_there(&mut self, limits: service::Limits) {
         self.teardown();
-        let made = service::connect(&self.stage.builder(), descriptors, None).expect("a ring");
+        let made = service::connect(&self.stage.builder(), limits, None).expect("a ring");
         self.take_up(made);
     }
 

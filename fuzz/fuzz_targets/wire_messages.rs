@@ -72,15 +72,15 @@ fn judge(bytes: &[u8]) {
 
 /// A message that is right.
 fn right(which: u8) -> Vec<u8> {
-    match which % 13 {
-        0 => Hello { version: VERSION, features: 0, entries: 64, completions: 128 }.encode().to_vec(),
+    match which % 20 {
+        0 => Hello { version: VERSION, features: 0, entries: 64, completions: 128, generation: 1 }.encode().to_vec(),
         1 => AddRegion { token: 1, length: 1 << 20 }.encode().to_vec(),
         2 => RemoveRegion { region: 1, token: 1 }.encode().to_vec(),
         3 => Bye.encode().to_vec(),
         4 => {
             let welcome = Welcome {
                 version: VERSION,
-                features: 0,
+                features: u64::from(which >= 64) * READINESS,
                 geometry: Geometry::new(64, 128).expect("powers of two"),
                 chain: 64,
                 descriptors: 64,
@@ -99,6 +99,29 @@ fn right(which: u8) -> Vec<u8> {
         9 => Cancelled { token: 1, reached: 2 }.encode().to_vec(),
         10 => Cancel { token: 1, target: Target::Data(7) }.encode().to_vec(),
         11 => Cancel { token: 1, target: Target::DataRange { first: 1, last: 9 } }.encode().to_vec(),
-        _ => Cancel { token: 1, target: Target::All }.encode().to_vec(),
+        12 => Cancel { token: 1, target: Target::All }.encode().to_vec(),
+        13 => StoreProgram { token: 1, length: 512 }.encode().to_vec(),
+        14 => ForgetProgram { token: 1, number: 1 }.encode().to_vec(),
+        15 => FindProgram { token: 1, name: Text::cut("lookup") }.encode().to_vec(),
+        16 => ProgramStored { token: 1, number: 1 }.encode().to_vec(),
+        17 => {
+            let why = Text::cut("it has no steps: give it at least one");
+            ProgramRefused { token: 1, errno: 22, step: 0, why }.encode().to_vec()
+        }
+        18 => ProgramForgotten { token: 1, errno: 2 }.encode().to_vec(),
+        _ => {
+            let mut found = ProgramFound {
+                token: 1,
+                number: 1,
+                result: 1,
+                filled: 1,
+                parameters: 2,
+                kinds: [0; 24],
+                capacities: [0; 16],
+            };
+            found.kinds[..2].copy_from_slice(&[3, 5]);
+            found.capacities[0] = 4096;
+            found.encode().to_vec()
+        }
     }
 }

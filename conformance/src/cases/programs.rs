@@ -309,7 +309,7 @@ fn program_called_twice_at_once(world: &mut World) {
 }
 
 fn program_called_by_many_waits_for_packets(world: &mut World) {
-    world.renew(|builder| builder.program_steps(13));
+    world.renew_steps(13);
     let program = copier(world);
     let content = bytes(100);
     let mut chains = Vec::new();

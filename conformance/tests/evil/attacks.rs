@@ -15,7 +15,12 @@ use rustix::fs::{
 use rustix::mm::ProtFlags;
 
 use crate::peer::{self, Evil, Knocker, Mapped, REFUSED, REGION_ADDED, REGION_REFUSED};
+use crate::programs::{
+    everything_else_where_only_programs_may_be_called, more_programs_than_one_may_store,
+    programs_that_change_while_they_are_checked, programs_that_make_no_sense,
+};
 use crate::scene::{Service, ping, quotas};
+use crate::watching::a_descriptor_that_nobody_empties;
 
 /// Long enough for anything that must happen.
 const SOON: Duration = Duration::from_secs(10);
@@ -50,11 +55,16 @@ pub const ATTACKS: &[(&str, fn())] = attacks![
     more_memory_than_one_may_share,
     writing_what_only_the_service_writes,
     programs_without_end,
+    programs_that_make_no_sense,
+    programs_that_change_while_they_are_checked,
+    more_programs_than_one_may_store,
+    everything_else_where_only_programs_may_be_called,
     broken_with_work_in_flight,
     connections_beyond_the_services_descriptors,
     stopped_in_the_middle,
     killed_at_random,
     a_child_that_keeps_the_socket,
+    a_descriptor_that_nobody_empties,
 ];
 
 fn start() -> Service {

@@ -6,7 +6,9 @@
 
 mod attacks;
 mod peer;
+mod programs;
 mod scene;
+mod watching;
 
 use std::process::ExitCode;
 

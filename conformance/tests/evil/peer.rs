@@ -21,11 +21,18 @@ use rustix::net::{
 pub const HELLO: u32 = 1;
 pub const ADD_REGION: u32 = 2;
 pub const CANCEL: u32 = 5;
+pub const STORE_PROGRAM: u32 = 16;
+pub const FORGET_PROGRAM: u32 = 17;
+pub const FIND_PROGRAM: u32 = 18;
 pub const WELCOME: u32 = 257;
 pub const REFUSED: u32 = 258;
 pub const REGION_ADDED: u32 = 259;
 pub const REGION_REFUSED: u32 = 260;
 pub const CANCELLED: u32 = 262;
+pub const PROGRAM_STORED: u32 = 272;
+pub const PROGRAM_REFUSED: u32 = 273;
+pub const PROGRAM_FORGOTTEN: u32 = 274;
+pub const PROGRAM_FOUND: u32 = 275;
 
 /// A message of `kind` with these bytes behind its head, filled up with zeros.
 pub fn message(kind: u32, body: &[u8]) -> Vec<u8> {
@@ -34,15 +41,21 @@ pub fn message(kind: u32, body: &[u8]) -> Vec<u8> {
     bytes.extend_from_slice(&1u32.to_le_bytes());
     bytes.extend_from_slice(&0u32.to_le_bytes());
     bytes.extend_from_slice(body);
-    bytes.resize(32, 0);
+    bytes.resize(bytes.len().max(32), 0);
     bytes
 }
 
 /// HELLO for queues of these sizes.
 pub fn hello(entries: u32, completions: u32) -> Vec<u8> {
-    let mut body = 0u64.to_le_bytes().to_vec();
-    body.extend_from_slice(&entries.to_le_bytes());
-    body.extend_from_slice(&completions.to_le_bytes());
+    hello_with(0, entries, completions)
+}
+
+/// HELLO that asks for these features, too.
+fn hello_with(features: u64, entries: u32, completions: u32) -> Vec<u8> {
+    let mut body = features.to_le_bytes().to_vec();
+    for word in [entries, completions, 1, 0, 0, 0] {
+        body.extend_from_slice(&word.to_le_bytes());
+    }
     message(HELLO, &body)
 }
 
@@ -51,6 +64,40 @@ pub fn add_region(length: u64) -> Vec<u8> {
     let mut body = 7u64.to_le_bytes().to_vec();
     body.extend_from_slice(&length.to_le_bytes());
     message(ADD_REGION, &body)
+}
+
+/// STORE PROGRAM.
+pub fn store_program(length: u64) -> Vec<u8> {
+    let mut body = 8u64.to_le_bytes().to_vec();
+    body.extend_from_slice(&length.to_le_bytes());
+    message(STORE_PROGRAM, &body)
+}
+
+/// FORGET PROGRAM.
+pub fn forget_program(number: u32) -> Vec<u8> {
+    let mut body = 9u64.to_le_bytes().to_vec();
+    body.extend_from_slice(&number.to_le_bytes());
+    message(FORGET_PROGRAM, &body)
+}
+
+/// FIND PROGRAM.
+pub fn find_program(name: &[u8]) -> Vec<u8> {
+    let mut body = 10u64.to_le_bytes().to_vec();
+    body.extend_from_slice(name);
+    let mut bytes = message(FIND_PROGRAM, &body);
+    bytes.resize(88, 0);
+    bytes
+}
+
+/// The image of a program that is called with nothing and has these entries and constants.
+pub fn image(entries: &[[u64; 8]], constants: &[u8]) -> Vec<u8> {
+    let mut bytes = (entries.len() as u32).to_le_bytes().to_vec();
+    bytes.extend_from_slice(&[0, 0, 255, 0]);
+    bytes.extend_from_slice(&(constants.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&[0; 4]);
+    entries.iter().flatten().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
+    bytes.extend_from_slice(constants);
+    bytes
 }
 
 /// The kind of a message.
@@ -168,6 +215,8 @@ pub struct Evil {
     pub engine: Mapped,
     pub submitter: Mapped,
     pub doorbell: OwnedFd,
+    /// What the service makes readable, if it was asked for.
+    pub readiness: Option<OwnedFd>,
     pub engine_part: OwnedFd,
     pub entries: u32,
     pub completions: u32,
@@ -177,15 +226,30 @@ pub struct Evil {
 impl Evil {
     /// Behaves until it has a ring.
     pub fn new(path: &Path, entries: u32, completions: u32) -> Evil {
+        Evil::with_features(path, 0, entries, completions)
+    }
+
+    /// The same with a descriptor of readiness.
+    pub fn watching(path: &Path, entries: u32, completions: u32) -> Evil {
+        // What there is no such thing as is not granted.
+        let evil = Evil::with_features(path, u64::MAX, entries, completions);
+        assert!(evil.readiness.is_some());
+        evil
+    }
+
+    fn with_features(path: &Path, features: u64, entries: u32, completions: u32) -> Evil {
         let control = Knocker::new(path);
-        assert!(control.send(&hello(entries, completions), &[]));
-        let (bytes, files) = control.receive().expect("a welcome");
+        assert!(control.send(&hello_with(features, entries, completions), &[]));
+        let (bytes, mut files) = control.receive().expect("a welcome");
         assert_eq!(kind(&bytes), WELCOME);
+        let granted = features & 1;
+        assert_eq!((word(&bytes, 16), word(&bytes, 20)), (granted as u32, 0), "what both know");
+        let readiness = if granted == 1 { files.pop() } else { None };
         let (entries, completions) = (word(&bytes, 24), word(&bytes, 28));
         let [engine_part, submitter_part, doorbell]: [OwnedFd; 3] = files.try_into().unwrap();
         let engine = Mapped::new(engine_part.as_fd(), ProtFlags::READ).unwrap();
         let submitter = Mapped::new(submitter_part.as_fd(), ProtFlags::READ | ProtFlags::WRITE).unwrap();
-        Evil { control, engine, submitter, doorbell, engine_part, entries, completions, tail: 0 }
+        Evil { control, engine, submitter, doorbell, readiness, engine_part, entries, completions, tail: 0 }
     }
 
     /// Writes the next entry: `timeout, data, op | flags << 32, arg0..arg4`.
@@ -211,6 +275,11 @@ impl Evil {
     /// Writes any completion head at all.
     pub fn set_head(&self, head: u32) {
         self.submitter.word(4).store(head, Ordering::SeqCst);
+    }
+
+    /// Writes anything at all to the word that says whether it sleeps.
+    pub fn say_asleep(&self, word: u32) {
+        self.submitter.word(12).store(word, Ordering::SeqCst);
     }
 
     /// Rings whether there is something or not.

@@ -30,6 +30,14 @@ pub fn quotas() -> Quotas {
 
 impl Service {
     pub fn start(quotas: Quotas) -> Service {
+        Service::prepared(quotas, |_| {})
+    }
+
+    /// One that has been told something before it serves.
+    pub fn prepared(
+        quotas: Quotas,
+        prepare: impl FnOnce(&mut Server<Box<dyn HostBackend>>) + Send + 'static,
+    ) -> Service {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("evil-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let name = Name::parse(&name).unwrap();
@@ -44,6 +52,7 @@ impl Service {
                 Ok(backend)
             };
             let mut server = Server::bind(&served, quotas, make).unwrap();
+            prepare(&mut server);
             sender.send(server.stopper()).unwrap();
             server.run().unwrap();
             server.statistics()

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use ouzel_ring::{Descriptor, Verb};
 
-use crate::chain::{Memory, ReceivedMessage};
+use crate::chain::{Body, Memory, ReceivedMessage};
 use crate::done::Done;
 
 impl<E> Done<E> {
@@ -18,14 +18,7 @@ impl<E> Done<E> {
             let Some(completion) = step.completion.filter(|it| it.error == 0 && !it.was_skipped()) else {
                 continue;
             };
-            let opened = match step.shape.verb() {
-                Verb::Open | Verb::Socket | Verb::Accept | Verb::Pipe => true,
-                // The second end of a pipe.
-                Verb::Get => step.shape.needs()[0].source().is_some_and(|(_, second)| second),
-                Verb::Call => body.calls.iter().any(|call| call.step == number && call.opens),
-                _ => false,
-            };
-            if opened {
+            if body.opens(number) {
                 descriptors.extend(Descriptor::from_number(completion.result));
             }
             if let Memory::Received(envelope) = step.payload
@@ -47,5 +40,18 @@ impl<E> Done<E> {
         let read = steps.filter(|step| matches!(step.shape.verb(), Verb::Read | Verb::Recv | Verb::RecvMsg));
         let completions = read.filter_map(|step| step.completion).filter(|completion| completion.error == 0);
         completions.map(|completion| completion.result).sum::<u64>() + self.bytes_picked()
+    }
+}
+
+impl Body {
+    /// Whether a step results in a descriptor.
+    pub fn opens(&self, number: usize) -> bool {
+        self.steps.get(number).is_some_and(|step| match step.shape.verb() {
+            Verb::Open | Verb::Socket | Verb::Accept | Verb::Pipe => true,
+            // The second end of a pipe.
+            Verb::Get => step.shape.needs()[0].source().is_some_and(|(_, second)| second),
+            Verb::Call => self.calls.iter().any(|call| call.step == number && call.opens),
+            _ => false,
+        })
     }
 }

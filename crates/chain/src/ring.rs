@@ -31,12 +31,12 @@
 use alloc::sync::Arc;
 use core::any::Any;
 
-use ouzel_engine::Program as Verified;
+use ouzel_engine::{Program as Verified, Rejection};
 use ouzel_ring::Completion;
 
 pub use crate::chain::{Body, Layout, Layouts, Memory, Running, Step, readdress};
 pub use crate::group::Group;
-pub use crate::program::Description;
+pub use crate::program::{Description, Parameter};
 use crate::{BufferGroup, Chain, Done, Picked, Program, ProgramId, Stored};
 
 /// What a chain holds.
@@ -81,13 +81,20 @@ pub fn description<T, E>(program: &Program<T, E>) -> &Arc<Description> {
     &program.description
 }
 
-/// A program that the ring with this number has stored under this number of its own.
+/// The program for a ring in another process to store: its constants go with it.
+///
+/// Errors: what only a program in the same process can do (vectored transfers, SENDMSG and RECVMSG with constants).
+pub fn portable<T, E>(program: &Program<T, E>) -> Result<Verified, Rejection> {
+    crate::program::portable(program)
+}
+
+/// A program that the ring with this number has under this number of its own.
 ///
 /// # Safety
 ///
-/// It has stored what is [`verified`] of this very program: calls of it keep this one's description and no other's.
-pub unsafe fn stored<T, E>(program: &Program<T, E>, ring: u64, number: u32) -> Stored<T> {
-    Stored::new(ProgramId { ring, number }, program)
+/// It is the program that is described: calls of it keep this description's memory and no other's.
+pub unsafe fn stored<T>(description: Arc<Description>, ring: u64, number: u32) -> Stored<T> {
+    Stored::new(ProgramId { ring, number }, description)
 }
 
 /// The number of the ring that has stored a program.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use ouzel_chain::ring::{self, Layout, Running};
 use ouzel_chain::{Buffer, BuildError, Chain, Compute, Done, Error, Kind, Offset, OpenOptions, Program, Reg};
@@ -236,7 +237,7 @@ fn a_program_is_stored_and_called() {
     // SAFETY: `program` lives until the engine is gone.
     let number = rig.engine.store(unsafe { ring::verified(&program) }.clone()).unwrap();
     // SAFETY: it was stored under this number, in the ring that is called 1 here.
-    let stored = unsafe { ring::stored(&program, 1, number) };
+    let stored = unsafe { ring::stored::<usize>(Arc::clone(ring::description(&program)), 1, number) };
     let mut chain = Chain::new();
     let called = chain.call(stored.call().path("file").buffer(Buffer::with_capacity(32)));
     let mut done = rig.run(chain).unwrap();
@@ -246,7 +247,7 @@ fn a_program_is_stored_and_called() {
 
     let mut chain = Chain::new();
     // SAFETY: it is never pushed.
-    let foreign = unsafe { ring::stored(&program, 2, number) };
+    let foreign = unsafe { ring::stored::<usize>(Arc::clone(ring::description(&program)), 2, number) };
     chain.call(foreign.call().path("file").buffer(Buffer::with_capacity(32)));
     assert!(matches!(rig.run(chain), Err(BuildError::ForeignProgram { step: 0 })));
     drop(rig);

@@ -120,8 +120,8 @@ pub struct DoctorArguments {
 /// `ouzel top`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Rings are seen that were made with Ring::builder().observe(Observe::new().publish()).\n\
-                        Exit status: 0, or 1 if the process that was asked for has none, or 2 if nothing could be read."
+    after_help = "Rings are seen that were made with Ring::builder().observe(Observe::new().publish()), and services that\n\
+                        were begun with --observe. Exit status: 0, or 1 if the process that was asked for has none, or 2 if nothing could be read."
 )]
 pub struct TopArguments {
     /// Show the rings of this process only
@@ -163,7 +163,7 @@ pub struct CheckArguments {
 #[command(
     after_help = "Clients find the name in OUZEL_SCHEMES, else in XDG_RUNTIME_DIR/ouzel. An interrupt ends the service.\n\
                         Quotas: connections, connections-of-user, entries, descriptors, shared-bytes, regions, chain,\n\
-                        program-steps, budget. Exit status: 0 when it was ended, 2 if it could not be begun."
+                        programs, program-bytes, program-steps, budget. Exit status: 0 when it was ended, 2 if it could not be begun."
 )]
 pub struct ServeArguments {
     /// What: file:DIR is a directory and everything beneath it, and nothing outside; log:DIR are logs in a directory, to
@@ -181,6 +181,16 @@ pub struct ServeArguments {
     /// Refuse everything that would change a file
     #[arg(long)]
     pub read_only: bool,
+    /// Have clients call the programs of these texts by their names: program NAME … end, and nothing else. A client's own text
+    /// names one with `service NAME …`
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub program: Vec<PathBuf>,
+    /// Let `ouzel top` of the same user show the clients
+    #[arg(long)]
+    pub observe: bool,
+    /// Have clients do nothing but call these programs
+    #[arg(long, requires = "program")]
+    pub only_programs: bool,
     /// How much of something a client may have. May be repeated
     #[arg(long, value_name = "NAME=NUMBER")]
     pub quota: Vec<String>,

@@ -15,7 +15,7 @@ use crate::doctor;
 use crate::inputs::{self, Exclusions, Input};
 use crate::inspect;
 use crate::machine::{self, MachineError, Wanted};
-use crate::program::{self, MAX_PROGRAM, Problem, Program, ProgramError, Values};
+use crate::program::{self, MAX_PROGRAM, Problem, Program, ProgramError, StoredProgram, Values};
 use crate::report::Reporter;
 use crate::run::{self, Options};
 use crate::scheme::{files, serve};
@@ -139,6 +139,18 @@ pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), CommandErr
 }
 
 fn load(path: &Path) -> Result<(String, Program), CommandError> {
+    let (name, source) = source(path)?;
+    let program = program::parse(&source, &name).map_err(Box::new)?;
+    Ok((name, program))
+}
+
+/// Reads a text of stored programs.
+pub(crate) fn load_stored(path: &Path) -> Result<Vec<StoredProgram>, CommandError> {
+    let (name, source) = source(path)?;
+    Ok(program::parse_stored(&source, &name).map_err(Box::new)?)
+}
+
+fn source(path: &Path) -> Result<(String, Vec<u8>), CommandError> {
     let (name, file) = if path == Path::new("-") {
         ("standard input".to_owned(), Ok(Box::new(io::stdin()) as Box<dyn Read>))
     } else {
@@ -149,8 +161,7 @@ fn load(path: &Path) -> Result<(String, Program), CommandError> {
     // One byte more than allowed is enough to know that it is too long, whatever the file is.
     let read = file.and_then(|file| file.take(MAX_PROGRAM as u64 + 1).read_to_end(&mut source));
     read.map_err(|cause| CommandError::Read { name: name.clone(), cause })?;
-    let program = program::parse(&source, &name).map_err(Box::new)?;
-    Ok((name, program))
+    Ok((name, source))
 }
 
 fn warn(program: &Program) {

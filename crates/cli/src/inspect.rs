@@ -112,7 +112,8 @@ pub fn inspect(program: &Program) -> Result<Inspection, MachineError> {
         line: step.map(line).filter(|line| *line > 0),
         message: rejection.reason.to_string(),
     });
-    let stored = program.stored.iter().zip(&stored).map(|(program, (found, lines))| InspectedProgram {
+    let known = program.stored.iter().filter(|program| !program.of_service);
+    let stored = known.zip(&stored).map(|(program, (found, lines))| InspectedProgram {
         name: program.name.clone(),
         line: program.line,
         steps: found.steps.iter().zip(lines).map(|(step, line)| inspected(step, *line)).collect(),

@@ -118,6 +118,18 @@ struct Shape {
 impl RingMachine {
     /// A ring that is large enough for what is wanted.
     pub fn open(wanted: &Wanted, program: &Program) -> Result<RingMachine, MachineError> {
+        RingMachine::make(wanted, program, false)
+    }
+
+    /// One on which nothing is run.
+    fn dry(program: &Program) -> Result<RingMachine, MachineError> {
+        let backend = BackendChoice::Sim;
+        let wanted =
+            Wanted { on: None, backend, in_flight: 1, explain: false, trace: false, timeline: false };
+        RingMachine::make(&wanted, program, true)
+    }
+
+    fn make(wanted: &Wanted, program: &Program, dry: bool) -> Result<RingMachine, MachineError> {
         let steps = (program.steps.len() + building::extra_steps(program)) as u64;
         let chains = u64::from(wanted.in_flight.max(1));
         let entries = (steps * chains).clamp(16, MAX_ENTRIES).next_power_of_two();
@@ -163,30 +175,28 @@ impl RingMachine {
             stored: Vec::new(),
         };
         for stored in &program.stored {
-            let kept = machine.store(stored)?;
+            let kept = machine.store(stored, dry)?;
             machine.stored.push(kept);
         }
         Ok(machine)
     }
 
     /// The chain of a program as it would be built, and for each of its steps the step of the program; then each of its
-    /// stored programs, and for each of its steps the line. Nothing is run.
+    /// stored programs that is not a service's, and for each of its steps the line. Nothing is run.
     ///
     /// # Errors
     ///
     /// [`MachineError::Chain`] if one of them cannot be built.
     pub fn plan(program: &Program) -> Result<Plan, MachineError> {
-        let backend = BackendChoice::Sim;
-        let wanted =
-            Wanted { on: None, backend, in_flight: 1, explain: false, trace: false, timeline: false };
-        let mut machine = RingMachine::open(&wanted, program)?;
+        let mut machine = RingMachine::dry(program)?;
         // Any that are descriptors: they are not used.
         machine.streams = [Descriptor::new(1, 0), Descriptor::new(1, 1), Descriptor::new(1, 2)];
         let (chain, built) = machine.build(program, program.example())?;
         let chain = chain.verify().map_err(|error| machine.rejected(Error::Build(error), program))?;
-        let stored = machine.stored.iter().map(|kept| {
-            let lines = kept.verification.steps.iter().map(|step| kept.line(step.step)).collect();
-            (kept.verification.clone(), lines)
+        let stored = machine.stored.iter().filter_map(|kept| {
+            let verification = kept.verification.clone()?;
+            let lines = verification.steps.iter().map(|step| kept.line(step.step)).collect();
+            Some((verification, lines))
         });
         Ok(Plan { chain, origins: built.origins, stored: stored.collect() })
     }

@@ -348,3 +348,168 @@ fn a_service_goes_wrong_as_a_script_says() {
         service.end();
     }
 }
+
+/// What `ouzel run --on` does with this text: its status, what it printed and what it said.
+fn run_on(service: &Service, folder: &Folder, text: &str) -> (i32, String, String) {
+    let path = folder.path().join("client.ouzel");
+    std::fs::write(&path, text).unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_ouzel"))
+        .args(["run", "--on", &service.name])
+        .arg(path)
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+const PROGRAMS: &str = "program whole path $name, number $start
+  fd = open $name read
+  n = read fd 64 at $start
+  finally close fd
+  give n
+end
+program opened path $name
+  fd = open $name read
+  give fd
+end
+program note data $what
+  fd = open \"note\" write create truncate
+  write fd \"noted: \"
+  write fd $what
+  finally close fd
+end
+";
+
+const CALLS: &str = "service whole path $name, number $start gives data
+service note data $what
+n = call whole \"a\", 2
+call note \"by a client\"
+print n
+";
+
+#[test]
+fn programs_of_a_service_are_called_by_name() {
+    for folder in Folder::all() {
+        std::fs::write(folder.path().join("served/a"), "0123456789").unwrap();
+        let programs = folder.path().join("programs.ouzel");
+        std::fs::write(&programs, PROGRAMS).unwrap();
+        let programs = programs.to_str().unwrap();
+
+        let service = Service::start(&folder, "file", &["--program", programs, "--only-programs"]);
+        let (status, printed, said) = run_on(&service, &folder, CALLS);
+        assert_eq!((status, printed.contains("23456789")), (0, true), "{printed}{said}");
+        assert_eq!(std::fs::read(folder.path().join("served/note")).unwrap(), b"noted: by a client");
+        // Nothing else is done for anybody.
+        for text in ["fd = open \"a\" read\nfinally close fd\n", "nop\n"] {
+            let (status, _, said) = run_on(&service, &folder, text);
+            assert_eq!((status, said.contains("EPERM")), (1, true), "{said}");
+        }
+        let (status, _, said) = run_on(&service, &folder, &format!("{PROGRAMS}call note \"x\"\n"));
+        assert_eq!((status, said.contains("EPERM")), (2, true), "{said}");
+        service.end();
+
+        // Beside other entries, and what one opens is the chain's.
+        let service = Service::start(&folder, "file", &["--program", programs]);
+        let text = "service opened path $name gives file\nfd = call opened \"a\"\nn = read fd 4\nfinally close fd\nprint n\n";
+        let (status, printed, said) = run_on(&service, &folder, text);
+        assert_eq!((status, printed.contains("0123")), (0, true), "{printed}{said}");
+        let own = "program first path $name\n  fd = open $name read\n  n = read fd 3\n  finally close fd\n  give n\nend\n\
+                   n = call first \"a\"\nprint n\n";
+        let (status, printed, said) = run_on(&service, &folder, own);
+        assert_eq!((status, printed.contains("012")), (0, true), "{printed}{said}");
+        for (text, expected, part) in [
+            ("service missing\ncall missing\n", 2, "ENOENT"),
+            ("service whole path $name, number $start gives file\nfd = call whole \"a\", 1\n", 2, "a number"),
+            // That is seen when the call is built.
+            ("service whole path $name gives data\nn = call whole \"a\"\n", 1, "3 parameters"),
+        ] {
+            let (status, _, said) = run_on(&service, &folder, text);
+            assert_eq!((status, said.contains(part)), (expected, true), "{said}");
+        }
+        service.end();
+    }
+}
+
+#[test]
+fn what_a_service_cannot_offer_is_said_before_it_serves() {
+    let folder = Folder::all().remove(0);
+    let file = folder.path().join("programs.ouzel");
+    let what = format!("file:{}", folder.path().join("served").display());
+    for (text, part) in [
+        ("nop\n", "a service runs only programs that are called"),
+        ("# nothing\n", "there is no program"),
+        ("service other\n", "a service's already"),
+        ("program p\n  x = open\nend\n", "open"),
+        ("program p\n  nop\nend\nprogram p\n  nop\nend\n", "two programs"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let said = Service::refused_what(&what, "refused", &["--program", file.to_str().unwrap()]);
+        assert!(said.contains(part), "{text}: {said}");
+    }
+    let said = Service::refused_what(&what, "refused", &["--only-programs"]);
+    assert!(said.contains("--program"), "{said}");
+    let said = Service::refused_what(&what, "refused", &["--program", "/nowhere/p.ouzel"]);
+    assert!(said.contains("/nowhere/p.ouzel"), "{said}");
+}
+
+/// The connections of a service as `ouzel top` tells of them.
+fn connections(service: &Service) -> Vec<serde_json::Value> {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_ouzel"))
+        .args(["top", "--once", "--json"])
+        .output()
+        .unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["problems"], serde_json::json!([]));
+    let name = service.name.trim_end_matches(':');
+    let services = told["services"].as_array().unwrap();
+    let own = services.iter().find(|one| one["service"] == name).unwrap_or_else(|| panic!("{told}"));
+    assert_eq!(own["quotas"]["descriptors"], 64);
+    own["connections"].as_array().unwrap().clone()
+}
+
+#[test]
+fn clients_are_seen_as_long_as_they_are_there() {
+    let folder = Folder::all().remove(0);
+    let service = Service::start(&folder, "file", &["--observe"]);
+    assert_eq!(connections(&service).len(), 0);
+    let mut ring = Ring::connect(&service.name).unwrap();
+    let file = ring.open("a", OpenOptions::write().create()).unwrap();
+    let waits = ouzel::Program::<ouzel::Unit>::build(|program| program.sleep(Duration::from_secs(1000)));
+    let waits = ring.store(waits.unwrap()).unwrap();
+    ring.submit(Chain::from(waits.call())).unwrap();
+    let mut before = 0;
+    for _ in 0..3 {
+        for _ in 0..50 {
+            ring.write(file, &b"bytes"[..], Offset::START).unwrap();
+        }
+        let told = connections(&service);
+        assert_eq!(told.len(), 1);
+        let told = &told[0];
+        assert_eq!(told["process"], std::process::id());
+        assert_eq!(told["user"], rustix::process::geteuid().as_raw());
+        assert_eq!(told["state"], "connected");
+        assert_eq!((&told["descriptors"], &told["programs"]), (&1.into(), &1.into()));
+        assert_eq!((&told["in_flight"], &told["chains"]), (&1.into(), &1.into()), "the CALL");
+        let (entries, completions) =
+            (told["entries"].as_u64().unwrap(), told["completions"].as_u64().unwrap());
+        assert!(entries >= before + 50 && completions + 1 == entries, "{told}");
+        assert!(told["shared_bytes"].as_u64().unwrap() > 0 && told["regions"] == 1);
+        before = entries;
+    }
+    let other = Ring::connect(&service.name).unwrap();
+    let numbers: Vec<_> = connections(&service).iter().map(|one| one["number"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, [1, 2]);
+    let shown =
+        std::process::Command::new(env!("CARGO_BIN_EXE_ouzel")).args(["top", "--once"]).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    let line = format!("service {}: of process", service.name.trim_end_matches(':'));
+    assert!(shown.contains(&line) && shown.contains("2 connections"), "{shown}");
+    assert!(shown.contains("ENTRIES/S") && shown.contains("1/64"), "{shown}");
+    drop((ring, other));
+    let begin = Instant::now();
+    while !connections(&service).is_empty() {
+        assert!(begin.elapsed() < Duration::from_secs(10), "a client that has gone is still shown");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    service.end();
+}

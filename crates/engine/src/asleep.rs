@@ -74,6 +74,11 @@ impl<B: Backend> Engine<B> {
         self.queues.submitter_sleeps()
     }
 
+    /// Whether the submitter, if it [sleeps](Engine::submitter_sleeps), waits for a descriptor that the engine's side writes to.
+    pub fn submitter_watches(&self) -> bool {
+        self.queues.submitter_watches()
+    }
+
     /// Says on which processor the engine waits: a submitter there does not spin, which would only keep it from running.
     #[inline]
     pub fn say_processor(&mut self, processor: Option<u32>) {

@@ -53,6 +53,13 @@ impl Descriptors {
         }
     }
 
+    /// Begins with this generation at every index that is not in use; 0 is taken for 1.
+    pub(crate) fn begin_with(&mut self, generation: u32) {
+        for record in self.records.iter_mut().filter(|record| record.state == State::Free) {
+            record.generation = generation.max(1);
+        }
+    }
+
     pub(crate) fn capacity(&self) -> u32 {
         self.records.len() as u32
     }
@@ -190,6 +197,29 @@ impl Descriptors {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_begin_with_the_generation_that_is_asked_for() {
+        let mut table = Descriptors::new(2);
+        let held = table.reserve().unwrap();
+        let before = table.descriptor(held);
+        table.install(held);
+        table.begin_with(u32::MAX);
+        assert_eq!(table.descriptor(held), before, "what is in use stays");
+        let index = table.reserve().unwrap();
+        assert_eq!(Descriptor::from_number(table.descriptor(index)).unwrap().generation(), u32::MAX);
+        table.retire(index);
+        let index = table.reserve().unwrap();
+        assert_eq!(
+            Descriptor::from_number(table.descriptor(index)).unwrap().generation(),
+            1,
+            "0 is left out"
+        );
+        table.retire(index);
+        table.begin_with(0);
+        let index = table.reserve().unwrap();
+        assert_eq!(Descriptor::from_number(table.descriptor(index)).unwrap().generation(), 1);
+    }
 
     #[test]
     fn an_index_is_reused_only_when_nothing_names_it() {

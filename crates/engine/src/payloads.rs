@@ -60,6 +60,34 @@ pub(crate) const fn payloads(verb: Verb) -> &'static [(usize, Length)] {
     }
 }
 
+/// Whether the bytes at the payload `argument` of `verb` are read and never written.
+pub(crate) const fn is_only_read(verb: Verb, argument: usize) -> bool {
+    match verb {
+        Verb::Write
+        | Verb::Send
+        | Verb::Open
+        | Verb::Mkdir
+        | Verb::Remove
+        | Verb::Rename
+        | Verb::Link
+        | Verb::Symlink
+        | Verb::Bind
+        | Verb::Connect
+        | Verb::Chmod
+        | Verb::Chown
+        | Verb::Mknod
+        | Verb::Access
+        | Verb::Utimes
+        | Verb::SetXattr
+        | Verb::RemoveXattr
+        | Verb::SetSockopt
+        | Verb::Load => true,
+        // Behind the path is the place for an answer.
+        Verb::Stat | Verb::Readlink | Verb::Statfs | Verb::GetXattr | Verb::ListXattr => argument == 1,
+        _ => false,
+    }
+}
+
 /// The arguments of `verb` other than payloads that may not be loaded either, as a bit mask: what decides over other
 /// members, and modifiers that must be known in advance.
 const fn constants(verb: Verb) -> u8 {

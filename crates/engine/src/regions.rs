@@ -5,12 +5,13 @@
 //! region is a range that its owner has promised; whatever lies in it may change at any moment, so what is parsed
 //! (paths, piece lists) is copied out first.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 
 use ouzel_ring::modifiers::{
-    CALL_REGION, MAX_CALL_PIECES, MAX_MESSAGE_DESCRIPTORS, MAX_PATH, MAX_PIECES, MAX_XATTR_NAME,
-    MESSAGE_RECORD, MessageNotes,
+    CALL_REGION, CONSTANTS_REGION, MAX_CALL_PIECES, MAX_MESSAGE_DESCRIPTORS, MAX_PATH, MAX_PIECES,
+    MAX_XATTR_NAME, MESSAGE_RECORD, MessageNotes,
 };
 use ouzel_ring::{Errno, Payload, Piece, has_nul};
 
@@ -31,16 +32,18 @@ struct Region {
     length: usize,
 }
 
-/// The pieces of memory that a call gives to its program.
-#[derive(Clone, Copy)]
+/// The pieces of memory that a call gives to its program, and what the program has brought along.
+#[derive(Clone)]
 pub(crate) struct Pieces {
     pieces: [Piece; MAX_CALL_PIECES],
     count: usize,
+    /// They stay as long as the call runs, whatever becomes of the program.
+    constants: Option<Arc<[u8]>>,
 }
 
 impl Default for Pieces {
     fn default() -> Pieces {
-        Pieces { pieces: [Piece { payload: 0, length: 0 }; MAX_CALL_PIECES], count: 0 }
+        Pieces { pieces: [Piece { payload: 0, length: 0 }; MAX_CALL_PIECES], count: 0, constants: None }
     }
 }
 
@@ -51,6 +54,11 @@ impl Pieces {
             *place = piece;
             self.count += 1;
         }
+    }
+
+    /// The constants of the program.
+    pub(crate) fn keep(&mut self, constants: Option<Arc<[u8]>>) {
+        self.constants = constants;
     }
 }
 
@@ -134,6 +142,13 @@ impl Regions {
         self.calls[place] = pieces;
     }
 
+    /// The call at `place` is over.
+    pub(crate) fn drop_constants(&mut self, place: u32) {
+        if let Some(pieces) = self.calls.get_mut(place as usize) {
+            pieces.constants = None;
+        }
+    }
+
     /// A step of the call at `place` is looked at: its payloads may name the call's pieces.
     pub(crate) fn enter_call(&mut self, place: u32) {
         self.call = Some(place);
@@ -198,6 +213,13 @@ impl Regions {
     #[cold]
     fn in_piece(&self, payload: Payload, length: u64) -> Result<Span, Errno> {
         let pieces = self.call.and_then(|place| self.calls.get(place as usize)).ok_or(Errno::EFAULT)?;
+        if payload.region() == CONSTANTS_REGION {
+            let constants = pieces.constants.as_deref().unwrap_or_default();
+            let rest = constants.get(payload.offset() as usize..).ok_or(Errno::EFAULT)?;
+            let bytes = rest.get(..length as usize).ok_or(Errno::EFAULT)?;
+            // The verifier lets them be named only where they are read.
+            return Ok(Span { pointer: bytes.as_ptr().cast_mut(), length: bytes.len() });
+        }
         let place = payload.region().checked_sub(CALL_REGION).ok_or(Errno::EFAULT)?;
         let piece = pieces.pieces[..pieces.count].get(usize::from(place)).ok_or(Errno::EFAULT)?;
         match payload.offset().checked_add(length) {

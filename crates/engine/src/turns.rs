@@ -24,6 +24,12 @@ impl<B: Backend> Engine<B> {
         self.takes_turns = true;
     }
 
+    /// Has the descriptors that are given out from now on begin with this generation, as far as their index is not in use; 0 is
+    /// taken for 1. So those of a submitter that had another engine before are none of this one's.
+    pub fn begin_generations_with(&mut self, generation: u32) {
+        self.descriptors.begin_with(generation);
+    }
+
     /// Whether chains wait for the next enter: they have had their turn, or something they wait for has happened, or the
     /// backend had no room for them, or was not told yet what it is to do. Those without room may wait longer: if
     /// [`has_stalled`](Engine::has_stalled), an enter may change nothing before the backend has a report.

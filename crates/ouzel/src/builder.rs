@@ -37,6 +37,7 @@ pub struct RingBuilder {
     pub(crate) costs: Option<Costs>,
     bound: Duration,
     watched: bool,
+    within: Option<Duration>,
     pool: Option<Pool>,
     observe: Option<Observe>,
 }
@@ -62,6 +63,7 @@ impl RingBuilder {
             costs: None,
             bound: TEARDOWN_BOUND,
             watched: false,
+            within: None,
             pool: None,
             observe: None,
         }
@@ -139,6 +141,18 @@ impl RingBuilder {
         self
     }
 
+    /// Has a [connected](Ring::connect) ring come back by itself when its service has gone: for so long from when that is noticed
+    /// it looks every few milliseconds, at last every 100, whether the name is served again, and [connects](Ring::reconnect) to
+    /// that. It looks when it is entered, and sleeps in between.
+    ///
+    /// What was in flight ends with ECONNRESET, but for chains that are [idempotent](crate::Chain::idempotent): those are issued
+    /// again from their start. Chains that are submitted meanwhile have not begun, and wait for the service, whatever they are. When the
+    /// time is over all of them end with ECONNRESET, and the ring fails with [`Error::ServiceGone`].
+    pub fn reconnect_within(mut self, time: Duration) -> RingBuilder {
+        self.within = Some(time);
+        self
+    }
+
     /// The pool that [`Ring::buffer`] takes from. Without it the ring makes one of its own when it is first asked.
     pub fn pool(mut self, pool: &Pool) -> RingBuilder {
         self.pool = Some(pool.clone());
@@ -206,7 +220,7 @@ impl RingBuilder {
     /// observes its own.
     pub fn connect(&self, name: &str) -> Result<Ring<Pinned>, Error> {
         let carrier = Carrier::new(None)?;
-        Ring::over(self.connect_raw(name)?).carrying(carrier).with_pool(self.pool.as_ref())
+        Ring::over(self.connect_as(name, true)?).carrying(carrier, self.within).with_pool(self.pool.as_ref())
     }
 
     /// Connects to a service that is trusted with the memory of buffers: those of the ring's pool lie where the service can
@@ -224,7 +238,7 @@ impl RingBuilder {
     pub unsafe fn connect_trusting(&self, name: &str) -> Result<Ring<Pinned>, Error> {
         let carrier = Carrier::new(self.pool.as_ref())?;
         let pool = carrier.pool().clone();
-        Ring::over(self.connect_raw(name)?).carrying(carrier).with_pool(Some(&pool))
+        Ring::over(self.connect_as(name, true)?).carrying(carrier, self.within).with_pool(Some(&pool))
     }
 
     /// Connects to the service with this name, for those who push entries themselves. Payloads name memory that was
@@ -232,11 +246,15 @@ impl RingBuilder {
     ///
     /// Errors: as for [`connect`](RingBuilder::connect).
     pub fn connect_raw(&self, name: &str) -> Result<RawRing<Pinned>, Error> {
+        self.connect_as(name, false)
+    }
+
+    fn connect_as(&self, name: &str, watched: bool) -> Result<RawRing<Pinned>, Error> {
         if self.observe.is_some() {
             return Err(Error::Refused { call: "observe", errno: Errno::EOPNOTSUPP });
         }
         let geometry = self.geometry()?;
-        let remote = Remote::connect(name, geometry)?;
+        let remote = Remote::connect(name, geometry, watched)?;
         let reason = format!("connected to {}", remote.name());
         Ok(RawRing::to(remote, Choice::new(BackendKind::Scheme, reason), self.bound))
     }

@@ -40,6 +40,15 @@ pub enum Error {
     ForkedChild,
     /// A program was not stored.
     Store(StoreError),
+    /// A service's program results in something else than it was asked for.
+    ProgramResult {
+        /// Its name.
+        name: String,
+        /// What it results in.
+        given: ouzel_scheme::ResultKind,
+        /// What was asked for.
+        expected: ouzel_scheme::ResultKind,
+    },
     /// A pool has no memory to give.
     Pool(ouzel_pool::Error),
     /// A ring cannot be observed as was asked for.
@@ -73,6 +82,7 @@ impl Error {
         match self {
             Error::Operation(error) => Some(error.errno),
             Error::Store(error) => Some(error.errno()),
+            Error::Scheme(ouzel_scheme::Error::Program(refusal)) => Some(refusal.errno),
             Error::ServiceGone { .. } => Some(Errno::ECONNRESET),
             Error::Refused { errno, .. } | Error::Enter(EnterError::Backend(errno)) => Some(*errno),
             _ => None,
@@ -97,6 +107,10 @@ impl fmt::Display for Error {
             Error::ForkedChild => formatter
                 .write_str("this ring belongs to the parent of this forked process: make a new ring here"),
             Error::Store(error) => write!(formatter, "store: {error}"),
+            Error::ProgramResult { name, given, expected } => write!(
+                formatter,
+                "find_program: {name:?} results in {given}, and not in {expected}: ask for what it does"
+            ),
             Error::Pool(error) => error.fmt(formatter),
             Error::Observe { directory: Some(directory), cause } => {
                 write!(formatter, "cannot publish the numbers of a ring in {}: {cause}", directory.display())
@@ -108,7 +122,7 @@ impl fmt::Display for Error {
             Error::Scheme(error) => error.fmt(formatter),
             Error::ServiceGone { name } => write!(
                 formatter,
-                "the service {name} has gone: connect again with Ring::connect({name:?}), when it is back"
+                "the service {name} has gone: connect again with Ring::reconnect, when it is back"
             ),
             Error::Refused { call, errno } => write!(formatter, "{call}: {errno}"),
         }

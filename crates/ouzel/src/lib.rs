@@ -98,7 +98,8 @@ pub use ouzel_ring as abi;
 pub use ouzel_scheme as scheme;
 pub use raw::{Movable, Pinned, RawRing, TEARDOWN_BOUND, Teardown, leaked_operations};
 pub use registered::RegisteredMemory;
-pub use ring::{Rejected, Ring, Ticket};
+pub use remote::published;
+pub use ring::{Reconnected, Rejected, Ring, Ticket};
 pub use select::{BackendKind, Choice};
 
 /// What the package's page shows is compiled and run, too.

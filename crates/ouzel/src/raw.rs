@@ -250,6 +250,20 @@ impl<M> RawRing<M> {
         Ok(inner.engine.enter(submit, wait, timeout)?)
     }
 
+    /// The same on a connected ring until `beside` is readable, too; otherwise without it.
+    pub(crate) fn enter_beside(
+        &mut self,
+        wait: u32,
+        timeout: Option<Duration>,
+        beside: BorrowedFd<'_>,
+    ) -> Result<Entered, Error> {
+        self.at_home()?;
+        match self.remote() {
+            Some(remote) => remote.enter_beside(wait, timeout, beside),
+            None => self.enter(u32::MAX, wait, timeout),
+        }
+    }
+
     /// Takes the oldest completion, if there is one.
     #[inline]
     pub fn pop(&mut self) -> Option<Completion> {
@@ -488,6 +502,12 @@ impl<M> RawRing<M> {
         });
     }
 
+    /// Has another number from now on: what was its own before is no longer.
+    pub(crate) fn renumber(&mut self) -> u64 {
+        self.number = NEXT.fetch_add(1, Ordering::Relaxed);
+        self.number
+    }
+
     /// What no other ring of this process has; groups have it, too.
     pub(crate) fn number(&self) -> u64 {
         self.number
@@ -498,16 +518,28 @@ impl<M> RawRing<M> {
     /// A program made with [`Program::with_addresses`] names memory by itself; that promise lasts until it is forgotten and no
     /// call of it runs.
     ///
-    /// Errors: [`Error::ForkedChild`]; [`Error::Store`] if there are too many; EOPNOTSUPP on a connected ring.
+    /// Errors: [`Error::ForkedChild`]; [`Error::Store`] if there are too many. On a connected ring [`Error::Scheme`]: ENOSPC if
+    /// there are too many, E2BIG for one that is too long, EPERM if the service has only its own called, EINVAL with the step
+    /// for what its verifier refuses, a program that names memory by itself among others.
     pub fn store(&mut self, program: Program) -> Result<u32, Error> {
-        Ok(self.engine_for("store")?.store(program)?)
+        self.at_home()?;
+        match &mut *self.crossing {
+            Crossing::Here(inner) => Ok(inner.engine.store(program)?),
+            Crossing::There(remote) => remote.store(&program),
+        }
     }
 
     /// Forgets a stored program. Calls of it that have begun, or wait for room to begin, run alone.
     ///
-    /// Errors: ENOENT if no program has this number; EOPNOTSUPP on a connected ring.
+    /// Errors: ENOENT if no program has this number; EPERM for one of a service's own.
     pub fn forget(&mut self, program: u32) -> Result<(), Error> {
-        self.engine_for("forget")?.forget(program).map_err(|errno| Error::Refused { call: "forget", errno })
+        self.at_home()?;
+        match &mut *self.crossing {
+            Crossing::Here(inner) => {
+                inner.engine.forget(program).map_err(|errno| Error::Refused { call: "forget", errno })
+            }
+            Crossing::There(remote) => remote.forget(program),
+        }
     }
 
     /// Restricts the ring to these programs: of what is taken from now on, every entry other than CANCEL and a CALL of one of
@@ -623,7 +655,11 @@ impl<M> RawRing<M> {
 
     /// What tells that there is something to enter for; see [`HostBackend::readiness`].
     pub(crate) fn readiness(&mut self) -> Result<Option<OwnedFd>, Error> {
-        let made = self.engine_for("descriptor")?.backend_mut().readiness();
+        self.at_home()?;
+        let made = match &mut *self.crossing {
+            Crossing::Here(inner) => inner.engine.backend_mut().readiness(),
+            Crossing::There(remote) => remote.readiness(),
+        };
         made.map_err(|errno| Error::Refused { call: "readiness", errno })
     }
 

@@ -6,15 +6,17 @@ mod elsewhere;
 mod multishot;
 mod picking;
 mod pooled;
+mod returning;
 
 pub(crate) use asynchronous::Offered;
+pub use returning::Reconnected;
 use std::collections::VecDeque;
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ouzel_chain::ring::{self, Body, Description, Layouts, Running, Step};
+use ouzel_chain::ring::{self, Body, Layouts, Running, Step};
 use ouzel_engine::{Counters, Gauges, Limits, Target};
 use ouzel_pool::Pool;
 use ouzel_ring::{Completion, Descriptor, EntryFlags, Errno, PushError};
@@ -27,9 +29,10 @@ use crate::error::{BuildError, Error};
 use crate::explain::Explanation;
 use crate::observe::{Observed, Watch};
 use crate::raw::{Pinned, RawRing, Teardown};
-use crate::remote::Carrier;
+use crate::remote::{Carrier, Known, portable};
 use crate::select::Choice;
 use crate::{Bell, Buffer};
+use returning::Returning;
 
 /// Names a chain that was submitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -111,10 +114,12 @@ pub struct Ring<M = Pinned> {
     pool: Option<Pool>,
     /// What takes memory to a service and back, if the engine is one's.
     carrier: Option<Box<Carrier>>,
+    /// What it does when its service goes, if it is to come back by itself.
+    returning: Option<Box<Returning>>,
     /// What tells those who wait elsewhere, once somebody has asked for it.
     pub(crate) counter: Option<OwnedFd>,
     /// The constants of the programs that are stored, by number.
-    programs: Vec<(u32, Arc<Description>)>,
+    programs: Vec<Known>,
     /// A chain whose memory the next synchronous call uses.
     pub(crate) spare: Option<Chain>,
     /// Where the next compound lists what it has open.
@@ -143,6 +148,7 @@ impl<M> Ring<M> {
             number: raw.number(),
             pool: None,
             carrier: None,
+            returning: None,
             counter: None,
             programs: Vec::new(),
             slots: Vec::new(),
@@ -424,6 +430,9 @@ impl<M> Ring<M> {
         if place.is_none_or(|place| place.chain.is_none()) {
             return Err(Error::Refused { call: "cancel", errno: Errno::ENOENT });
         }
+        if self.give_up_return(ticket.slot, ticket.slot) {
+            return Ok(true);
+        }
         // Everything queued that can be admitted must have been.
         self.flush()?;
         let steps = Target::DataRange { first: data(ticket.slot, 0), last: data(ticket.slot, u16::MAX) };
@@ -466,15 +475,21 @@ impl<M> Ring<M> {
 
     /// Stores a program, to be called from now on.
     ///
-    /// Errors: [`Error::Store`] if there are too many.
+    /// Errors: [`Error::Store`] if there are too many. On a connected ring [`Error::Rejected`] for what only a program in the
+    /// service's process could do, and [`Error::Scheme`], as for [`RawRing::store`].
     pub fn store<T>(&mut self, program: Program<T>) -> Result<Stored<T>, Error> {
-        // SAFETY: the program's constants, of which the engine knows from now on, are kept below until it has been forgotten, and
-        // by each call of it until that is over.
-        let verified = unsafe { ring::verified(&program) };
-        let number = self.raw.store(verified.clone())?;
-        self.programs.push((number, Arc::clone(ring::description(&program))));
+        let verified = if self.raw.is_remote() {
+            portable(&program)?
+        } else {
+            // SAFETY: the program's constants, of which the engine knows from now on, are kept below until it has been forgotten,
+            // and by each call of it until that is over.
+            unsafe { ring::verified(&program) }.clone()
+        };
+        let number = self.raw.store(verified)?;
+        let description = ring::description(&program);
+        self.programs.push((number, Arc::clone(description)));
         // SAFETY: it was stored under this number just now, and no number is given out twice.
-        Ok(unsafe { ring::stored(&program, self.number, number) })
+        Ok(unsafe { ring::stored(Arc::clone(description), self.number, number) })
     }
 
     /// Runs a stored program and waits until it is over. Many calls at once are submitted as chains: `Chain::from(call)`.
@@ -489,7 +504,7 @@ impl<M> Ring<M> {
 
     /// Forgets a stored program. Calls of it that run are left alone.
     ///
-    /// Errors: ENOENT if this ring has no such program (any more).
+    /// Errors: ENOENT if this ring has no such program (any more); EPERM for one of a service's own.
     pub fn forget(&mut self, program: impl Into<ProgramId>) -> Result<(), Error> {
         let number = self.own_program("forget", program.into())?;
         self.raw.forget(number)?;
@@ -575,6 +590,9 @@ impl<M> Ring<M> {
 
     /// Enters the ring and takes what has completed.
     fn enter(&mut self, wait: u32) -> Result<(), Error> {
+        if self.returning.is_some() {
+            return self.enter_or_return(wait, None, None);
+        }
         let entered = self.raw.enter(u32::MAX, wait, None)?;
         if self.tracing {
             self.collect_events();

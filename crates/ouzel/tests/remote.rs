@@ -1,90 +1,18 @@
 //! Rings that are connected to a service: the same chains and calls, with memory that is carried, or is seen by both.
 #![allow(clippy::unwrap_used)] // A test that cannot go on should say where.
 
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::channel;
-use std::thread::JoinHandle;
+mod service;
+
 use std::time::Duration;
 
 use ouzel::abi::Errno;
 use ouzel::abi::modifiers::{MessageFlags, StatFlags, XattrFlags};
-use ouzel::backend::HostBackend;
 use ouzel::pool::{Memory, Pool};
-use ouzel::scheme::{Name, Quotas, Server, Stopper};
 use ouzel::task::Executor;
 use ouzel::{
     BackendKind, Buffer, Chain, Compute, Directory, Error, Message, Offset, OpenOptions, Ring, RingBuilder,
 };
-
-static NUMBER: AtomicU32 = AtomicU32::new(0);
-
-/// A service on a thread of its own, and a folder.
-struct Service {
-    name: String,
-    folder: PathBuf,
-    stopper: Stopper,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Service {
-    fn start() -> Service {
-        // The sockets' folder is the same for all tests of this process.
-        static FOLDER: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
-        let base = FOLDER.get_or_init(|| {
-            let base = PathBuf::from(format!("/dev/shm/ouzel-remote-{}", std::process::id()));
-            std::fs::create_dir_all(&base).unwrap();
-            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-            std::fs::set_permissions(&base, mode).unwrap();
-            // SAFETY: the first thing that any test here does; none reads the environment beside it.
-            unsafe { std::env::set_var("OUZEL_SCHEMES", &base) };
-            base
-        });
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let folder = base.join(format!("files-{number}"));
-        std::fs::create_dir_all(&folder).unwrap();
-        let name = format!("test-{number}:");
-        let (sender, receiver) = channel();
-        let bound = Name::parse(&name).unwrap();
-        let thread = std::thread::spawn(move || {
-            let make = |_: &_| {
-                let opened = RingBuilder::new().descriptors(64).watched().open_backend();
-                opened.map(|(backend, _)| backend).map_err(|_| Errno::ENOMEM)
-            };
-            let server: Result<Server<Box<dyn HostBackend>>, _> =
-                Server::bind(&bound, Quotas::default(), make);
-            let mut server = server.unwrap();
-            sender.send(server.stopper()).unwrap();
-            server.run().unwrap();
-        });
-        let stopper = receiver.recv_timeout(Duration::from_secs(10)).unwrap();
-        Service { name, folder, stopper, thread: Some(thread) }
-    }
-
-    fn ring(&self) -> Ring {
-        // SAFETY: the service is of this program, and touches what operations name.
-        unsafe { Ring::builder().connect_trusting(&self.name) }.unwrap()
-    }
-
-    fn stop(&mut self) {
-        self.stopper.stop();
-        if let Some(thread) = self.thread.take() {
-            thread.join().unwrap();
-        }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        self.stop();
-        let _ = std::fs::remove_dir_all(&self.folder);
-        let _ = std::fs::remove_dir(self.folder.parent().unwrap());
-    }
-}
+use service::Service;
 
 #[test]
 fn a_chain_of_heap_memory_is_carried() {
@@ -315,7 +243,6 @@ fn what_a_service_cannot_do_is_refused() {
     refused(ring.bell().unwrap_err());
     refused(ring.adopt(std::fs::File::open("/dev/null").unwrap()).unwrap_err());
     refused(ring.group(2, 64).unwrap_err());
-    refused(ring.descriptor().unwrap_err());
     refused(ring.explain(Chain::new()).unwrap_err());
     refused(ring.futex_wait(&Default::default(), 1).unwrap_err());
     let pool = Pool::builder().build().unwrap();
@@ -407,5 +334,4 @@ fn futures_run_on_a_connected_ring() {
         .unwrap()
         .unwrap();
     assert_eq!(text.as_slice(), b"from a future");
-    assert_eq!(executor.descriptor().unwrap_err().errno(), Some(Errno::EOPNOTSUPP));
 }

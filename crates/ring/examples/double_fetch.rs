@@ -151,6 +151,10 @@ fn record(split: bool) {
     call("submitter_sleeps", Loads::Index(Word::SubmitterAsleep), &mut |_, engine| {
         assert!(engine.submitter_sleeps());
     });
+    call("submitter_watches", Loads::Nothing, &mut |submitter, _| submitter.watch());
+    call("submitter_is_watching", Loads::Index(Word::SubmitterAsleep), &mut |_, engine| {
+        assert!(engine.submitter_watches());
+    });
     call("submitter_wakes_up", Loads::Nothing, &mut |submitter, _| submitter.wake_up());
     call("tail_seen", Loads::Nothing, &mut |submitter, _| {
         black_box(submitter.tail_seen());

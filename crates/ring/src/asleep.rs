@@ -12,10 +12,19 @@ pub(crate) const ASLEEP: u32 = 1 << 0;
 /// Engine only: something waits for completions to be read.
 pub(crate) const STARVED: u32 = 1 << 1;
 
+/// Submitter only: it waits for a descriptor that the engine's side writes to. With or without `ASLEEP`, which it implies.
+pub(crate) const WATCHING: u32 = 1 << 1;
+
 /// Whether a submitter that wrote `word` has to be woken.
 #[inline]
 pub(crate) const fn submitter_sleeps(word: u32) -> bool {
     word != AWAKE
+}
+
+/// Whether a submitter that wrote `word` waits for a descriptor.
+#[inline]
+pub(crate) const fn submitter_watches(word: u32) -> bool {
+    word != AWAKE && word != ASLEEP
 }
 
 /// Whether an engine that wrote `word` has to be woken.

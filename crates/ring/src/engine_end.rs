@@ -8,7 +8,7 @@ use core::fmt;
 #[cfg(not(loom))]
 use core::ptr::NonNull;
 
-use crate::asleep::{ASLEEP, AWAKE, STARVED, submitter_sleeps};
+use crate::asleep::{ASLEEP, AWAKE, STARVED, submitter_sleeps, submitter_watches};
 use crate::memory::Memory;
 use crate::order::{
     ENGINE_FALLS_ASLEEP, LOOK_FOR_SUBMITTER, OBSERVE_ENTRIES, OBSERVE_FREE_COMPLETIONS, PUBLISH_COMPLETIONS,
@@ -215,6 +215,13 @@ impl EngineEnd {
     pub fn submitter_sleeps(&self) -> bool {
         fence(LOOK_FOR_SUBMITTER);
         submitter_sleeps(self.memory.submitter().asleep.load(Ordering::Relaxed))
+    }
+
+    /// Whether the submitter, if it [sleeps](EngineEnd::submitter_sleeps), waits for a descriptor that this side writes to. To be
+    /// called after that; a word without a meaning counts as that, too.
+    #[inline]
+    pub fn submitter_watches(&self) -> bool {
+        submitter_watches(self.memory.submitter().asleep.load(Ordering::Relaxed))
     }
 
     #[inline]

@@ -285,6 +285,9 @@ pub const MAX_CALL_PIECES: usize = 16;
 /// The region that stands for the first piece of a call in the payloads of a stored program; the other pieces follow.
 pub const CALL_REGION: u16 = 0xff00;
 
+/// The region that stands for the constants of a stored program in its own payloads.
+pub const CONSTANTS_REGION: u16 = CALL_REGION + MAX_CALL_PIECES as u16;
+
 macro_rules! modes {
     ($($(#[doc = $doc:literal])* $name:ident { $($(#[doc = $variant_doc:literal])* $variant:ident = $value:literal,)* })*) => {
         $($(#[doc = $doc])*

@@ -7,7 +7,7 @@ use core::fmt;
 #[cfg(not(loom))]
 use core::ptr::NonNull;
 
-use crate::asleep::{ASLEEP, AWAKE, engine_sleeps, engine_starved};
+use crate::asleep::{ASLEEP, AWAKE, WATCHING, engine_sleeps, engine_starved};
 use crate::memory::Memory;
 use crate::order::{
     LOOK_FOR_ENGINE, OBSERVE_COMPLETIONS, OBSERVE_FREE_ENTRIES, PUBLISH_ENTRIES, RETURN_COMPLETIONS,
@@ -202,6 +202,16 @@ impl SubmitterEnd {
     #[inline]
     pub fn fall_asleep(&mut self) {
         self.memory.submitter().asleep.store(ASLEEP, Ordering::Relaxed);
+        fence(SUBMITTER_FALLS_ASLEEP);
+    }
+
+    /// The same for a submitter that waits for a descriptor to become readable, to which the engine's side writes: what that is
+    /// the two sides have agreed upon elsewhere.
+    ///
+    /// Before it really waits the caller has to look once more at [`unread`](SubmitterEnd::unread).
+    #[inline]
+    pub fn watch(&mut self) {
+        self.memory.submitter().asleep.store(ASLEEP | WATCHING, Ordering::Relaxed);
         fence(SUBMITTER_FALLS_ASLEEP);
     }
 

@@ -81,13 +81,27 @@ fn a_word_without_a_meaning_is_answered_by_a_wake() {
             region.word(Word::EngineAsleep).store(nonsense, Relaxed);
             assert!(submitter.engine_sleeps() && submitter.engine_starved(), "{nonsense}");
             region.word(Word::SubmitterAsleep).store(nonsense, Relaxed);
-            assert!(engine.submitter_sleeps(), "{nonsense}");
+            assert!(engine.submitter_sleeps() && engine.submitter_watches(), "{nonsense}");
         }
-        // Starved is nothing that a submitter can be.
+        // Watching alone is nothing that a submitter says.
         region.word(Word::SubmitterAsleep).store(2, Relaxed);
-        assert!(engine.submitter_sleeps());
+        assert!(engine.submitter_sleeps() && engine.submitter_watches());
         // It is a hint: nobody is broken by it.
         assert!(!submitter.is_broken() && !engine.is_broken());
+    });
+}
+
+#[test]
+fn who_watches_a_descriptor_says_so() {
+    everywhere(|region, mut submitter, engine| {
+        assert!(!engine.submitter_watches());
+        submitter.fall_asleep();
+        assert!(engine.submitter_sleeps() && !engine.submitter_watches(), "it sleeps on the word");
+        submitter.watch();
+        assert_eq!(region.word(Word::SubmitterAsleep).load(Relaxed), 3);
+        assert!(engine.submitter_sleeps() && engine.submitter_watches());
+        submitter.wake_up();
+        assert!(!engine.submitter_sleeps() && !engine.submitter_watches());
     });
 }
 

@@ -91,6 +91,15 @@ pub enum Error {
         /// Its error number.
         errno: Errno,
     },
+    /// The service does not store this program, has none of this name, or does not forget one.
+    Program(Box<ProgramRefusal>),
+    /// A program cannot be a service's under this name.
+    Publish {
+        /// The name.
+        name: String,
+        /// What is wrong.
+        what: &'static str,
+    },
     /// Queues that cannot be.
     Geometry(GeometryError),
     /// The system refused.
@@ -102,6 +111,33 @@ pub enum Error {
     },
     /// The engine of a connection cannot go on.
     Engine(EnterError),
+}
+
+/// What a service says of a program that it does not take, find or forget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProgramRefusal {
+    /// Which service.
+    pub name: Name,
+    /// What was asked.
+    pub call: &'static str,
+    /// Its error number.
+    pub errno: Errno,
+    /// The step that is wrong, counted from 0, if it is one of them.
+    pub step: Option<usize>,
+    /// What the service says about it. It may be empty.
+    pub why: String,
+}
+
+impl fmt::Display for ProgramRefusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ProgramRefusal { name, call, errno, step, why } = self;
+        write!(formatter, "{name} does not {call}: {errno}")?;
+        if let Some(step) = step {
+            write!(formatter, "; step {}", step + 1)?;
+        }
+        if why.is_empty() { Ok(()) } else { write!(formatter, "; {why}") }
+    }
 }
 
 impl Error {
@@ -140,6 +176,8 @@ impl fmt::Display for Error {
                     "{name} does not take more shared memory: {errno}; use less, or a service with a larger quota"
                 )
             }
+            Error::Program(refusal) => refusal.fmt(formatter),
+            Error::Publish { name, what } => write!(formatter, "publish the program {name:?}: {what}"),
             Error::Geometry(error) => error.fmt(formatter),
             Error::System { call, source } => write!(formatter, "{call}: {source}"),
             Error::Engine(error) => error.fmt(formatter),

@@ -34,6 +34,8 @@ pub struct Quotas {
     pub chain: u32,
     /// Programs that a connection may have stored at once. 64.
     pub programs: u32,
+    /// Bytes of one program that a connection stores: its head, steps and constants. 64 KiB.
+    pub program_bytes: u32,
     /// Steps of programs that run at once for a connection, at most 2^20. 1024.
     pub program_steps: u32,
     /// Entries that could not be taken for what they say (an unknown verb or flag, a payload outside its region) before the
@@ -67,6 +69,7 @@ impl Default for Quotas {
             regions: 64,
             chain: 64,
             programs: 64,
+            program_bytes: 64 << 10,
             program_steps: 1024,
             refused: 16,
             doorbells: 1000,

@@ -25,7 +25,7 @@ use rustix::fs::{
     FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, fcntl_get_seals, fstat, fstatfs,
     ftruncate, memfd_create,
 };
-use rustix::io::Errno;
+use rustix::io::{Errno, pread, pwrite};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 use rustix::process::{Pid, getpid};
 
@@ -149,6 +149,37 @@ impl Region {
     pub(crate) fn len(&self) -> usize {
         self.mapping.length
     }
+}
+
+/// A copy of the file's bytes, if it is memory of exactly this length that nobody can make shorter. It is never mapped.
+pub(crate) fn copy_out(file: OwnedFd, length: usize) -> io::Result<Vec<u8>> {
+    check(file.as_fd(), "memory with a copy to be made of it", FIXED, length)?;
+    let mut bytes = vec![0; length];
+    let mut filled = 0;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match pread(&file, rest, filled as u64) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => filled += count,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(bytes)
+}
+
+/// Memory with a copy of these bytes, for [`copy_out`] on the other side.
+pub(crate) fn copy_in(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let file = allocate(c"ouzel-program", bytes.len())?;
+    let mut written = 0;
+    while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+        match pwrite(&file, rest, written as u64) {
+            Ok(count) => written += count,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    seal(&file, FIXED)?;
+    Ok(file)
 }
 
 /// What this process does with a mapping.

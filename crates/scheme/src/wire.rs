@@ -13,25 +13,32 @@
 //! | 8 | u32 | version, [`VERSION`]; checked before what follows, whose form it decides |
 //! | 12 | u32 | reserved |
 //!
-//! and has 32 bytes, CANCEL 48 and WELCOME 80. Then, from byte 16 on:
+//! and has 32 bytes, HELLO and CANCEL 48, WELCOME 80, and those of [`programs`] as many as it says. Then, from byte 16 on:
 //!
 //! | kind | message | fields | descriptors |
 //! |---|---|---|---|
-//! | 1 | HELLO | features u64, entries u32, completions u32 | |
+//! | 1 | HELLO | features u64, entries u32, completions u32, generation u32, at least 1 | |
 //! | 2 | ADD REGION | token u64, length u64 | the memory |
 //! | 3 | REMOVE REGION | token u64, region u16 | |
 //! | 4 | BYE | | |
 //! | 5 | CANCEL | token u64, what u32 (0 user data, 1 a range of user data, 2 a descriptor, 3 all), reserved u32, first u64, last u64 | |
-//! | 257 | WELCOME | features u64, entries u32, completions u32, chain u32, descriptors u32, programs u32, program steps u32, epoch u64, verbs u128, flags u32 (bit 0: only programs) | engine part, submitter part, doorbell |
+//! | 257 | WELCOME | features u64, entries u32, completions u32, chain u32, descriptors u32, programs u32, program steps u32, epoch u64, verbs u128, flags u32 (bit 0: only programs) | engine part, submitter part, doorbell; with feature READINESS also the descriptor of readiness |
 //! | 258 | REFUSED | reason u32 | |
 //! | 259 | REGION ADDED | token u64, region u16 | |
 //! | 260 | REGION REFUSED | token u64, errno u32 | |
 //! | 261 | REGION REMOVED | token u64, errno u32, 0 if it is | |
 //! | 262 | CANCELLED | token u64, entries reached u32 | |
+//!
+//! Those of programs, 16 to 18 and 272 to 275, are in [`programs`].
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+#[path = "wire/programs.rs"]
+mod programs;
+
 use std::fmt;
+
+pub(crate) use programs::*;
 
 use ouzel_engine::Target;
 use ouzel_ring::modifiers::CALL_REGION;
@@ -44,19 +51,23 @@ pub(crate) const VERSION: u32 = 1;
 
 /// What this version can do beyond what every side can: a bit each. A client names what it would use, and is granted what both
 /// know; so a bit that is not known is no error in HELLO, and is one in WELCOME.
-pub(crate) const FEATURES: u64 = 0;
+pub(crate) const FEATURES: u64 = READINESS;
+
+/// The client has a descriptor that becomes readable when completions are there: a fourth one with WELCOME.
+pub(crate) const READINESS: u64 = 1 << 0;
 
 /// The longest message of either direction, in bytes.
-pub(crate) const MAX_MESSAGE: usize = WELCOME_SIZE;
+pub(crate) const MAX_MESSAGE: usize = REFUSED_PROGRAM_SIZE;
 
 /// The most descriptors that a message to the server has with it.
 pub(crate) const MAX_FILES_TO_SERVER: usize = 1;
 
 /// The most descriptors that a message to the client has with it.
-pub(crate) const MAX_FILES_TO_CLIENT: usize = 3;
+pub(crate) const MAX_FILES_TO_CLIENT: usize = 4;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"ouzS");
 const SIZE: usize = 32;
+const HELLO_SIZE: usize = 48;
 const CANCEL_SIZE: usize = 48;
 const WELCOME_SIZE: usize = 80;
 
@@ -86,6 +97,9 @@ pub(crate) enum ToServer {
     RemoveRegion(RemoveRegion),
     Bye(Bye),
     Cancel(Cancel),
+    StoreProgram(StoreProgram),
+    ForgetProgram(ForgetProgram),
+    FindProgram(FindProgram),
 }
 
 impl ToServer {
@@ -97,22 +111,30 @@ impl ToServer {
             ToServer::RemoveRegion(message) => Bytes::of(&message.encode()),
             ToServer::Bye(message) => Bytes::of(&message.encode()),
             ToServer::Cancel(message) => Bytes::of(&message.encode()),
+            ToServer::StoreProgram(message) => Bytes::of(&message.encode()),
+            ToServer::ForgetProgram(message) => Bytes::of(&message.encode()),
+            ToServer::FindProgram(message) => Bytes::of(&message.encode()),
         }
     }
 
     /// What these bytes say, all of them.
     pub(crate) fn decode(bytes: &[u8]) -> Result<ToServer, WireError> {
         let (kind, mut body) = open(bytes, |kind| match kind {
-            HELLO..=BYE => Some(SIZE),
+            HELLO => Some(HELLO_SIZE),
+            ADD_REGION..=BYE => Some(SIZE),
             CANCEL => Some(CANCEL_SIZE),
-            _ => None,
+            kind => programs::size_to_server(kind),
         })?;
         let message = match kind {
             HELLO => {
                 let features = body.long()?;
                 let (entries, completions) = (body.word()?, body.word()?);
                 Geometry::new(entries.into(), completions.into()).map_err(WireError::Geometry)?;
-                ToServer::Hello(Hello { version: VERSION, features, entries, completions })
+                let generation = body.word()?;
+                if generation == 0 {
+                    return Err(WireError::Value { field: "the first generation of descriptors", value: 0 });
+                }
+                ToServer::Hello(Hello { version: VERSION, features, entries, completions, generation })
             }
             ADD_REGION => {
                 let (token, length) = (body.long()?, body.long()?);
@@ -128,7 +150,7 @@ impl ToServer {
             }
             BYE => ToServer::Bye(Bye),
             CANCEL => ToServer::Cancel(Cancel { token: body.long()?, target: body.target()? }),
-            other => return Err(WireError::Kind(other)),
+            kind => programs::to_server(kind, &mut body)?,
         };
         body.end()?;
         Ok(message)
@@ -137,8 +159,13 @@ impl ToServer {
     /// How many descriptors must be with the message.
     pub(crate) fn files(&self) -> usize {
         match self {
-            ToServer::AddRegion(_) => 1,
-            ToServer::Hello(_) | ToServer::RemoveRegion(_) | ToServer::Bye(_) | ToServer::Cancel(_) => 0,
+            ToServer::AddRegion(_) | ToServer::StoreProgram(_) => 1,
+            ToServer::Hello(_)
+            | ToServer::RemoveRegion(_)
+            | ToServer::Bye(_)
+            | ToServer::Cancel(_)
+            | ToServer::ForgetProgram(_)
+            | ToServer::FindProgram(_) => 0,
         }
     }
 }
@@ -152,6 +179,10 @@ pub(crate) enum ToClient {
     RegionRefused(RegionRefused),
     RegionRemoved(RegionRemoved),
     Cancelled(Cancelled),
+    ProgramStored(ProgramStored),
+    ProgramRefused(ProgramRefused),
+    ProgramForgotten(ProgramForgotten),
+    ProgramFound(ProgramFound),
 }
 
 impl ToClient {
@@ -164,6 +195,10 @@ impl ToClient {
             ToClient::RegionRefused(message) => Bytes::of(&message.encode()),
             ToClient::RegionRemoved(message) => Bytes::of(&message.encode()),
             ToClient::Cancelled(message) => Bytes::of(&message.encode()),
+            ToClient::ProgramStored(message) => Bytes::of(&message.encode()),
+            ToClient::ProgramRefused(message) => Bytes::of(&message.encode()),
+            ToClient::ProgramForgotten(message) => Bytes::of(&message.encode()),
+            ToClient::ProgramFound(message) => Bytes::of(&message.encode()),
         }
     }
 
@@ -172,7 +207,7 @@ impl ToClient {
         let (kind, mut body) = open(bytes, |kind| match kind {
             WELCOME => Some(WELCOME_SIZE),
             REFUSED..=CANCELLED => Some(SIZE),
-            _ => None,
+            kind => programs::size_to_client(kind),
         })?;
         let message = match kind {
             WELCOME => ToClient::Welcome(body.welcome()?),
@@ -196,7 +231,7 @@ impl ToClient {
                 ToClient::RegionRemoved(RegionRemoved { token: body.long()?, errno: body.errno()? })
             }
             CANCELLED => ToClient::Cancelled(Cancelled { token: body.long()?, reached: body.word()? }),
-            other => return Err(WireError::Kind(other)),
+            kind => programs::to_client(kind, &mut body)?,
         };
         body.end()?;
         Ok(message)
@@ -205,12 +240,17 @@ impl ToClient {
     /// How many descriptors must be with the message.
     pub(crate) fn files(&self) -> usize {
         match self {
+            ToClient::Welcome(welcome) if welcome.has_readiness() => 4,
             ToClient::Welcome(_) => 3,
             ToClient::Refused(_)
             | ToClient::RegionAdded(_)
             | ToClient::RegionRefused(_)
             | ToClient::RegionRemoved(_)
-            | ToClient::Cancelled(_) => 0,
+            | ToClient::Cancelled(_)
+            | ToClient::ProgramStored(_)
+            | ToClient::ProgramRefused(_)
+            | ToClient::ProgramForgotten(_)
+            | ToClient::ProgramFound(_) => 0,
         }
     }
 }
@@ -225,15 +265,18 @@ pub(crate) struct Hello {
     /// Slots of the submission queue. With `completions` a geometry that can be.
     pub(crate) entries: u32,
     pub(crate) completions: u32,
+    /// What the generations of its descriptors begin with, at least 1: larger than any it has from another connection.
+    pub(crate) generation: u32,
 }
 
 impl Hello {
-    pub(crate) fn encode(&self) -> [u8; SIZE] {
+    pub(crate) fn encode(&self) -> [u8; HELLO_SIZE] {
         lay(&[
             &head(HELLO, self.version),
             &self.features.to_le_bytes(),
             &self.entries.to_le_bytes(),
             &self.completions.to_le_bytes(),
+            &self.generation.to_le_bytes(),
         ])
     }
 }
@@ -319,7 +362,7 @@ impl Cancelled {
     }
 }
 
-/// A client is taken. Three descriptors come with it: engine part, submitter part, doorbell.
+/// A client is taken. Three descriptors come with it: engine part, submitter part, doorbell; and that of readiness if it is granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Welcome {
     /// Is [`VERSION`] when it was decoded.
@@ -345,6 +388,10 @@ pub(crate) struct Welcome {
 }
 
 impl Welcome {
+    pub(crate) fn has_readiness(&self) -> bool {
+        self.features & READINESS != 0
+    }
+
     pub(crate) fn encode(&self) -> [u8; WELCOME_SIZE] {
         lay(&[
             &head(WELCOME, self.version),
@@ -463,6 +510,8 @@ pub(crate) enum WireError {
     Flags(u32),
     /// A field has a value that it cannot have.
     Value { field: &'static str, value: u64 },
+    /// A text is empty where it may not be, or not of characters that can be shown.
+    Text,
     /// Bytes that must be zero are not.
     Reserved,
 }
@@ -486,6 +535,7 @@ impl fmt::Display for WireError {
             }
             WireError::Flags(flags) => write!(formatter, "flags {flags:#x} are unknown"),
             WireError::Value { field, value } => write!(formatter, "{field} cannot be {value}"),
+            WireError::Text => formatter.write_str("a text is not of characters that can be shown"),
             WireError::Reserved => formatter.write_str("reserved bytes are not zero"),
         }
     }

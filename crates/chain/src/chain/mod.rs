@@ -165,6 +165,10 @@ pub struct Body {
     pub(crate) pickers: Vec<picking::Picker>,
     /// The calls of stored programs among its steps.
     pub(crate) calls: Vec<Calling>,
+    /// Running it again from its start does no harm.
+    pub(crate) idempotent: bool,
+    /// It names a descriptor that it has not opened itself.
+    pub(crate) names_open: bool,
     next_is_finally: bool,
     control: control::Control,
 }
@@ -198,6 +202,8 @@ impl Chain {
             many: VecDeque::new(),
             pickers: Vec::new(),
             calls: Vec::new(),
+            idempotent: false,
+            names_open: false,
             next_is_finally: false,
             control: control::Control::default(),
         };
@@ -243,6 +249,18 @@ impl Chain {
     /// Without steps it does nothing.
     pub fn silent(&mut self) -> &mut Chain {
         self.mark_last(Marks::SILENT)
+    }
+
+    /// Says that running the chain again from its start does no harm, wherever it was when it was given up. A connected ring
+    /// that comes back (`RingBuilder::reconnect_within` of `ouzel`) then issues it again if its service goes before it has ended; the
+    /// results are those of the last run, whole. On other rings it means nothing.
+    ///
+    /// A chain is not issued again, and ends with ECONNRESET, if it names a descriptor that it has not opened itself (it means
+    /// nothing to another service), calls a stored program, sends or receives messages (SENDMSG, RECVMSG), or has a step
+    /// that results again and again.
+    pub fn idempotent(&mut self) -> &mut Chain {
+        self.body.idempotent = true;
+        self
     }
 
     /// Gives the last step this long, from its dispatch. Zero means that it may not wait for an event. Without steps it does
@@ -361,6 +379,7 @@ impl Body {
         self.steps.clear();
         self.buffers.clear();
         self.failed = false;
+        (self.idempotent, self.names_open) = (false, false);
         self.next_is_finally = false;
         self.control.clear();
     }

@@ -44,7 +44,10 @@ impl Draft {
     #[inline]
     pub(crate) fn file(self, chain: &mut Chain, argument: usize, file: impl Into<File>) -> Draft {
         match file.into() {
-            File::Open(descriptor) => self.value(argument, descriptor.number()),
+            File::Open(descriptor) => {
+                chain.body.names_open = true;
+                self.value(argument, descriptor.number())
+            }
             File::Of(reg) => self.loaded(chain, argument, reg),
         }
     }

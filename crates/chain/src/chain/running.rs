@@ -3,10 +3,12 @@
 //! All of it can be looked at, by [`Body`]; nothing of it can be changed but by what happens to a [`Running`] one. So no
 //! entry that was laid out names memory that its chain does not keep.
 
-use ouzel_engine::Event;
-use ouzel_ring::{Completion, Entry, EntryFlags, Verb};
+use alloc::vec::Vec;
 
-use super::messages;
+use ouzel_engine::Event;
+use ouzel_ring::{Completion, Descriptor, Entry, EntryFlags, Verb};
+
+use super::messages::{self, ReceivedMessage};
 use super::{Body, Chain, Marks, Memory, Need, Reg, Step, written};
 use crate::{Buffer, BuildError, Done, Picked};
 
@@ -82,6 +84,31 @@ impl Body {
     /// What happened to its steps, if the ring was tracing: the number of the step and the event.
     pub fn events(&self) -> &[(u16, Event)] {
         &self.events
+    }
+
+    /// Whether it was said to be [idempotent](Chain::idempotent).
+    #[inline]
+    pub fn is_idempotent(&self) -> bool {
+        self.idempotent
+    }
+
+    /// Whether it may be pushed again, to another engine even, and means the same then.
+    pub fn may_run_again(&self) -> bool {
+        let is_bound = |verb| matches!(verb, Verb::SendMsg | Verb::RecvMsg | Verb::Call);
+        self.idempotent
+            && !self.names_open
+            && self.pickers.is_empty()
+            && !self.steps.iter().any(|step| step.shape.has(Marks::MULTISHOT) || is_bound(step.verb()))
+    }
+
+    /// The descriptors that a step has received in a message.
+    pub fn received_descriptors(&self, step: usize, completion: &Completion) -> Vec<Descriptor> {
+        let envelope = match self.steps.get(step).map(Step::payload) {
+            Some(Memory::Received(envelope)) => self.buffer(envelope),
+            _ => None,
+        };
+        let message = envelope.and_then(|of| ReceivedMessage::from_envelope(completion.result, of));
+        message.map(|message| message.descriptors).unwrap_or_default()
     }
 
     /// Whether it was one operation, which failed and has resulted in nothing before.
@@ -231,6 +258,30 @@ impl Running {
             Some(Some(own)) => messages::take_answer(own.as_mut_slice(), copy),
             _ => false,
         }
+    }
+
+    /// Goes back to before the chain ran, for it to be pushed again: nothing has completed, and these buffers hold these bytes.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else uses the buffers now, and they held these bytes when the chain was pushed.
+    pub unsafe fn rewind(&mut self, before: Vec<(u16, Vec<u8>)>) {
+        let body = &mut *self.0.body;
+        for (buffer, bytes) in before {
+            if let Some(Some(own)) = body.buffers.get_mut(usize::from(buffer)) {
+                own.clear();
+                own.extend_from_slice(&bytes);
+            }
+        }
+        for step in &mut body.steps {
+            step.completion = None;
+        }
+        body.failed = false;
+    }
+
+    /// The chain does not run again, whatever was said of it.
+    pub fn run_once(&mut self) {
+        self.0.body.idempotent = false;
     }
 
     /// What came of it, now that it is over.

@@ -291,6 +291,20 @@ impl Body {
         Some(buffer)
     }
 
+    /// The buffers that the CALL at `step` may fill, and how many bytes of each.
+    pub fn filled_by_call(&self, step: usize) -> Vec<(u16, usize)> {
+        let Some(calling) = self.calls.iter().find(|calling| calling.step == step) else { return Vec::new() };
+        let details =
+            calling.details.map(|buffer| (buffer, calling.description.order.len() * size_of::<Completion>()));
+        calling.rooms.iter().map(|(buffer, room)| (*buffer, *room as usize)).chain(details).collect()
+    }
+
+    /// The largest result that the CALL at `step` can have, if that counts the bytes of a buffer.
+    pub fn most_of_call(&self, step: usize) -> Option<u64> {
+        let calling = self.calls.iter().find(|calling| calling.step == step)?;
+        calling.rooms.get(calling.description.fills?).map(|(_, room)| *room)
+    }
+
     fn details_of(&self, step: usize) -> Option<Vec<StepDetail>> {
         let calling = self.calls.iter().find(|calling| calling.step == step)?;
         let bytes = self.buffers.get(calling.details? as usize)?.as_ref()?;

@@ -6,6 +6,7 @@
 
 mod build;
 mod call;
+mod portable;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -20,6 +21,7 @@ use ouzel_ring::{EntryFlags, Payload, Verb};
 pub use build::{Input, PathInput, ProgramBuilder, ProgramPath};
 pub(crate) use call::Calling;
 pub use call::{Call, Called, StepDetail};
+pub(crate) use portable::portable;
 
 use crate::chain::{Body, CALLERS, Chain, Layout, Memory, Reg};
 use crate::done::Kind;
@@ -27,10 +29,14 @@ use crate::error::{BuildError, Error};
 
 /// What a program wants for one of its parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Parameter {
+pub enum Parameter {
+    /// A number.
     Number,
+    /// A descriptor.
     File,
+    /// The bytes of a path, and how many.
     Path,
+    /// Bytes, and how many.
     Bytes,
     /// A buffer with room for so many bytes.
     Room(u64),
@@ -68,6 +74,24 @@ pub struct Description {
     pub(crate) order: Vec<u16>,
     /// The room, counted among the rooms, that the result says how much is filled of.
     pub(crate) fills: Option<usize>,
+}
+
+impl Description {
+    /// Of a program whose steps are somebody else's: what its callers pass, and which of the buffers they pass to be filled,
+    /// counted from 0, the result says how much is filled of.
+    pub fn of_another(parameters: Vec<Parameter>, fills: Option<usize>) -> Description {
+        Description { parameters, body: Chain::new().body, order: Vec::new(), fills }
+    }
+
+    /// What callers pass, in its order.
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    /// Which of the buffers that callers pass to be filled, counted from 0, the result says how much is filled of.
+    pub fn fills(&self) -> Option<usize> {
+        self.fills
+    }
 }
 
 /// A program that was verified. `Ring::store` makes it ready to be called.
@@ -234,13 +258,27 @@ pub struct Stored<T> {
 }
 
 impl<T> Stored<T> {
-    pub(crate) fn new<E>(id: ProgramId, program: &Program<T, E>) -> Stored<T> {
-        Stored { id, description: Arc::clone(&program.description), result: PhantomData }
+    pub(crate) fn new(id: ProgramId, description: Arc<Description>) -> Stored<T> {
+        Stored { id, description, result: PhantomData }
     }
 
     /// Its name within its ring.
     pub fn id(&self) -> ProgramId {
         self.id
+    }
+
+    /// How many bytes each of the buffers must have that callers pass to be filled, in their order.
+    pub fn rooms(&self) -> Vec<usize> {
+        let rooms = self.description.parameters.iter().filter_map(|parameter| match parameter {
+            Parameter::Room(capacity) => Some(usize::try_from(*capacity).unwrap_or(usize::MAX)),
+            _ => None,
+        });
+        rooms.collect()
+    }
+
+    /// Which of these buffers, counted from 0, the result says how much is filled of.
+    pub fn fills(&self) -> Option<usize> {
+        self.description.fills
     }
 
     /// A call of it, still without arguments.

@@ -88,7 +88,7 @@ pub struct Parameter {
 }
 
 /// A program that can run once its parameters have values.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Program {
     /// The steps: ordinary ones, then those behind `finally`.
     pub steps: Vec<Step<Checked>>,
@@ -175,8 +175,22 @@ pub(super) struct Checker<'p, 'a> {
 /// A problem has been reported already, or its cause has.
 pub(super) struct Reported;
 
-/// Checks statements. `None` if there are problems that forbid to run the program.
-pub(super) fn check(statements: Vec<Statement>, problems: &mut Problems<'_>, name: &str) -> Option<Program> {
+/// What a text is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Its chain is run.
+    Run,
+    /// Its stored programs are a service's, and there is no chain.
+    Publish,
+}
+
+/// Checks statements. `None` if there are problems that forbid to do with the program what it is for.
+pub(super) fn check(
+    statements: Vec<Statement>,
+    problems: &mut Problems<'_>,
+    name: &str,
+    purpose: Purpose,
+) -> Option<Program> {
     let has_broken = statements.iter().any(|statement| statement.action == Action::Broken);
     let (declared, statements) = stored::split(statements, has_broken, problems);
     let mut stored: Vec<StoredProgram> = Vec::new();
@@ -186,7 +200,10 @@ pub(super) fn check(statements: Vec<Statement>, problems: &mut Problems<'_>, nam
             let message = format!("there are two programs `{}`", header.name.text);
             problems.push(Problem::new(header.name.span, message, "again"));
         }
-        let (body, gives) = chain(&one.body, one.span, problems, &[], Some(header), has_broken);
+        let (body, gives) = match header.of_service {
+            None => chain(&one.body, one.span, problems, &[], Some(header), has_broken),
+            Some(given) => stored::of_service(header, given),
+        };
         let passed =
             header.parameters.iter().map(|(kind, name)| Passed { name: name.text.clone(), kind: *kind });
         stored.push(StoredProgram {
@@ -195,6 +212,16 @@ pub(super) fn check(statements: Vec<Statement>, problems: &mut Problems<'_>, nam
             parameters: passed.collect(),
             gives,
             body,
+            of_service: header.of_service.is_some(),
+        });
+    }
+    if purpose == Purpose::Publish {
+        stored::publishable(&declared, &statements, problems);
+        let has_errors = problems.has_errors();
+        return (!has_errors).then(|| Program {
+            stored,
+            warnings: problems.warnings(name),
+            ..Program::default()
         });
     }
     let (program, _) = chain(&statements, Span::default(), problems, &stored, None, has_broken);

@@ -38,7 +38,7 @@ pub enum Kind {
     Value,
     /// A buffer that several statements use.
     Buffer,
-    /// Something open that a stored program is passed.
+    /// Something open that a stored program is passed, or that one of a service's gives.
     Object,
     /// A path or data that a stored program is passed.
     Passed,
@@ -73,7 +73,7 @@ impl Kind {
             Kind::Address => "a socket's address",
             Kind::Value => "a number",
             Kind::Buffer => "a buffer",
-            Kind::Object => "something open that is passed",
+            Kind::Object => "something open",
             Kind::Passed => "a path or data that is passed",
         }
     }

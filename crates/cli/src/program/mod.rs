@@ -62,6 +62,19 @@ pub const MAX_PROBLEMS: usize = 100;
 ///
 /// A [`ProgramError`] with every problem found, in the order of the text.
 pub fn parse(source: &[u8], name: &str) -> Result<Program, ProgramError> {
+    read(source, name, check::Purpose::Run)
+}
+
+/// Reads a text that holds stored programs and nothing else.
+///
+/// # Errors
+///
+/// As for [`parse`].
+pub fn parse_stored(source: &[u8], name: &str) -> Result<Vec<StoredProgram>, ProgramError> {
+    read(source, name, check::Purpose::Publish).map(|program| program.stored)
+}
+
+fn read(source: &[u8], name: &str, purpose: check::Purpose) -> Result<Program, ProgramError> {
     if source.len() > MAX_PROGRAM {
         return Err(ProgramError::too_large(name, source.len()));
     }
@@ -71,7 +84,7 @@ pub fn parse(source: &[u8], name: &str) -> Result<Program, ProgramError> {
     };
     let mut problems = problem::Problems::new(text);
     let statements = parser::parse(text, &mut problems);
-    let program = check::check(statements, &mut problems, name);
+    let program = check::check(statements, &mut problems, name, purpose);
     match (program, problems.into_error(name)) {
         (Some(program), None) => Ok(program),
         (_, Some(error)) => Err(error),

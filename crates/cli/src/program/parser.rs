@@ -96,6 +96,7 @@ fn statement(cursor: &mut Cursor<'_>, line: usize) -> Parsed<Statement> {
         "print" => Some(Action::Print(cursor.name("a name to print")?)),
         "give" => Some(Action::Give(cursor.name("the result to give")?)),
         "program" => Some(Action::Program(stored::header(cursor, line)?)),
+        "service" => Some(Action::Program(stored::header_of_service(cursor, line)?)),
         _ => None,
     };
     if let Some(action) = action {

@@ -1,4 +1,5 @@
-//! Stored programs: `program … end` declares one, `give` names what it results in, `call` calls it.
+//! Stored programs: `program … end` declares one, `give` names what it results in, `call` calls it. `service` declares one that
+//! the service has to which the ring is connected.
 //!
 //! Each is checked as a chain of its own, in which the parameters of its first line are the only ones. What is known before
 //! a chain starts (a size, a duration, an address) is known before the program is stored, and so is never passed.
@@ -60,6 +61,8 @@ pub struct Header {
     /// Names without the `$`.
     pub(super) parameters: Vec<(ParameterKind, Name)>,
     pub(super) line: usize,
+    /// It is a program of the service's, and results in this.
+    pub(super) of_service: Option<Option<Kind>>,
 }
 
 /// A stored program: what `call` calls.
@@ -75,6 +78,8 @@ pub struct StoredProgram {
     pub gives: Option<Slot>,
     /// Its statements. It has no parameters, stored programs and warnings of its own.
     pub body: Program,
+    /// It is the service's that the ring is connected to: its statements are not known here.
+    pub of_service: bool,
 }
 
 /// A parameter of a stored program.
@@ -128,8 +133,56 @@ pub fn only_parameter(text: &Template) -> Option<&str> {
 /// Reads what follows `program`.
 pub(super) fn header(c: &mut Cursor<'_>, line: usize) -> Parsed<Header> {
     let name = c.name("a name for the program")?;
+    Ok(Header { name, parameters: parameters(c)?, line, of_service: None })
+}
+
+/// Reads what follows `service`.
+pub(super) fn header_of_service(c: &mut Cursor<'_>, line: usize) -> Parsed<Header> {
+    let name = c.name("the name of the service's program")?;
+    let parameters = parameters(c)?;
+    let given = if c.accept("gives") {
+        let kinds = [("number", Kind::Value), ("data", Kind::Data), ("file", Kind::Object)];
+        let Some((_, kind)) = kinds.into_iter().find(|(word, _)| c.accept(word)) else {
+            return Err(c.expected("`number`, `data` or `file`"));
+        };
+        Some(kind)
+    } else {
+        None
+    };
+    Ok(Header { name, parameters, line, of_service: Some(given) })
+}
+
+/// What is known here of a program that is the service's: its parameters, and what it gives.
+pub(super) fn of_service(header: &Header, given: Option<Kind>) -> (Program, Option<Slot>) {
+    let info = |kind| ResultInfo {
+        name: header.name.text.clone(),
+        kind,
+        step: usize::MAX,
+        second: false,
+        assigned: false,
+    };
+    let results: Vec<ResultInfo> = given.map(info).into_iter().collect();
+    (Program { results, ..Program::default() }, given.map(|_| Slot(0)))
+}
+
+/// Whether there are stored programs, and nothing else that would have to be run.
+pub(super) fn publishable(declared: &[Declared], rest: &[Statement], problems: &mut Problems<'_>) {
+    for one in declared.iter().filter(|one| one.header.of_service.is_some()) {
+        let message = format!("`{}` is a service's already", one.header.name.text);
+        problems.push(Problem::new(one.span, message, "not declared here"));
+    }
+    if let Some(other) = rest.iter().find(|statement| statement.action != Action::Broken) {
+        let problem = Problem::new(other.span, "a service runs only programs that are called", "never run");
+        problems.push(problem.help("leave it out: put what is to run between `program` and `end`"));
+    } else if declared.is_empty() {
+        let problem = Problem::new(Span::default(), "there is no program", "nothing to call");
+        problems.push(problem.help("declare one: program NAME … end"));
+    }
+}
+
+fn parameters(c: &mut Cursor<'_>) -> Parsed<Vec<(ParameterKind, Name)>> {
     let mut parameters = Vec::new();
-    while c.peek().is_some() {
+    while c.peek().is_some() && !matches!(c.word(), Some("gives")) {
         if !parameters.is_empty() && !c.accept_comma() {
             return Err(c.expected("`,`"));
         }
@@ -142,7 +195,7 @@ pub(super) fn header(c: &mut Cursor<'_>, line: usize) -> Parsed<Header> {
         };
         parameters.push((kind, name));
     }
-    Ok(Header { name, parameters, line })
+    Ok(parameters)
 }
 
 /// Reads what follows `call`.
@@ -191,10 +244,14 @@ pub(super) fn split(
                 .help("stored programs stand in front of all other statements");
             problems.push(problem);
         }
+        if header.of_service.is_some() {
+            declared.push(Declared { header, span, body: Vec::new() });
+            continue;
+        }
         let (mut body, mut depth) = (Vec::new(), 1usize);
         for inner in statements.by_ref() {
             depth = match &inner.action {
-                Action::Program(_) => depth + 1,
+                Action::Program(header) => depth + usize::from(header.of_service.is_none()),
                 Action::Step(step) => match step.operation {
                     Operation::If { leave: None, .. } | Operation::Repeat { .. } => depth + 1,
                     Operation::End => depth - 1,

@@ -83,6 +83,10 @@ pub(super) const VERBS: &[(&str, &str)] = &[
     ("break", "break"),
     ("next", "next"),
     ("program", "program NAME [path $NAME | data $NAME | number $NAME | file NAME, …]"),
+    (
+        "service",
+        "service NAME [path $NAME | data $NAME | number $NAME | file NAME, …] [gives number|data|file]",
+    ),
     ("give", "give NAME"),
     ("call", "[NAME =] call PROGRAM [ARGUMENT, …]"),
 ];

@@ -1,4 +1,4 @@
-//! Stored programs: built once when the ring is opened, and called by steps of chains.
+//! Stored programs: built once when the ring is opened, or found at the service, and called by steps of chains.
 //!
 //! The memory of a call is its own: every buffer that the statements of a stored program ask for is one of the caller's, which
 //! each call brings along, since calls that run at the same time share nothing.
@@ -6,17 +6,19 @@
 use std::collections::BTreeMap;
 use std::vec::IntoIter;
 
+use ouzel::abi::Errno;
+use ouzel::scheme::Published;
 use ouzel::{
     Buffer, BuildError, Chain, Done, Error, Fd, Input, Offset, PathInput, Program as Verified,
-    ProgramBuilder, Reg, Room, Stored, Unit, Verification,
+    ProgramBuilder, Reg, Ring, Room, Stored, Unit, Verification,
 };
 
 use super::steps::{Builder, as_path, unfit};
 use super::{Built, Made, RingMachine, buffer_size};
 use crate::machine::MachineError;
 use crate::program::{
-    Argument, Bound, Callee, Checked, Operation, ParameterKind, Slot, Step, StoredProgram, Template, Values,
-    only_parameter,
+    Argument, Bound, Callee, Checked, Kind, MAX_BUFFERS, Operation, ParameterKind, Program, Slot, Step,
+    StoredProgram, Template, Values, only_parameter,
 };
 
 /// A stored program of the ring.
@@ -28,7 +30,17 @@ pub(super) struct Kept {
     fills: Option<usize>,
     /// For each step as built the line and the verb of its statement.
     statements: Vec<(usize, &'static str)>,
-    pub(super) verification: Verification,
+    /// Of one of the service's nothing is known.
+    pub(super) verification: Option<Verification>,
+}
+
+/// A stored program that is built, and is not stored yet.
+struct Prepared {
+    ready: Ready,
+    rooms: Vec<u64>,
+    fills: Option<usize>,
+    statements: Vec<(usize, &'static str)>,
+    verification: Verification,
 }
 
 impl Kept {
@@ -49,6 +61,34 @@ enum Handle {
     Number(Stored<u64>),
     Bytes(Stored<usize>),
     Open(Stored<Fd>),
+}
+
+/// The same before it is stored.
+enum Ready {
+    Nothing(Verified<Unit>),
+    Number(Verified<u64>),
+    Bytes(Verified<usize>),
+    Open(Verified<Fd>),
+}
+
+impl Ready {
+    fn store(self, ring: &mut Ring) -> Result<Handle, Error> {
+        Ok(match self {
+            Ready::Nothing(program) => Handle::Nothing(ring.store(program)?),
+            Ready::Number(program) => Handle::Number(ring.store(program)?),
+            Ready::Bytes(program) => Handle::Bytes(ring.store(program)?),
+            Ready::Open(program) => Handle::Open(ring.store(program)?),
+        })
+    }
+
+    fn publish(&self, name: &str) -> Result<Published, Error> {
+        match self {
+            Ready::Nothing(program) => ouzel::published(name, program),
+            Ready::Number(program) => ouzel::published(name, program),
+            Ready::Bytes(program) => ouzel::published(name, program),
+            Ready::Open(program) => ouzel::published(name, program),
+        }
+    }
 }
 
 /// The step of a chain that calls a stored program.
@@ -84,8 +124,34 @@ impl Passing {
 }
 
 impl RingMachine {
-    /// Builds and stores a program.
-    pub(super) fn store(&mut self, stored: &StoredProgram) -> Result<Kept, MachineError> {
+    /// Builds and stores a program, or finds the service's; `dry` stands for what is not asked for.
+    pub(super) fn store(&mut self, stored: &StoredProgram, dry: bool) -> Result<Kept, MachineError> {
+        if stored.of_service {
+            return if dry { self.stand_in(stored) } else { self.find(stored) };
+        }
+        let Prepared { ready, rooms, fills, statements, verification } = self.prepare(stored)?;
+        let handle = ready.store(&mut self.ring).map_err(|error| {
+            let StoredProgram { line, name, .. } = stored;
+            MachineError::Chain(format!("line {line}: the stored program `{name}`: {error}"))
+        })?;
+        Ok(Kept { handle, rooms, fills, statements, verification: Some(verification) })
+    }
+
+    /// A stored program for a service to offer under its name.
+    ///
+    /// # Errors
+    ///
+    /// [`MachineError::Chain`] if it cannot be built, or does what no client of a service can ask for.
+    pub fn publish(stored: &StoredProgram) -> Result<Published, MachineError> {
+        let mut machine = RingMachine::dry(&Program::default())?;
+        let prepared = machine.prepare(stored)?;
+        prepared.ready.publish(&stored.name).map_err(|error| {
+            MachineError::Chain(format!("line {}: the program `{}`: {error}", stored.line, stored.name))
+        })
+    }
+
+    /// Builds a program.
+    fn prepare(&mut self, stored: &StoredProgram) -> Result<Prepared, MachineError> {
         let body = &stored.body;
         let named = |error: String| {
             MachineError::Chain(format!(
@@ -112,44 +178,7 @@ impl RingMachine {
         let rooms: Vec<u64> = sizes.iter().map(|(_, size)| *size).collect();
         let mut building = Building { machine: self, stored, steps, rooms: &rooms, end: None };
         let given = stored.gives.and_then(|slot| Some(body.result(slot)?.kind));
-        let handle = match given {
-            None => building
-                .store(nothing, |made| match made {
-                    Some(Made::Nothing(reg)) => Some(reg),
-                    _ => None,
-                })
-                .map(Handle::Nothing),
-            Some(kind) if kind.is_open() => building
-                .store(
-                    |program| program.socket(1, 1, 0),
-                    |made| match made {
-                        Some(Made::Open(reg)) => Some(reg),
-                        _ => None,
-                    },
-                )
-                .map(Handle::Open),
-            Some(kind) if kind.counts_bytes() => building
-                .store(
-                    |program| {
-                        let socket = program.socket(1, 1, 0);
-                        program.write(socket, Buffer::default(), Offset::CURRENT)
-                    },
-                    |made| match made {
-                        Some(Made::Bytes(reg)) => Some(reg),
-                        _ => None,
-                    },
-                )
-                .map(Handle::Bytes),
-            Some(_) => building
-                .store(
-                    |program| program.get(0u64),
-                    |made| match made {
-                        Some(Made::Number(reg)) => Some(reg),
-                        _ => None,
-                    },
-                )
-                .map(Handle::Number),
-        };
+        let ready = building.build_one(given);
         let (built, verification) = building.end.take().unzip();
         let built = built.unwrap_or_default();
         let statements: Vec<_> = built
@@ -161,7 +190,7 @@ impl RingMachine {
                     .map_or((stored.line, "program"), |step| (step.line, step.operation.verb()))
             })
             .collect();
-        let handle = handle.map_err(|failure| match failure {
+        let ready = ready.map_err(|failure| match failure {
             Failure::Machine(error) => error,
             Failure::Ring(error) => {
                 let step = match &error {
@@ -177,7 +206,49 @@ impl RingMachine {
         let Some(Ok(verification)) = verification else {
             return Err(named("it cannot be looked at".to_owned()));
         };
-        Ok(Kept { handle, rooms, fills, statements, verification })
+        Ok(Prepared { ready, rooms, fills, statements, verification })
+    }
+
+    /// Finds a program of the service's.
+    fn find(&mut self, stored: &StoredProgram) -> Result<Kept, MachineError> {
+        let StoredProgram { name, line, .. } = stored;
+        let given = stored.gives.and_then(|slot| Some(stored.body.result(slot)?.kind));
+        let handle = match given {
+            None => self.ring.find_program(name).map(Handle::Nothing),
+            Some(kind) if kind.is_open() => self.ring.find_program(name).map(Handle::Open),
+            Some(kind) if kind.counts_bytes() => self.ring.find_program(name).map(Handle::Bytes),
+            Some(_) => self.ring.find_program(name).map(Handle::Number),
+        };
+        let handle = handle.map_err(|error| match error.errno() {
+            Some(Errno::EOPNOTSUPP) => MachineError::Chain(format!(
+                "line {line}: `{name}` is a program of a service's: say which one with --on"
+            )),
+            _ => MachineError::Chain(format!("line {line}: the service's program `{name}`: {error}")),
+        })?;
+        let (rooms, fills) = match &handle {
+            Handle::Nothing(stored) => (stored.rooms(), stored.fills()),
+            Handle::Number(stored) => (stored.rooms(), stored.fills()),
+            Handle::Bytes(stored) => (stored.rooms(), stored.fills()),
+            Handle::Open(stored) => (stored.rooms(), stored.fills()),
+        };
+        let rooms: Vec<u64> = rooms.into_iter().map(|room| room as u64).collect();
+        if rooms.iter().fold(0, |sum: u64, room| sum.saturating_add(*room)) > MAX_BUFFERS {
+            let message = format!("`{name}` asks for more than {MAX_BUFFERS} bytes of buffers");
+            return Err(MachineError::Chain(format!("line {line}: {message}")));
+        }
+        Ok(Kept { handle, rooms, fills, statements: Vec::new(), verification: None })
+    }
+
+    /// What stands for a program of the service's where none is asked: it is called alike.
+    fn stand_in(&mut self, stored: &StoredProgram) -> Result<Kept, MachineError> {
+        let given = stored.gives.and_then(|slot| Some(stored.body.result(slot)?.kind));
+        let mut building = Building { machine: self, stored, steps: Vec::new(), rooms: &[], end: None };
+        let ready = building.build_one(given).map_err(|failure| match failure {
+            Failure::Machine(error) => error,
+            Failure::Ring(error) => MachineError::Chain(format!("line {}: {error}", stored.line)),
+        })?;
+        let handle = ready.store(&mut self.ring).map_err(|error| MachineError::Ring(error.to_string()))?;
+        Ok(Kept { handle, rooms: Vec::new(), fills: None, statements: Vec::new(), verification: None })
     }
 }
 
@@ -196,12 +267,54 @@ struct Building<'a> {
 }
 
 impl Building<'_> {
-    /// Builds and stores it. `fallback` stands for its result where building failed, `pick` takes the result that it is.
-    fn store<T: ouzel::Kind>(
+    /// Builds it, by what it results in.
+    fn build_one(&mut self, given: Option<Kind>) -> Result<Ready, Failure> {
+        match given {
+            None => self
+                .build(nothing, |made| match made {
+                    Some(Made::Nothing(reg)) => Some(reg),
+                    _ => None,
+                })
+                .map(Ready::Nothing),
+            Some(kind) if kind.is_open() => self
+                .build(
+                    |program| program.socket(1, 1, 0),
+                    |made| match made {
+                        Some(Made::Open(reg)) => Some(reg),
+                        _ => None,
+                    },
+                )
+                .map(Ready::Open),
+            Some(kind) if kind.counts_bytes() => self
+                .build(
+                    |program| {
+                        let socket = program.socket(1, 1, 0);
+                        program.write(socket, Buffer::default(), Offset::CURRENT)
+                    },
+                    |made| match made {
+                        Some(Made::Bytes(reg)) => Some(reg),
+                        _ => None,
+                    },
+                )
+                .map(Ready::Bytes),
+            Some(_) => self
+                .build(
+                    |program| program.get(0u64),
+                    |made| match made {
+                        Some(Made::Number(reg)) => Some(reg),
+                        _ => None,
+                    },
+                )
+                .map(Ready::Number),
+        }
+    }
+
+    /// Builds it. `fallback` stands for its result where building failed, `pick` takes the result that it is.
+    fn build<T: ouzel::Kind>(
         &mut self,
         fallback: impl FnOnce(&mut ProgramBuilder) -> Reg<T>,
         pick: impl FnOnce(Option<Made>) -> Option<Reg<T>>,
-    ) -> Result<Stored<T>, Failure> {
+    ) -> Result<Verified<T>, Failure> {
         let mut failed = None;
         let program = Verified::build(|program| match self.fill(program) {
             Ok(made) => pick(made).unwrap_or_else(|| fallback(program)),
@@ -210,10 +323,10 @@ impl Building<'_> {
                 fallback(program)
             }
         });
-        if let Some(error) = failed {
-            return Err(Failure::Machine(error));
+        match failed {
+            Some(error) => Err(Failure::Machine(error)),
+            None => program.map_err(Failure::Ring),
         }
-        self.machine.ring.store(program.map_err(Failure::Ring)?).map_err(Failure::Ring)
     }
 
     fn fill(&mut self, program: &mut ProgramBuilder) -> Result<Option<Made>, MachineError> {

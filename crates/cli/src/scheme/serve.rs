@@ -12,13 +12,16 @@ use ouzel::RingBuilder;
 use ouzel::abi::Errno;
 use ouzel::backend::HostBackend;
 use ouzel::backend::fault::Fault;
-use ouzel::scheme::{Answering, AtOnce, Confine, Host, Name, Peer, Quotas, Rights, Server, Stopper};
+use ouzel::observe::PublishedService;
+use ouzel::scheme::{
+    Answering, AtOnce, Confine, Host, Name, Peer, Programs, Published, Quotas, Rights, Server, Stopper,
+};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::args::{BackendChoice, ServeArguments};
-use crate::command::CommandError;
-use crate::ring_machine::{kind_of, raise_descriptor_limit};
+use crate::command::{CommandError, load_stored};
+use crate::ring_machine::{RingMachine, kind_of, raise_descriptor_limit};
 use crate::scheme::fault::Script;
 use crate::scheme::{log, memory};
 
@@ -89,12 +92,14 @@ pub fn set_quota(quotas: &mut Quotas, text: &str) -> Result<(), String> {
         "shared-bytes" => quotas.shared_bytes = number,
         "regions" => quotas.regions = small?,
         "chain" => quotas.chain = small?,
+        "programs" => quotas.programs = small?,
+        "program-bytes" => quotas.program_bytes = small?,
         "program-steps" => quotas.program_steps = small?,
         "budget" => quotas.budget = small?,
         _ => {
             return Err(format!(
                 "--quota {text}: there are connections, connections-of-user, entries, descriptors, shared-bytes, regions, chain, \
-                 program-steps and budget"
+                 programs, program-bytes, program-steps and budget"
             ));
         }
     }
@@ -113,6 +118,8 @@ pub fn run(arguments: &ServeArguments) -> Result<bool, CommandError> {
     for quota in &arguments.quota {
         set_quota(&mut quotas, quota).map_err(CommandError::Usage)?;
     }
+    let (programs, only) = (published(&arguments.program)?, arguments.only_programs);
+    let mut offer = Offer { name, quotas, programs, only, observe: arguments.observe };
     let (what, script) = match (what, &arguments.script) {
         (Service::Fault(inner), Some(file)) => {
             let wrong =
@@ -131,23 +138,23 @@ pub fn run(arguments: &ServeArguments) -> Result<bool, CommandError> {
         (what, None) => (what, None),
     };
     match what {
-        Service::File(directory) => files(arguments, &name, quotas, directory, script),
+        Service::File(directory) => files(arguments, offer, directory, script),
         Service::Fault(_) => Err(CommandError::Usage("fault: of fault: cannot be".to_owned())),
         _ if arguments.read_only => {
             Err(CommandError::Usage("--read-only: only file:DIRECTORY can be served so".to_owned()))
         }
         Service::Memory(bytes) => {
-            quotas.verbs = memory::VERBS.bits();
-            let (shared, descriptors) = (memory::Memory::new(bytes), quotas.descriptors);
+            offer.quotas.verbs = memory::VERBS.bits();
+            let (shared, descriptors) = (memory::Memory::new(bytes), offer.quotas.descriptors);
             let make = move |_: &Peer| Ok(Answering::new(AtOnce(shared.clone()), descriptors));
-            spoiled(&name, quotas, "files in memory", script, make)
+            spoiled(offer, "files in memory", script, make)
         }
         Service::Log(directory) => {
             let (make, committer) = log::Logs::serve(&directory).map_err(CommandError::Usage)?;
-            quotas.verbs = log::VERBS.bits();
-            let descriptors = quotas.descriptors;
+            offer.quotas.verbs = log::VERBS.bits();
+            let (descriptors, name) = (offer.quotas.descriptors, offer.name.clone());
             let make = move |_: &Peer| Ok(Answering::new(make(), descriptors));
-            let served = serve(&name, quotas, &format!("the logs of {}", directory.display()), make);
+            let served = serve(offer, &format!("the logs of {}", directory.display()), make);
             let log::Committed { records, syncs } = committer.end();
             writeln!(io::stderr(), "{name} made durable: {records} records, {syncs} times")
                 .unwrap_or_default();
@@ -156,11 +163,35 @@ pub fn run(arguments: &ServeArguments) -> Result<bool, CommandError> {
     }
 }
 
+/// Under which name, and what clients may have of it.
+struct Offer {
+    name: Name,
+    quotas: Quotas,
+    /// What clients call by name.
+    programs: Vec<Published>,
+    /// They may do nothing else.
+    only: bool,
+    /// Others of this user see what they do.
+    observe: bool,
+}
+
+/// The programs of these texts.
+fn published(files: &[PathBuf]) -> Result<Vec<Published>, CommandError> {
+    let mut programs = Vec::new();
+    for file in files {
+        for stored in &load_stored(file)? {
+            programs.push(RingMachine::publish(stored).map_err(|cause| {
+                CommandError::Usage(format!("cannot offer a program of {}: {cause}", file.display()))
+            })?);
+        }
+    }
+    Ok(programs)
+}
+
 /// Serves a directory.
 fn files(
     arguments: &ServeArguments,
-    name: &Name,
-    mut quotas: Quotas,
+    mut offer: Offer,
     directory: PathBuf,
     script: Option<Script>,
 ) -> Result<bool, CommandError> {
@@ -171,43 +202,53 @@ fn files(
         })
         .map_err(|cause| CommandError::Usage(format!("cannot serve {}: {cause}", directory.display())))?;
     let rights = if arguments.read_only { Rights::read_only() } else { Rights::files() };
-    quotas.verbs = rights.verbs.bits();
-    let (own, backend) = (quotas.descriptors, arguments.backend);
+    offer.quotas.verbs = rights.verbs.bits();
+    let (own, backend) = (offer.quotas.descriptors, arguments.backend);
     let make = move |_: &Peer| {
         let builder = builder(backend).descriptors(own + 1 + PRIVATE).watched();
         let (mut backend, _) = builder.open_backend().map_err(|_| Errno::ENOMEM)?;
         backend.adopt(own, root.try_clone().map_err(|_| Errno::EMFILE)?)?;
         Ok(Confine::<Box<dyn HostBackend>>::new(backend, Some(own), own + 1..own + 1 + PRIVATE, rights))
     };
-    spoiled(name, quotas, &directory.display().to_string(), script, make)
+    spoiled(offer, &directory.display().to_string(), script, make)
 }
 
 /// Serves what `make` makes, with the faults of a script if there is one.
 fn spoiled<H: Host + 'static>(
-    name: &Name,
-    quotas: Quotas,
+    offer: Offer,
     what: &str,
     script: Option<Script>,
     mut make: impl FnMut(&Peer) -> Result<H, Errno> + 'static,
 ) -> Result<bool, CommandError> {
     match script {
-        None => serve(name, quotas, what, make),
+        None => serve(offer, what, make),
         Some(script) => {
             let make = move |peer: &Peer| Ok(Fault::new(make(peer)?, script.decide()).without_runs());
-            serve(name, quotas, &format!("{what}, with faults,"), make)
+            serve(offer, &format!("{what}, with faults,"), make)
         }
     }
 }
 
 /// Serves what `make` makes for each client, until a signal says otherwise.
 fn serve<H: Host>(
-    name: &Name,
-    quotas: Quotas,
+    offer: Offer,
     what: &str,
     make: impl FnMut(&Peer) -> Result<H, Errno> + 'static,
 ) -> Result<bool, CommandError> {
     let failed = |error: ouzel::scheme::Error| CommandError::Scheme(Box::new(error));
-    let mut server = Server::bind(name, quotas, make).map_err(failed)?;
+    let Offer { name, quotas, programs, only, observe } = offer;
+    let mut server = Server::bind(&name, quotas, make).map_err(failed)?;
+    for program in programs {
+        server.publish(program).map_err(failed)?;
+    }
+    if observe {
+        let page = PublishedService::new(&name, &quotas)
+            .map_err(|error| CommandError::Usage(format!("--observe: {error}")))?;
+        server.observe(page);
+    }
+    if only {
+        server.grant(|_| Programs::Published);
+    }
     // As many as the system lets a process have: a client takes six.
     raise_descriptor_limit(u64::MAX);
     end_on_signals(server.stopper()).map_err(CommandError::Output)?;

@@ -1,6 +1,6 @@
-//! `ouzel top`: what the rings of this user's processes do.
+//! `ouzel top`: what the rings of this user's processes do, and the clients of its services.
 //!
-//! It reads the pages that rings publish ([`ouzel::observe`]) and never writes to them; a process does not notice that it is
+//! It reads the pages that rings and services publish ([`ouzel::observe`]) and never writes to them; a process does not notice that it is
 //! looked at. What is read here ([`Reading`]) becomes rows of text ([`view`]), which are printed once or shown again and
 //! again ([`screen`]).
 
@@ -11,7 +11,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ouzel::observe::{Statistics, directory, rings_in};
+use ouzel::observe::{ServiceStatistics, Statistics, directory, rings_in, services_in};
 
 use crate::args::TopArguments;
 use crate::command::CommandError;
@@ -29,6 +29,8 @@ pub struct Reading {
     pub at: Instant,
     /// Them.
     pub rings: Vec<Ring>,
+    /// The services.
+    pub services: Vec<Service>,
     /// Why others could not be read.
     pub problems: Vec<String>,
 }
@@ -42,6 +44,15 @@ pub struct Ring {
     pub statistics: Statistics,
 }
 
+/// A service that could be read.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// What its process is called.
+    pub name: String,
+    /// Its connections.
+    pub statistics: ServiceStatistics,
+}
+
 impl Reading {
     /// Reads the pages in `directory`, those of one process if that is asked for.
     ///
@@ -49,7 +60,8 @@ impl Reading {
     ///
     /// Those of reading the folder.
     pub fn take(directory: &Path, process: Option<u32>) -> io::Result<Reading> {
-        let mut reading = Reading { at: Instant::now(), rings: Vec::new(), problems: Vec::new() };
+        let (rings, services, problems) = (Vec::new(), Vec::new(), Vec::new());
+        let mut reading = Reading { at: Instant::now(), rings, services, problems };
         for found in rings_in(directory)? {
             if process.is_some_and(|process| u64::from(process) != found.process.number) {
                 continue;
@@ -62,7 +74,26 @@ impl Reading {
                 Err(error) => reading.problems.push(format!("process {}: {error}", found.process.number)),
             }
         }
+        for found in services_in(directory)? {
+            if process.is_some_and(|process| u64::from(process) != found.process.number) {
+                continue;
+            }
+            match found.statistics {
+                Ok(statistics) => {
+                    let name = name_of(found.process.number);
+                    reading.services.push(Service { name, statistics });
+                }
+                Err(error) => reading.problems.push(format!("process {}: {error}", found.process.number)),
+            }
+        }
         Ok(reading)
+    }
+
+    /// The same service in this reading, if it was there.
+    pub fn same_service(&self, service: &ServiceStatistics) -> Option<&ServiceStatistics> {
+        let is_same =
+            |other: &&ServiceStatistics| (other.process, other.number) == (service.process, service.number);
+        self.services.iter().map(|service| &service.statistics).find(is_same)
     }
 
     /// The same ring in this reading, if it was there.
@@ -105,7 +136,8 @@ pub fn run(arguments: &TopArguments) -> Result<bool, CommandError> {
         }
         write!(io::stdout(), "{}", View::new(&reading, None)).map_err(CommandError::Output)?;
     }
-    if reading.rings.is_empty() {
+    let is_empty = reading.rings.is_empty() && reading.services.is_empty();
+    if is_empty {
         let whose = arguments.process.map_or_else(
             || format!("no ring can be seen in {}", shown(directory.as_os_str())),
             |process| {
@@ -114,7 +146,7 @@ pub fn run(arguments: &TopArguments) -> Result<bool, CommandError> {
         );
         writeln!(io::stderr(), "{whose}: {REMEDY}").unwrap_or_default();
     }
-    Ok(arguments.process.is_none() || !reading.rings.is_empty())
+    Ok(arguments.process.is_none() || !is_empty)
 }
 
 fn read(directory: &Path, process: Option<u32>) -> Result<Reading, CommandError> {

@@ -12,7 +12,7 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::Line;
 use ratatui::widgets::{Block, Paragraph, Row, Table, TableState};
 
-use super::view::{RING_HEADS, RingView, VERB_HEADS, View};
+use super::view::{CONNECTION_HEADS, RING_HEADS, RingView, VERB_HEADS, View};
 use super::{REMEDY, Reading};
 use crate::command::CommandError;
 
@@ -125,9 +125,18 @@ impl State {
     /// Draws everything.
     pub fn draw(&self, frame: &mut Frame<'_>) {
         let rings = (self.view.rings.len() as u16).saturating_add(3).clamp(4, 12);
-        let areas = [Constraint::Length(rings), Constraint::Min(5), Constraint::Length(1)];
-        let [above, below, foot] = Layout::vertical(areas).areas(frame.area());
+        let connections = self.view.services.iter().map(|service| service.connections.len()).sum::<usize>();
+        let clients = match self.view.services.len() {
+            0 => 0,
+            _ => (connections as u16).saturating_add(3).clamp(4, 12),
+        };
+        let areas = [rings, clients].map(Constraint::Length);
+        let areas = [areas[0], areas[1], Constraint::Min(5), Constraint::Length(1)];
+        let [above, between, below, foot] = Layout::vertical(areas).areas(frame.area());
         self.draw_rings(frame, above);
+        if clients > 0 {
+            self.draw_connections(frame, between);
+        }
         match self.view.rings.get(self.chosen) {
             Some(ring) => self.draw_ring(frame, below, ring),
             None => {
@@ -153,6 +162,15 @@ impl State {
             .block(Block::bordered().title("rings: alive (peak)"));
         let chosen = (!self.view.rings.is_empty()).then_some(self.chosen);
         frame.render_stateful_widget(table, area, &mut TableState::new().with_selected(chosen));
+    }
+
+    fn draw_connections(&self, frame: &mut Frame<'_>, area: Rect) {
+        let widths = [16, 8, 8, 10, 10, 8, 10, 7, 9, 12, 9, 9].map(Constraint::Length);
+        let rows = self.view.services.iter().flat_map(|service| &service.connections);
+        let table = Table::new(rows.map(|row| Row::new(row.iter().map(String::as_str))), widths)
+            .header(Row::new(CONNECTION_HEADS).style(Style::new().add_modifier(Modifier::BOLD)))
+            .block(Block::bordered().title("connections of services: has / may have"));
+        frame.render_widget(table, area);
     }
 
     fn draw_ring(&self, frame: &mut Frame<'_>, area: Rect, ring: &RingView) {

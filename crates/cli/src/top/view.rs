@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use ouzel::observe::{Histogram, Statistics};
+use ouzel::observe::{Histogram, ServiceStatistics, Statistics};
 use ouzel::place_name;
 use serde_json::{Value, json};
 
-use super::{Reading, Ring};
+use super::{Reading, Ring, Service};
 
 /// The heads of the columns of [`RingRow`].
 pub const RING_HEADS: [&str; 11] = [
@@ -27,6 +27,25 @@ pub const RING_HEADS: [&str; 11] = [
 pub const VERB_HEADS: [&str; 9] =
     ["VERB", "PLACE", "DONE", "/S", "FAILED", "BYTES/S", "P50", "P99", "LONGEST"];
 
+/// The heads of the columns of [`ConnectionRow`].
+pub const CONNECTION_HEADS: [&str; 12] = [
+    "SERVICE",
+    "CLIENT",
+    "USER",
+    "STATE",
+    "ENTRIES/S",
+    "DONE/S",
+    "IN FLIGHT",
+    "CHAINS",
+    "FILES",
+    "SHARED",
+    "PROGRAMS",
+    "AGE",
+];
+
+/// A connection in a line. Behind a slash stands what it may have at the most.
+pub type ConnectionRow = [String; CONNECTION_HEADS.len()];
+
 /// A ring in a line.
 pub type RingRow = [String; RING_HEADS.len()];
 
@@ -38,6 +57,17 @@ pub type VerbRow = [String; VERB_HEADS.len()];
 pub struct View {
     /// Them, in the order of their processes.
     pub rings: Vec<RingView>,
+    /// The services, in the order of their names.
+    pub services: Vec<ServiceView>,
+}
+
+/// What there is to say about one service.
+#[derive(Clone, Debug)]
+pub struct ServiceView {
+    /// In a line.
+    pub line: String,
+    /// Its connections.
+    pub connections: Vec<ConnectionRow>,
 }
 
 /// What there is to say about one ring.
@@ -61,7 +91,55 @@ impl View {
             });
             RingView::new(ring, before)
         });
-        View { rings: rings.collect() }
+        let services = now.services.iter().map(|service| {
+            let before = before.and_then(|reading| {
+                let seconds = now.at.saturating_duration_since(reading.at).as_secs_f64();
+                reading.same_service(&service.statistics).map(|statistics| (statistics, seconds))
+            });
+            ServiceView::new(service, before)
+        });
+        View { rings: rings.collect(), services: services.collect() }
+    }
+}
+
+impl ServiceView {
+    fn new(service: &Service, before: Option<(&ServiceStatistics, f64)>) -> ServiceView {
+        let now = &service.statistics;
+        let connections = now.connections.iter().map(|connection| {
+            let earlier = before.and_then(|(before, seconds)| {
+                let same = before.connections.iter().find(|other| other.number == connection.number);
+                same.map(|same| (same.entries, same.completions, seconds))
+            });
+            let (entries, completions, seconds) = earlier.unwrap_or((0, 0, connection.age.as_secs_f64()));
+            let rate = |now: u64, before: u64| per_second(now.saturating_sub(before), seconds);
+            let of = |now: u64, most: u64| format!("{}/{}", count(now), count(most));
+            [
+                format!("{}:", now.name),
+                connection.process.to_string(),
+                connection.user.to_string(),
+                if connection.leaving { "leaving" } else { "connected" }.to_owned(),
+                rate(connection.entries, entries),
+                rate(connection.completions, completions),
+                count(connection.in_flight),
+                count(connection.chains),
+                of(connection.descriptors, now.descriptors),
+                of(connection.shared_bytes, now.shared_bytes),
+                of(connection.programs, now.programs),
+                duration(u64::try_from(connection.age.as_nanos()).unwrap_or(u64::MAX)),
+            ]
+        });
+        let unseen = match now.unseen {
+            0 => String::new(),
+            unseen => format!("; there have been up to {unseen} more at once"),
+        };
+        let line = format!(
+            "service {}: of process {} ({}): {} connections{unseen}",
+            now.name,
+            now.process.number,
+            service.name,
+            now.connections.len()
+        );
+        ServiceView { line, connections: connections.collect() }
     }
 }
 
@@ -219,6 +297,16 @@ impl fmt::Display for View {
             }
             ring.verbs.iter().try_for_each(|row| line(formatter, row))?;
         }
+        for (number, service) in self.services.iter().enumerate() {
+            if number > 0 || !self.rings.is_empty() {
+                writeln!(formatter)?;
+            }
+            writeln!(formatter, "{}", service.line)?;
+            if !service.connections.is_empty() {
+                line(formatter, &CONNECTION_HEADS)?;
+            }
+            service.connections.iter().try_for_each(|row| line(formatter, row))?;
+        }
         Ok(())
     }
 }
@@ -271,7 +359,32 @@ pub fn json(reading: &Reading) -> Value {
             "verbs": verbs.collect::<Vec<_>>(),
         })
     });
-    json!({ "rings": rings.collect::<Vec<_>>(), "problems": reading.problems })
+    let services = reading.services.iter().map(|service| {
+        let Service { name, statistics } = service;
+        let connections = statistics.connections.iter().map(|connection| {
+            json!({
+                "number": connection.number, "process": connection.process, "user": connection.user,
+                "age": u64::try_from(connection.age.as_nanos()).unwrap_or(u64::MAX),
+                "state": if connection.leaving { "leaving" } else { "connected" },
+                "entries": connection.entries, "completions": connection.completions,
+                "in_flight": connection.in_flight, "chains": connection.chains,
+                "descriptors": connection.descriptors, "shared_bytes": connection.shared_bytes,
+                "regions": connection.regions, "programs": connection.programs,
+            })
+        });
+        json!({
+            "service": statistics.name, "process": statistics.process.number, "name": name,
+            "quotas": {
+                "descriptors": statistics.descriptors, "shared_bytes": statistics.shared_bytes,
+                "programs": statistics.programs,
+            },
+            "unseen": statistics.unseen, "connections": connections.collect::<Vec<_>>(),
+        })
+    });
+    json!({
+        "rings": rings.collect::<Vec<_>>(), "services": services.collect::<Vec<_>>(),
+        "problems": reading.problems,
+    })
 }
 
 fn with_peak(now: u32, peak: u32) -> String {

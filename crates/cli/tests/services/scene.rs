@@ -39,7 +39,11 @@ fn names() {
         let folder = std::env::temp_dir().join(format!("ouzel-cli-services-{}", std::process::id()));
         // SAFETY: every test comes through here before it connects or starts anything, and nothing else of them sets the
         // environment.
-        unsafe { std::env::set_var("OUZEL_SCHEMES", folder) };
+        unsafe {
+            std::env::set_var("OUZEL_SCHEMES", &folder);
+            // Where observed services publish their connections.
+            std::env::set_var("XDG_RUNTIME_DIR", &folder);
+        }
     });
 }
 

@@ -129,7 +129,8 @@ impl<B: Backend> Engine<B> {
             return Err(Errno::EPERM);
         }
         let program = self.programs.find(number, !first_try).ok_or(Errno::ENOENT)?;
-        let order = self.read_order(&arguments, program.interface())?;
+        let mut order = self.read_order(&arguments, program.interface())?;
+        order.pieces.keep(program.shared_constants());
         let steps = program.entries().len() as u32;
         if steps > self.program_steps {
             return Err(Errno::E2BIG);
@@ -294,6 +295,7 @@ impl<B: Backend> Engine<B> {
             step = self.let_go(step);
             self.internal -= 1;
         }
+        self.regions.drop_constants(place);
         self.calls.free.push(place);
         let caller = &mut self.packets[packet];
         caller.stage = Stage::Reported(Outcome::Done { error, result, extra: failed });

@@ -5,22 +5,22 @@
 //! the record of a message; and a piece of a call is one range of bytes, never such an array or record: what lies in it may
 //! have come out of a file.
 
-use ouzel_ring::modifiers::{CALL_REGION, TransferFlags};
+use ouzel_ring::modifiers::{CALL_REGION, CONSTANTS_REGION, TransferFlags};
 use ouzel_ring::{Payload, Verb};
 
 use super::Interface;
 use super::rejection::Reason;
 use super::roles::{has_payloads_in_its_record, known};
-use super::verify::Step;
-use crate::payloads::{Length, payloads};
+use super::verify::{Memory, Step};
+use crate::payloads::{Length, is_only_read, payloads};
 
 /// Where READ and WRITE have their [`TransferFlags`].
 const TRANSFER_FLAGS: usize = 4;
 
 /// Whether all payloads of `step` may be what they are.
-pub(super) fn check(step: &Step<'_>, interface: &Interface, addresses: bool) -> Result<(), Reason> {
+pub(super) fn check(step: &Step<'_>, interface: &Interface, memory: Memory) -> Result<(), Reason> {
     for &(argument, length) in payloads(step.verb) {
-        check_one(step, argument, length, interface, addresses)?;
+        check_one(step, argument, length, interface, memory)?;
     }
     Ok(())
 }
@@ -30,8 +30,9 @@ fn check_one(
     argument: usize,
     length: Length,
     interface: &Interface,
-    addresses: bool,
+    memory: Memory,
 ) -> Result<(), Reason> {
+    let addresses = memory == Memory::Addresses;
     let payload = Payload::from_number(step.entry.arguments[argument]);
     let piece = payload.region().checked_sub(CALL_REGION).map(usize::from);
     if matches!(step.verb, Verb::Read | Verb::Write) && (piece.is_some() || !addresses) {
@@ -54,6 +55,19 @@ fn check_one(
         Length::LowerHalf(argument) => known(argument).map(|value| value & u64::from(u32::MAX)),
         Length::Fixed(length) => Some(length),
     };
+    if let Memory::Constants(room) = memory
+        && payload.region() == CONSTANTS_REGION
+    {
+        if !is_only_read(step.verb, argument) {
+            return Err(Reason::ConstantWritten { argument });
+        }
+        let needed = payload.offset().saturating_add(length.unwrap_or(0));
+        return if needed > room || needed == u64::MAX {
+            Err(Reason::NoSuchConstant { argument, needed, room })
+        } else {
+            Ok(())
+        };
+    }
     let Some(piece) = piece else {
         // What has no bytes is not touched.
         let is_touched = length != Some(0);

@@ -14,7 +14,7 @@ mod roles;
 mod store;
 mod verify;
 
-use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use ouzel_ring::Entry;
@@ -37,11 +37,12 @@ pub struct Interface {
     pub result: Option<u8>,
 }
 
-/// A program that was verified, ready to be stored.
+/// A program that was verified, ready to be stored. Clones share what it is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
-    entries: Box<[Entry]>,
+    entries: Arc<[Entry]>,
     interface: Interface,
+    constants: Option<Arc<[u8]>>,
 }
 
 impl Program {
@@ -53,7 +54,19 @@ impl Program {
     /// Errors: a [`Rejection`] that names the first step found to be wrong, and why. The time this takes is bounded
     /// whatever the entries are.
     pub fn new(entries: &[Entry], interface: Interface) -> Result<Program, Rejection> {
-        Program::verified(entries, interface, false)
+        Program::verified(entries, interface, verify::Memory::OfCall)
+    }
+
+    /// As [`Program::new`], but payloads that are only read may name these bytes, too: in the region
+    /// [`CONSTANTS_REGION`](ouzel_ring::modifiers::CONSTANTS_REGION), by their offset. The program keeps them.
+    pub fn with_constants(
+        entries: &[Entry],
+        interface: Interface,
+        constants: &[u8],
+    ) -> Result<Program, Rejection> {
+        let memory = verify::Memory::Constants(constants.len() as u64);
+        let program = Program::verified(entries, interface, memory)?;
+        Ok(Program { constants: (!constants.is_empty()).then(|| constants.into()), ..program })
     }
 
     /// As [`Program::new`], but payloads may name addresses in region 0, and vectored transfers are allowed (the
@@ -65,12 +78,16 @@ impl Program {
     /// what is only read: unwritten) for as long as the program can be called or a call of it runs; and no two calls
     /// that write to it may run at the same time.
     pub unsafe fn with_addresses(entries: &[Entry], interface: Interface) -> Result<Program, Rejection> {
-        Program::verified(entries, interface, true)
+        Program::verified(entries, interface, verify::Memory::Addresses)
     }
 
-    fn verified(entries: &[Entry], interface: Interface, addresses: bool) -> Result<Program, Rejection> {
-        verify::verify(entries, &interface, addresses)?;
-        Ok(Program { entries: entries.into(), interface })
+    fn verified(
+        entries: &[Entry],
+        interface: Interface,
+        memory: verify::Memory,
+    ) -> Result<Program, Rejection> {
+        verify::verify(entries, &interface, memory)?;
+        Ok(Program { entries: entries.into(), interface, constants: None })
     }
 
     /// The steps.
@@ -81,5 +98,15 @@ impl Program {
     /// What the program is called with, and what it results in.
     pub fn interface(&self) -> &Interface {
         &self.interface
+    }
+
+    /// The bytes that it was [made with](Program::with_constants).
+    pub fn constants(&self) -> &[u8] {
+        self.constants.as_deref().unwrap_or_default()
+    }
+
+    /// The same, for a call to keep.
+    fn shared_constants(&self) -> Option<Arc<[u8]>> {
+        self.constants.clone()
     }
 }

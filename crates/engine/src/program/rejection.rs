@@ -177,6 +177,20 @@ pub enum Reason {
         /// How long it is at least.
         declared: u64,
     },
+    /// A payload reaches beyond the program's constants.
+    NoSuchConstant {
+        /// The argument.
+        argument: usize,
+        /// How many bytes of constants that needs.
+        needed: u64,
+        /// How many there are.
+        room: u64,
+    },
+    /// A payload that could be written to lies in the program's constants.
+    ConstantWritten {
+        /// The argument.
+        argument: usize,
+    },
     /// A payload in a piece is VECTORED.
     VectoredPiece {
         /// The argument.
@@ -365,6 +379,15 @@ impl fmt::Display for Reason {
                 f,
                 "argument {argument} reaches to byte {needed} of piece {piece}, which has {declared} at least: declare \
                  a longer one"
+            ),
+            Reason::NoSuchConstant { argument, needed, room } => write!(
+                f,
+                "argument {argument} reaches to byte {needed} of the program's constants, which have {room}: give it more"
+            ),
+            Reason::ConstantWritten { argument } => write!(
+                f,
+                "argument {argument} names constants of the program, which this verb could write to: let the caller pass a \
+                 piece"
             ),
             Reason::VectoredPiece { argument } => {
                 write!(

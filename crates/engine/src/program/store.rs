@@ -17,7 +17,7 @@ use crate::{Backend, Engine};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// There are as many as the ring may store.
+    /// There are as many as the ring may store, or as many again that were forgotten and that CALLs still wait to run.
     Full {
         /// How many that is.
         limit: u32,
@@ -85,7 +85,9 @@ impl Programs {
     }
 
     fn add(&mut self, program: Program) -> Result<u32, StoreError> {
-        if self.count() >= self.limit {
+        // Those that wait to be dropped take memory, too.
+        let kept = self.limit.saturating_mul(2) as usize;
+        if self.count() >= self.limit || self.stored.len() >= kept {
             return Err(StoreError::Full { limit: self.limit });
         }
         let number = self.last.checked_add(1).ok_or(StoreError::Exhausted)?;

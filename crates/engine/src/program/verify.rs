@@ -30,8 +30,19 @@ impl Step<'_> {
     }
 }
 
-/// Whether `entries` may be stored as a program that is called as `interface` says; with `addresses` it may name region 0.
-pub(super) fn verify(entries: &[Entry], interface: &Interface, addresses: bool) -> Result<(), Rejection> {
+/// Which memory a program may name beside the pieces of its call and the regions of its ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Memory {
+    /// None.
+    OfCall,
+    /// So many bytes of its own, to be read.
+    Constants(u64),
+    /// Region 0.
+    Addresses,
+}
+
+/// Whether `entries` may be stored as a program that is called as `interface` says and may name `memory`.
+pub(super) fn verify(entries: &[Entry], interface: &Interface, memory: Memory) -> Result<(), Rejection> {
     check_whole(entries, interface).map_err(|reason| Rejection { step: None, verb: None, reason })?;
     let is_finally = |entry: &Entry| entry.flags & EntryFlags::FINALLY.bits() != 0;
     // Where the FINALLY steps begin; one of another kind behind that is refused below.
@@ -39,7 +50,7 @@ pub(super) fn verify(entries: &[Entry], interface: &Interface, addresses: bool) 
     let mut steps = Vec::with_capacity(entries.len());
     for (at, entry) in entries.iter().enumerate() {
         let step = take_apart(at, entry, ordinary).and_then(|step| {
-            memory::check(&step, interface, addresses)?;
+            memory::check(&step, interface, memory)?;
             Ok(step)
         });
         steps.push(step.map_err(|reason| Rejection {

@@ -2,7 +2,7 @@
 
 use ouzel_engine::{Kind, Program, Reason};
 use ouzel_ring::modifiers::{
-    Action, CancelBy, Condition, Overflow, RenameFlags, TestFlags, TestOf, TransferFlags,
+    Action, CONSTANTS_REGION, CancelBy, Condition, Overflow, RenameFlags, TestFlags, TestOf, TransferFlags,
 };
 use ouzel_ring::{Descriptor, EntryFlags, Payload};
 
@@ -573,6 +573,43 @@ fn addresses() {
     // SAFETY: the program is not stored, and `byte` outlives it.
     let program = unsafe { Program::with_addresses(&entries, called_with(1, 1)) }.unwrap();
     assert_eq!(program.entries(), entries);
+}
+
+#[test]
+fn constants() {
+    let constant = |offset| Payload::new(CONSTANTS_REGION, offset).unwrap().number();
+    let write = |offset, count| step(Verb::Write, [0, constant(offset), count, 0, 0]).load(0, 0);
+    let reason = |entry| match Program::with_constants(&[entry], called_with(2, 1), &[7; 8]) {
+        Ok(program) => {
+            assert_eq!(program.constants(), [7; 8]);
+            None
+        }
+        Err(rejection) => Some(rejection.reason),
+    };
+    for (offset, count) in [(0, 8), (7, 1), (8, 0)] {
+        assert_eq!(reason(write(offset, count)), None, "{count} at {offset}");
+    }
+    for (offset, count) in [(0, 9), (8, 1), (9, 0)] {
+        let needed = offset + count;
+        let expected = Reason::NoSuchConstant { argument: 1, needed, room: 8 };
+        assert_eq!(reason(write(offset, count)), Some(expected), "{count} at {offset}");
+        let text = format!("byte {needed} of the program's constants, which have 8: give it more");
+        assert!(expected.to_string().ends_with(&text), "{expected}");
+    }
+    // How many there are is known only as it runs, and is checked then.
+    assert_eq!(reason(write(0, 0).load(2, 1)), None);
+    // Nobody writes to them, by whatever verb and argument.
+    let read = step(Verb::Read, [0, constant(0), 1, 0, 0]).load(0, 0);
+    assert_eq!(reason(read), Some(Reason::ConstantWritten { argument: 1 }));
+    let stat = step(Verb::Stat, [0, constant(0), 8, constant(0), 0]);
+    assert_eq!(reason(stat), Some(Reason::ConstantWritten { argument: 3 }));
+    let vectored = step(Verb::Write, [0, constant(0), 1, 0, TransferFlags::VECTORED.bits()]).load(0, 0);
+    assert!(reason(vectored).is_some());
+    // Without any there is no such piece.
+    let rejection = reject(&[write(0, 1)], called_with(1, 1));
+    assert!(matches!(rejection.reason, Reason::NoSuchPiece { piece: 16, .. }), "{rejection}");
+    // SAFETY: the program is not stored, so nobody touches what it names.
+    assert!(unsafe { Program::with_addresses(&[write(0, 1)], called_with(1, 1)) }.is_err());
 }
 
 #[test]

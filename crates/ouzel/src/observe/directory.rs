@@ -13,11 +13,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{FallocateFlags, fallocate};
 
-use super::page::{BYTES, Page};
+use super::layout::LENGTH;
+use super::page::Page;
 use super::statistics::{PageError, Process, Statistics};
 
-/// What the name of a page ends with.
-const SUFFIX: &str = ".ring";
+/// What the page of a ring, or of a service, is called behind the last dot.
+pub(super) const RING: &str = "ring";
+pub(super) const SERVICE: &str = "service";
 
 /// Whether a process is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,15 +113,21 @@ pub(super) struct Published {
 }
 
 impl Published {
-    /// Makes a page in a file of its own in `directory`. It can be found once it is [shown](Published::show).
-    pub(super) fn make(directory: &Path, process: Process, ring: u64) -> io::Result<(Published, Page)> {
+    /// Makes a page in a file of its own in `directory`. It can be found once it is [shown](Published::show). No two of a
+    /// process have the same number.
+    pub(super) fn make<const WORDS: usize>(
+        directory: &Path,
+        process: Process,
+        number: u64,
+        kind: &str,
+    ) -> io::Result<(Published, Page<WORDS>)> {
         prepare(directory)?;
         sweep_once(directory);
-        let published = Published { path: directory.join(name(process, ring)) };
+        let published = Published { path: directory.join(name(process, number, kind)) };
         let hidden = published.hidden();
         let mut options = fs::OpenOptions::new();
         let file = options.read(true).write(true).create_new(true).mode(0o600).open(&hidden)?;
-        let made = reserve(&file).and_then(|()| Ok(Page::of_file(file.as_fd())?));
+        let made = reserve(&file, Page::<WORDS>::BYTES).and_then(|()| Ok(Page::of_file(file.as_fd())?));
         match made {
             Ok(page) => Ok((published, page)),
             Err(error) => {
@@ -149,23 +157,25 @@ impl Drop for Published {
 }
 
 /// Takes all the room that the page needs, so that no write to its memory can find the file system full.
-fn reserve(file: &File) -> io::Result<()> {
-    match fallocate(file, FallocateFlags::empty(), 0, BYTES as u64) {
+fn reserve(file: &File, bytes: usize) -> io::Result<()> {
+    match fallocate(file, FallocateFlags::empty(), 0, bytes as u64) {
         Ok(()) => Ok(()),
-        Err(rustix::io::Errno::OPNOTSUPP) => file.write_all_at(&vec![0; BYTES], 0),
+        Err(rustix::io::Errno::OPNOTSUPP) => file.write_all_at(&vec![0; bytes], 0),
         Err(error) => Err(error.into()),
     }
 }
 
-fn name(process: Process, ring: u64) -> String {
+fn name(process: Process, page: u64, kind: &str) -> String {
     let Process { number, start, namespace } = process;
-    format!("{number}-{start}-{namespace}-{ring}{SUFFIX}")
+    format!("{number}-{start}-{namespace}-{page}.{kind}")
 }
 
 /// The process that a file belongs to, by its name; also that of a file that has not got its name yet.
 fn process_of(path: &Path) -> Option<Process> {
-    let name = path.file_name()?.to_str()?;
-    let name = name.strip_suffix(SUFFIX).or_else(|| name.strip_suffix(".new"))?;
+    let (name, kind) = path.file_name()?.to_str()?.rsplit_once('.')?;
+    if ![RING, SERVICE, "new"].contains(&kind) {
+        return None;
+    }
     let numbers: Option<Vec<u64>> = name.split('-').map(|number| number.parse().ok()).collect();
     match numbers?.as_slice() {
         &[number, start, namespace, _] => Some(Process { number, start, namespace }),
@@ -188,6 +198,28 @@ fn sweep_once(directory: &Path) {
     }
 }
 
+/// The pages of this kind in `directory` whose process is there, or may be.
+///
+/// Errors: those of reading the folder, if there is one.
+pub(super) fn pages_in(directory: &Path, kind: &str) -> io::Result<Vec<(PathBuf, Process)>> {
+    let files = match fs::read_dir(directory) {
+        Ok(files) => files,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut found = Vec::new();
+    for file in files {
+        let path = file?.path();
+        let is_one = path.extension().is_some_and(|end| end == kind);
+        if let Some(process) = process_of(&path).filter(|_| is_one)
+            && process.liveness() != Liveness::Gone
+        {
+            found.push((path, process));
+        }
+    }
+    Ok(found)
+}
+
 /// A page that was found.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -205,21 +237,8 @@ pub struct Found {
 ///
 /// Errors: those of reading the folder.
 pub fn rings_in(directory: &Path) -> io::Result<Vec<Found>> {
-    let files = match fs::read_dir(directory) {
-        Ok(files) => files,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
     let mut found = Vec::new();
-    for file in files {
-        let path = file?.path();
-        let Some(process) = process_of(&path).filter(|_| path.extension().is_some_and(|end| end == "ring"))
-        else {
-            continue;
-        };
-        if process.liveness() == Liveness::Gone {
-            continue;
-        }
+    for (path, process) in pages_in(directory, RING)? {
         match read_page(&path) {
             // Its ring was dropped meanwhile.
             Err(PageError::Io(error)) if error.kind() == ErrorKind::NotFound => {}
@@ -237,21 +256,25 @@ pub fn rings_in(directory: &Path) -> io::Result<Vec<Found>> {
 ///
 /// Errors: see [`PageError`].
 pub fn read_page(path: &Path) -> Result<Statistics, PageError> {
+    Statistics::from_words(&read_words(path, Page::<LENGTH>::BYTES)?)
+}
+
+/// The words of a page that has so many bytes.
+pub(super) fn read_words(path: &Path, length: usize) -> Result<Vec<u64>, PageError> {
     // What lies there may be a pipe, on which opening would wait.
     let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NOCTTY;
     let mut options = fs::OpenOptions::new();
     let file = options.read(true).custom_flags(flags.bits() as i32).open(path).map_err(PageError::Io)?;
     let metadata = file.metadata().map_err(PageError::Io)?;
-    if !metadata.is_file() || metadata.len() < BYTES as u64 {
+    if !metadata.is_file() || metadata.len() < length as u64 {
         return Err(PageError::Foreign);
     }
-    let mut bytes = vec![0; BYTES];
+    let mut bytes = vec![0; length];
     match file.read_exact_at(&mut bytes, 0) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Err(PageError::Foreign),
         Err(error) => return Err(PageError::Io(error)),
     }
     let (words, _) = bytes.as_chunks();
-    let words: Vec<u64> = words.iter().map(|word| u64::from_ne_bytes(*word)).collect();
-    Statistics::from_words(&words)
+    Ok(words.iter().map(|word| u64::from_ne_bytes(*word)).collect())
 }

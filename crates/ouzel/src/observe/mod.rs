@@ -32,6 +32,7 @@ mod exporter;
 mod histogram;
 mod layout;
 mod page;
+mod service;
 mod spans;
 mod statistics;
 mod watch;
@@ -51,6 +52,7 @@ pub use directory::{Found, Liveness, directory, read_page, rings_in};
 pub use exporter::Exporter;
 pub use histogram::Histogram;
 pub use ouzel_chain::timeline::{Slice, SliceKind, Timeline, TimelineWriter};
+pub use service::{ConnectionStatistics, FoundService, PublishedService, ServiceStatistics, services_in};
 pub use statistics::{PageError, Process, Statistics, VerbStatistics};
 
 use directory::Published;
@@ -106,16 +108,15 @@ impl Observe {
         geometry: Geometry,
         limits: Limits,
     ) -> Result<(), Error> {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        // Only uniqueness matters.
-        let ring = NEXT.fetch_add(1, Ordering::Relaxed);
+        let ring = next_number();
         let process = Process::this();
         let (page, file) = match &self.published {
             None => (Page::anonymous().map_err(|error| refused(None, error.into()))?, None),
             Some(directory) => {
                 let failed = |error| refused(Some(directory), error);
                 let process = process.as_ref().map_err(|error| failed(io::Error::from(error.kind())))?;
-                let (file, page) = Published::make(directory, *process, ring).map_err(failed)?;
+                let (file, page) =
+                    Published::make(directory, *process, ring, directory::RING).map_err(failed)?;
                 (page, Some(file))
             }
         };
@@ -145,6 +146,13 @@ impl Observe {
         engine.observe(Box::new(Watch::new(Arc::new(page), file, self.spans, packets, chains)));
         Ok(())
     }
+}
+
+/// What no other page of this process has.
+fn next_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    // Only uniqueness matters.
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 fn refused(directory: Option<&Path>, cause: io::Error) -> Error {

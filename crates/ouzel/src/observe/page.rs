@@ -1,4 +1,4 @@
-//! The page: fixed memory with all the numbers of a ring, written by its ring and read by anybody.
+//! The page: fixed memory with all the numbers of a ring, or of a service, written by that and read by anybody.
 //!
 //! It is an array of 64-bit words, each an atomic: one thread writes, and whoever reads meanwhile sees each word whole and
 //! the page as a whole nearly consistent. It lies in anonymous memory, or in a file that other processes read
@@ -15,44 +15,44 @@ use super::layout::{
     FIRST_BUCKET, HISTOGRAMS, LENGTH, MAGIC, VERSION, assignment_of, counter_of, histogram_at, word,
 };
 
-/// Bytes of a page.
-pub(super) const BYTES: usize = LENGTH * size_of::<u64>();
-
-/// Memory of [`BYTES`] bytes.
-pub(super) struct Page {
+/// Memory of so many words: those of a ring, or of a service.
+pub(super) struct Page<const WORDS: usize = LENGTH> {
     words: NonNull<AtomicU64>,
 }
 
 // SAFETY: the memory is mapped until it is dropped, and only accessed as atomics.
-unsafe impl Send for Page {}
+unsafe impl<const WORDS: usize> Send for Page<WORDS> {}
 // SAFETY: as above.
-unsafe impl Sync for Page {}
+unsafe impl<const WORDS: usize> Sync for Page<WORDS> {}
 
-impl Page {
+impl<const WORDS: usize> Page<WORDS> {
+    /// Bytes of it.
+    pub(super) const BYTES: usize = WORDS * size_of::<u64>();
+
     /// Memory of this process alone, zeroed; what is never touched takes none.
-    pub(super) fn anonymous() -> rustix::io::Result<Page> {
+    pub(super) fn anonymous() -> rustix::io::Result<Page<WORDS>> {
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a fresh mapping; nothing else is touched.
-        let mapped = unsafe { mmap_anonymous(null_mut(), BYTES, access, MapFlags::PRIVATE) }?;
+        let mapped = unsafe { mmap_anonymous(null_mut(), Self::BYTES, access, MapFlags::PRIVATE) }?;
         Page::over(mapped)
     }
 
-    /// The memory of a file that has [`BYTES`] bytes, all of them allocated.
-    pub(super) fn of_file(file: BorrowedFd<'_>) -> rustix::io::Result<Page> {
+    /// The memory of a file that has as many bytes, all of them allocated.
+    pub(super) fn of_file(file: BorrowedFd<'_>) -> rustix::io::Result<Page<WORDS>> {
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a fresh mapping; nothing else is touched.
-        let mapped = unsafe { mmap(null_mut(), BYTES, access, MapFlags::SHARED, file, 0) }?;
+        let mapped = unsafe { mmap(null_mut(), Self::BYTES, access, MapFlags::SHARED, file, 0) }?;
         Page::over(mapped)
     }
 
-    fn over(mapped: *mut core::ffi::c_void) -> rustix::io::Result<Page> {
+    fn over(mapped: *mut core::ffi::c_void) -> rustix::io::Result<Page<WORDS>> {
         NonNull::new(mapped.cast()).map(|words| Page { words }).ok_or(rustix::io::Errno::NOMEM)
     }
 
     #[inline]
     fn words(&self) -> &[AtomicU64] {
         // SAFETY: mapped, aligned to a page, zeroed by the kernel, and of this length; only accessed as atomics.
-        unsafe { std::slice::from_raw_parts(self.words.as_ptr(), LENGTH) }
+        unsafe { std::slice::from_raw_parts(self.words.as_ptr(), WORDS) }
     }
 
     /// Sets a word.
@@ -75,6 +75,11 @@ impl Page {
         cell.store(cell.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
     }
 
+    /// All words, as they are now.
+    pub(super) fn copy(&self) -> Vec<u64> {
+        self.words().iter().map(|word| word.load(Ordering::Relaxed)).collect()
+    }
+
     /// Raises a word to `value`.
     #[inline]
     pub(super) fn raise(&self, word: usize, value: u64) {
@@ -82,7 +87,9 @@ impl Page {
             self.set(word, value);
         }
     }
+}
 
+impl Page {
     /// Adds to a verb's counter.
     #[inline]
     pub(super) fn count(&self, verb: usize, counter: usize, amount: u64) {
@@ -125,17 +132,12 @@ impl Page {
         self.set(word::VERSION, VERSION);
         self.set(word::MAGIC, MAGIC);
     }
-
-    /// All words, as they are now.
-    pub(super) fn copy(&self) -> Vec<u64> {
-        self.words().iter().map(|word| word.load(Ordering::Relaxed)).collect()
-    }
 }
 
-impl Drop for Page {
+impl<const WORDS: usize> Drop for Page<WORDS> {
     fn drop(&mut self) {
         // SAFETY: mapped with this length, and nothing refers to it any more.
         // Nothing can be done about a failure; what stays mapped is a leak.
-        let _ = unsafe { munmap(self.words.as_ptr().cast(), BYTES) };
+        let _ = unsafe { munmap(self.words.as_ptr().cast(), Self::BYTES) };
     }
 }

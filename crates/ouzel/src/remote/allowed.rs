@@ -9,7 +9,10 @@ use ouzel_chain::ring::{Body, Memory, Step};
 
 /// Makes a completion of `step` an error if it says what cannot be.
 pub(super) fn check(body: &Body, step: usize, completion: &mut Completion) {
-    let most = body.steps().get(step).and_then(|step| most(body, step));
+    let most = body.steps().get(step).and_then(|own| match own.verb() {
+        Verb::Call => body.most_of_call(step),
+        _ => most(body, own),
+    });
     if most.is_some_and(|most| completion.result > most) {
         completion.error = Errno::EPROTO.raw();
         completion.result = 0;

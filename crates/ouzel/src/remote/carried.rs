@@ -7,10 +7,10 @@
 //! back to the pool. One buffer that several steps use is carried once.
 
 use ouzel_pool::{Guard, Memory as PoolMemory, Pool, Slice};
-use ouzel_ring::{Completion, Entry, EntryFlags, Errno, Verb};
+use ouzel_ring::{Completion, Descriptor, Entry, EntryFlags, Errno, Verb};
 
 use super::regions::Regions;
-use super::{Remote, allowed};
+use super::{Remote, allowed, calls};
 use crate::error::Error;
 use ouzel_chain::ring::{Body, Memory, Running, Step, readdress};
 
@@ -22,8 +22,19 @@ struct Want {
     taken_from: bool,
     /// A step fills it that may not report how much.
     silent: bool,
-    /// It holds payloads, which mean nothing to the service.
-    envelope: bool,
+    holds: Holds,
+    /// A step fills it.
+    filled: bool,
+}
+
+/// What is in a buffer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Data,
+    /// The envelope of a message: payloads among others, which mean nothing to the service.
+    Message,
+    /// The record of a CALL: as well.
+    Call,
 }
 
 /// A buffer of a chain as the service sees it.
@@ -42,6 +53,8 @@ struct Load {
     /// Its paths, and where they begin.
     text: Option<(Slice, u64)>,
     parts: Vec<Part>,
+    /// What buffers held that steps both take from and fill, if the chain may have to run again.
+    before: Vec<(u16, Vec<u8>)>,
 }
 
 impl Load {
@@ -111,6 +124,8 @@ pub(crate) struct Carrier {
     left: Vec<(Load, Vec<Guard>)>,
     /// The entries of the chain that was loaded last.
     entries: Vec<Entry>,
+    /// The newest generation of a descriptor that the service has given out.
+    newest: u32,
 }
 
 impl Carrier {
@@ -124,11 +139,35 @@ impl Carrier {
             None => Pool::builder().memory(PoolMemory::Shared).build()?,
         };
         let regions = Regions::new(pool)?;
-        Ok(Carrier { regions, own, loads: Vec::new(), left: Vec::new(), entries: Vec::new() })
+        Ok(Carrier { regions, own, loads: Vec::new(), left: Vec::new(), entries: Vec::new(), newest: 0 })
     }
 
     pub(crate) fn pool(&self) -> &Pool {
         self.regions.pool()
+    }
+
+    /// The service is another one, which sees nothing yet.
+    pub(crate) fn begin_anew(&mut self) {
+        self.regions.begin_anew();
+    }
+
+    /// A generation that no descriptor has which the service has given out; `None` if there is none left.
+    pub(crate) fn next_generation(&self) -> Option<u32> {
+        self.newest.checked_add(1)
+    }
+
+    /// Takes note of a descriptor that a service has given out.
+    pub(crate) fn note_descriptor(&mut self, descriptor: Descriptor) {
+        self.newest = self.newest.max(descriptor.generation());
+    }
+
+    /// Gives up the run of a chain that is to run again, whose memory is then as it was before.
+    pub(crate) fn rewind(&mut self, slot: u32, chain: &mut Running) {
+        let load = self.loads.get_mut(slot as usize).and_then(Option::as_mut);
+        let before = load.map(|load| std::mem::take(&mut load.before)).unwrap_or_default();
+        self.over(slot, chain, true);
+        // SAFETY: this is what the buffers held when the chain was loaded, and what the service writes to are copies.
+        unsafe { chain.rewind(before) };
     }
 
     /// Takes the memory of a chain to where the service can see it, and makes its entries: the steps in this order, with
@@ -184,16 +223,29 @@ impl Carrier {
             let payload = self.payload(remote, &copy)?;
             load.text = Some((copy, payload));
         }
-        // Envelopes name the others.
-        for want in wants.0.iter().filter(|want| !want.envelope) {
+        if body.is_idempotent() {
+            for want in wants.0.iter().filter(|want| want.filled && want.taken_from) {
+                let held = body.buffer(want.buffer).map(|buffer| buffer.as_slice().to_vec());
+                load.before.extend(held.map(|held| (want.buffer, held)));
+            }
+        }
+        // Envelopes and records name the others.
+        for want in wants.0.iter().filter(|want| want.holds == Holds::Data) {
             let part = self.place(remote, body, want)?;
             load.parts.push(part);
         }
-        for want in wants.0.iter().filter(|want| want.envelope) {
+        for want in wants.0.iter().filter(|want| want.holds != Holds::Data) {
             let mut part = self.place(remote, body, want)?;
-            let pieces = (0..).map(|piece: u16| load.payload(want.buffer + 1 + piece));
-            if let Some(copy) = &mut part.copy {
-                readdress(copy, part.payload, pieces);
+            match &mut part.copy {
+                Some(copy) if want.holds == Holds::Call => {
+                    let pieces = calls::pieces(body, want.buffer);
+                    calls::readdress(copy, pieces.map(|(buffer, _)| load.payload(buffer)));
+                }
+                Some(copy) => {
+                    let pieces = (0..).map(|piece: u16| load.payload(want.buffer + 1 + piece));
+                    readdress(copy, part.payload, pieces);
+                }
+                None => {}
             }
             load.parts.push(part);
         }
@@ -206,8 +258,10 @@ impl Carrier {
         let buffer = body.buffer(number);
         let lost = Error::Refused { call: "submit", errno: Errno::EFAULT };
         let buffer = buffer.ok_or(lost)?;
+        // What may be used again later is never in reach of a service that may be gone then.
         if want.length > 0
-            && !want.envelope
+            && want.holds == Holds::Data
+            && !body.is_idempotent()
             && let Some(payload) = self.regions.payload(remote, buffer.as_ptr().addr(), want.length)?
         {
             return Ok(Part { buffer: number, payload, copy: None, silent });
@@ -246,9 +300,13 @@ impl Carrier {
         allowed::check(body, number, completion);
         let Some(Some(load)) = self.loads.get(slot as usize) else { return };
         let Some(step) = body.steps().get(number) else { return };
-        let (payload, record) = (step.payload(), step.filled_record(completion));
+        let (payload, record, verb) = (step.payload(), step.filled_record(completion), step.verb());
         if !completion.was_skipped() {
-            if let Memory::Room(buffer) = payload {
+            if verb == Verb::Call {
+                for (buffer, length) in body.filled_by_call(number) {
+                    load.bring(body, buffer, length);
+                }
+            } else if let Memory::Room(buffer) = payload {
                 load.bring(body, buffer, completion.result as usize);
             } else if let Memory::Received(envelope) = payload {
                 if !load.bring_message(body, envelope, completion) {
@@ -303,30 +361,49 @@ impl Wants {
             Memory::None | Memory::Text(_) => {}
             Memory::Received(envelope) => self.of_message(body, envelope, false),
             Memory::Filled(envelope) if verb == Verb::SendMsg => self.of_message(body, envelope, true),
+            Memory::Filled(record) if verb == Verb::Call => self.of_call(body, record),
             Memory::Filled(buffer) => {
                 let length = length_of(body, step, buffer);
-                self.add(Want { buffer, length, taken_from: true, silent: false, envelope: false });
+                let holds = Holds::Data;
+                self.add(Want { buffer, length, taken_from: true, silent: false, holds, filled: false });
             }
             Memory::Room(buffer) => {
-                let length = length_of(body, step, buffer);
-                self.add(Want { buffer, length, taken_from: false, silent, envelope: false });
+                let (length, holds) = (length_of(body, step, buffer), Holds::Data);
+                self.add(Want { buffer, length, taken_from: false, silent, holds, filled: true });
             }
         }
         if let Some(buffer) = step.record() {
             let taken_from = matches!(verb, Verb::Utimes | Verb::SetXattr);
             let of = body.buffer(buffer);
             let length = of.map_or(0, |of| if taken_from { of.len() } else { of.capacity() });
-            self.add(Want { buffer, length, taken_from, silent, envelope: false });
+            self.add(Want { buffer, length, taken_from, silent, holds: Holds::Data, filled: !taken_from });
         }
     }
 
     fn of_message(&mut self, body: &Body, envelope: u16, taken_from: bool) {
         for (number, length) in body.piece_lengths(envelope).enumerate() {
             let buffer = envelope + 1 + number as u16;
-            self.add(Want { buffer, length, taken_from, silent: false, envelope: false });
+            self.add(Want {
+                buffer,
+                length,
+                taken_from,
+                silent: false,
+                holds: Holds::Data,
+                filled: !taken_from,
+            });
         }
         let length = body.buffer(envelope).map_or(0, |of| of.len());
-        self.add(Want { buffer: envelope, length, taken_from: true, silent: false, envelope: true });
+        let (holds, filled) = (Holds::Message, !taken_from);
+        self.add(Want { buffer: envelope, length, taken_from: true, silent: false, holds, filled });
+    }
+
+    fn of_call(&mut self, body: &Body, record: u16) {
+        for (buffer, length) in calls::pieces(body, record) {
+            let holds = Holds::Data;
+            self.add(Want { buffer, length, taken_from: true, silent: false, holds, filled: false });
+        }
+        let (length, holds) = (body.buffer(record).map_or(0, |of| of.len()), Holds::Call);
+        self.add(Want { buffer: record, length, taken_from: true, silent: false, holds, filled: false });
     }
 
     fn add(&mut self, want: Want) {
@@ -334,6 +411,7 @@ impl Wants {
             Some(other) => {
                 other.length = other.length.max(want.length);
                 other.taken_from |= want.taken_from;
+                other.filled |= want.filled;
                 other.silent |= want.silent;
             }
             None => self.0.push(want),

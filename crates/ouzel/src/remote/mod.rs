@@ -2,46 +2,91 @@
 //!
 //! [`Remote`] is the way there: the client's end of a connection, as a raw ring uses it. Beside it lies what a ring of chains
 //! needs: which memory the service can see (`regions`), what has to be carried there and back because it lies elsewhere
-//! (`carried`), and what a completion may say (`allowed`). A service is not trusted: what it says is a number until it is
+//! (`carried`, `calls`), what a program takes along (`programs`), and what a completion may say (`allowed`). A service is not trusted: what it says is a number until it is
 //! checked, and nothing here believes it about memory.
 
 mod allowed;
+mod calls;
 mod carried;
+mod programs;
+mod readiness;
 mod regions;
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use ouzel_engine::{Entered, Gauges, Limits, Target};
-use ouzel_ring::{Completion, Entry, Geometry, PushError};
-use ouzel_scheme::{Client, ClientOptions, Name};
+use ouzel_engine::{Entered, Gauges, Limits, Program, Target};
+use ouzel_ring::{Completion, Entry, Errno, Geometry, PushError};
+use ouzel_scheme::{Client, ClientOptions, Found, Name};
 use rustix::time::{ClockId, clock_gettime};
 
 pub(crate) use carried::Carrier;
+pub use programs::published;
+pub(crate) use programs::{Known, describe, portable};
+use readiness::Readiness;
 
 use crate::error::Error;
 
 /// A connection to a service.
 pub(crate) struct Remote {
     client: Client,
-    /// Of the service, with its colon.
+    /// Of the service.
+    parsed: Name,
+    /// The same with its colon.
     name: String,
+    options: ClientOptions,
     /// Operations that had not ended when the connection was closed.
     leaked: u32,
+    /// Programs that are stored.
+    programs: u32,
+    /// What is watched elsewhere, once somebody has asked for it.
+    readiness: Option<Readiness>,
 }
 
 // What rings in this process do all the time is cold here: their way past it is the shorter one.
 impl Remote {
-    /// Connects to the service with this name; the colon behind it may be left out.
-    pub(crate) fn connect(name: &str, geometry: Geometry) -> Result<Remote, Error> {
+    /// Connects to the service with this name; the colon behind it may be left out. `watched` says that somebody may ask for its
+    /// [readiness](Remote::readiness).
+    pub(crate) fn connect(name: &str, geometry: Geometry, watched: bool) -> Result<Remote, Error> {
         let parsed = Name::parse(name).map_err(Error::Name)?;
         let options = ClientOptions {
             entries: geometry.entries(),
             completions: geometry.completions(),
+            readiness: watched,
             ..ClientOptions::default()
         };
         let client = Client::connect(&parsed, &options)?;
-        Ok(Remote { client, name: format!("{}:", parsed.as_str()), leaked: 0 })
+        let name = format!("{}:", parsed.as_str());
+        Ok(Remote { client, parsed, name, options, leaked: 0, programs: 0, readiness: None })
+    }
+
+    /// Connects to the service that has the name now, in place of one that has gone. The generations of its descriptors begin
+    /// with `generation`.
+    pub(crate) fn reconnect(&mut self, generation: u32) -> Result<(), Error> {
+        self.options.generation = generation;
+        let mut client = Client::connect(&self.parsed, &self.options)?;
+        if let Some(readiness) = &mut self.readiness
+            && let Some(told) = client.watch()
+        {
+            readiness.follow(told).map_err(|errno| Error::Refused { call: "reconnect", errno })?;
+        }
+        self.client = client;
+        Ok(())
+    }
+
+    /// Which life of the service this is.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.client.terms().epoch
+    }
+
+    /// Sees whether the service is still there.
+    pub(crate) fn look(&mut self) {
+        self.client.look();
+    }
+
+    /// Whether the service has gone, or takes nothing more and is about to.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.client.is_over() || self.client.is_closing()
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -66,7 +111,26 @@ impl Remote {
 
     #[cold]
     pub(crate) fn enter(&mut self, wait: u32, timeout: Option<Duration>) -> Result<Entered, Error> {
-        match self.client.enter(wait, timeout) {
+        let entered = self.client.enter(wait, timeout);
+        self.judge(entered)
+    }
+
+    /// The same until `beside` is readable.
+    pub(crate) fn enter_beside(
+        &mut self,
+        wait: u32,
+        timeout: Option<Duration>,
+        beside: BorrowedFd<'_>,
+    ) -> Result<Entered, Error> {
+        let entered = self.client.enter_beside(wait, timeout, beside);
+        self.judge(entered)
+    }
+
+    fn judge(&mut self, entered: Result<Entered, ouzel_scheme::Error>) -> Result<Entered, Error> {
+        if let Some(readiness) = &mut self.readiness {
+            readiness.entered();
+        }
+        match entered {
             Ok(entered) => Ok(entered),
             Err(_) if self.client.is_over() && self.client.in_flight() > 0 => {
                 // What was pending has ended, with ECONNRESET, and is there to be taken.
@@ -87,6 +151,25 @@ impl Remote {
         if self.client.is_over() { Ok(0) } else { Ok(self.client.cancel(target)?) }
     }
 
+    /// A descriptor that is readable when there is something to enter for; `None` if the service gives none.
+    ///
+    /// Errors: EMFILE or ENFILE of the system.
+    pub(crate) fn readiness(&mut self) -> Result<Option<OwnedFd>, Errno> {
+        let Some(told) = self.client.watch() else { return Ok(None) };
+        let readiness = match &mut self.readiness {
+            Some(readiness) => readiness,
+            none => none.insert(Readiness::new(told)?),
+        };
+        readiness.duplicate().map(Some)
+    }
+
+    /// Makes it readable until the next enter.
+    pub(crate) fn remind(&mut self) {
+        if let Some(readiness) = &mut self.readiness {
+            readiness.remind();
+        }
+    }
+
     pub(crate) fn register(&self, register: usize) -> Option<u64> {
         self.client.register(register)
     }
@@ -101,6 +184,36 @@ impl Remote {
 
     pub(crate) fn unshare(&mut self, region: u16) -> Result<(), Error> {
         Ok(self.client.unshare(region)?)
+    }
+
+    pub(crate) fn store(&mut self, program: &Program) -> Result<u32, Error> {
+        match self.client.store(program) {
+            Ok(number) => {
+                self.programs += 1;
+                Ok(number)
+            }
+            Err(_) if self.client.is_over() => Err(self.gone()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(crate) fn forget(&mut self, program: u32) -> Result<(), Error> {
+        match self.client.forget(program) {
+            Ok(()) => {
+                self.programs = self.programs.saturating_sub(1);
+                Ok(())
+            }
+            Err(_) if self.client.is_over() => Err(self.gone()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(crate) fn find(&mut self, program: &str) -> Result<Found, Error> {
+        match self.client.find(program) {
+            Ok(found) => Ok(found),
+            Err(_) if self.client.is_over() => Err(self.gone()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     pub(crate) fn geometry(&self) -> Geometry {
@@ -123,7 +236,7 @@ impl Remote {
 
     pub(crate) fn gauges(&self) -> Gauges {
         let in_flight = self.client.in_flight();
-        Gauges { packets: in_flight, started: in_flight, ..Gauges::default() }
+        Gauges { packets: in_flight, started: in_flight, programs: self.programs, ..Gauges::default() }
     }
 
     /// The clock that all processes of the machine share: the one of the backends with real files.

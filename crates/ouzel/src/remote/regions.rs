@@ -41,6 +41,12 @@ impl Regions {
         Ok(Regions { pool, watch, seen, known: Vec::new() })
     }
 
+    /// The service is another one, which sees nothing yet.
+    pub(super) fn begin_anew(&mut self) {
+        self.known.clear();
+        self.seen = self.watch.changes().wrapping_sub(1);
+    }
+
     pub(super) fn pool(&self) -> &Pool {
         &self.pool
     }

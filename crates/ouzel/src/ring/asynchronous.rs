@@ -4,7 +4,7 @@
 //! for; a wait has a time, and comes back when nothing can happen. None of them gives memory of a running chain away.
 
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use ouzel_chain::ring;
@@ -70,10 +70,28 @@ impl<M> Ring<M> {
 
     /// Starts everything queued, waits until `wait` completions are there or the time is up, and takes what has completed.
     pub(crate) fn turn(&mut self, wait: u32, timeout: Option<Duration>) -> Result<(), Error> {
+        if self.returning.is_some() {
+            return self.enter_or_return(wait, timeout, None);
+        }
         self.raw.enter(u32::MAX, wait, timeout)?;
         if self.tracing {
             self.collect_events();
         }
+        self.collect();
+        Ok(())
+    }
+
+    /// The same on a connected ring until `beside` is readable, too.
+    pub(crate) fn turn_beside(
+        &mut self,
+        wait: u32,
+        timeout: Option<Duration>,
+        beside: BorrowedFd<'_>,
+    ) -> Result<(), Error> {
+        if self.returning.is_some() {
+            return self.enter_or_return(wait, timeout, Some(beside));
+        }
+        self.raw.enter_beside(wait, timeout, beside)?;
         self.collect();
         Ok(())
     }
@@ -119,6 +137,7 @@ impl<M> Ring<M> {
     /// Gives up all chains whose index is in this range. None of those that have not begun will; no entry is started for
     /// that.
     pub(crate) fn cancel_indices(&mut self, first: u32, last: u32) -> Result<(), Error> {
+        self.give_up_return(first, last);
         let steps = Target::DataRange { first: data(first, 0), last: data(last, u16::MAX) };
         // In a service's queue nobody else can reach anything.
         if !self.raw.is_remote() {

@@ -41,6 +41,14 @@ const SPARES: usize = 1024;
 /// Takes a result that came too late, or gives it back to be dropped as usual.
 pub(super) type OnLate = Box<dyn FnMut(Done) -> Option<Done>>;
 
+/// How the executor hears its bell.
+enum Hearing {
+    /// The ring does.
+    InRing(Descriptor),
+    /// The ring's engine is in another process, so whoever waits for the ring waits for this, too.
+    BesideRing(OwnedFd),
+}
+
 pub(crate) struct Core {
     /// `None` once the executor is gone.
     ring: RefCell<Option<Ring>>,
@@ -61,9 +69,8 @@ pub(crate) struct Core {
     received: RefCell<Inbox>,
     /// Where cancels are put into order.
     cancels: RefCell<Vec<Ticket>>,
-    /// `None` if the ring cannot hear it, as one that is connected to a service: then the executor looks again and again.
-    bell: Option<Descriptor>,
-    /// The bell has to be listened to (again).
+    hearing: Hearing,
+    /// The ring has to be made to hear the bell (again).
     deaf: Cell<bool>,
     /// The ring has to be entered although no future waits for it.
     must_enter: Cell<bool>,
@@ -80,12 +87,15 @@ pub(crate) struct Core {
 
 impl Core {
     pub(super) fn new(mut ring: Ring, on_late: Option<OnLate>) -> Result<Rc<Core>, Error> {
-        let (bell, adopted) = if ring.backend().backend == BackendKind::Scheme {
-            (Bell::event().map_err(|errno| Error::Refused { call: "bell", errno })?, None)
+        let (bell, hearing) = if ring.backend().backend == BackendKind::Scheme {
+            let refused = |errno| Error::Refused { call: "bell", errno };
+            let bell = Bell::event().map_err(refused)?;
+            let own = bell.duplicate().map_err(refused)?;
+            (bell, Hearing::BesideRing(own))
         } else {
             let bell = ring.bell()?;
             let adopted = ring.adopt_bell(&bell)?;
-            (bell, Some(adopted))
+            (bell, Hearing::InRing(adopted))
         };
         ring.prepare_for_executor()?;
         let shared = Arc::new(Shared::new(bell));
@@ -105,8 +115,8 @@ impl Core {
             shared,
             received: RefCell::default(),
             cancels: RefCell::default(),
-            bell: adopted,
-            deaf: Cell::new(true),
+            deaf: Cell::new(matches!(hearing, Hearing::InRing(_))),
+            hearing,
             must_enter: Cell::new(true),
             counter: RefCell::default(),
             unowned: Cell::new(0),

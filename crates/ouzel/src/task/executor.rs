@@ -188,7 +188,8 @@ impl Executor {
     /// then: it may stay readable until that. `None` on backends that have none, as the simulator, and on io_uring if the ring
     /// was not built to be [watched](RingBuilder::watched).
     ///
-    /// It is an event counter (`eventfd(2)`) and the caller's own; `turn` empties it. From the first call on it costs something
+    /// It is an event counter (`eventfd(2)`), or on a connected ring one for several of those (`epoll(7)`), and the caller's own;
+    /// `turn` empties it. From the first call on it costs something
     /// with each completion.
     ///
     /// Errors: [`Error::Refused`] with EMFILE.

@@ -5,6 +5,8 @@
 //! completion gets one with ECONNRESET.
 
 mod pending;
+mod programs;
+mod waiting;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -12,25 +14,19 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use ouzel_engine::{Entered, Target};
-use ouzel_ring::{Broken, Completion, Entry, EntryFlags, Errno, Geometry, PushError, SubmitterEnd};
+use ouzel_ring::{Broken, Completion, Entry, EntryFlags, Errno, Geometry, PushError, State, SubmitterEnd};
 
 use crate::error::{Error, Reason};
 use crate::futex::Word;
-use crate::patience::{Ask, Patience, processor};
+use crate::patience::Patience;
 use crate::shared::RingMemory;
 use crate::socket::Control;
 use crate::wire::{self, ToClient, ToServer};
-use crate::{Name, doorbell};
+use crate::{Name, doorbell, readiness};
 use pending::Pending;
 
 /// How long a service may take to answer on the control socket.
 const ANSWER: Duration = Duration::from_secs(5);
-
-/// Who sleeps looks this often whether the service is still there: nothing wakes those whom a dead service has forgotten.
-const LOOK: Duration = Duration::from_millis(100);
-
-/// The most pauses between two looks of somebody who waits for many completions.
-const RARELY: u32 = 16;
 
 /// What a client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,11 +40,16 @@ pub struct ClientOptions {
     /// processor. `None`: as long as a wake takes on this machine (measured once in a process, 5 to 50 microseconds), and
     /// nothing where only one processor may be used. Zero never spins.
     pub spin: Option<Duration>,
+    /// Ask for a descriptor that becomes readable when completions are there ([`Client::watch`]). It costs a pair of sockets.
+    pub readiness: bool,
+    /// What the generations of its descriptors begin with; 0 is taken for 1. Who had a connection before, and may still have
+    /// descriptors of that, says more than the largest of those: then none of them names anything in this one.
+    pub generation: u32,
 }
 
 impl Default for ClientOptions {
     fn default() -> ClientOptions {
-        ClientOptions { entries: 256, completions: 512, spin: None }
+        ClientOptions { entries: 256, completions: 512, spin: None, readiness: false, generation: 1 }
     }
 }
 
@@ -84,6 +85,10 @@ pub struct Client {
     _memory: RingMemory,
     control: Control,
     doorbell: OwnedFd,
+    /// What becomes readable when completions are there, if that was asked for and granted.
+    readiness: Option<OwnedFd>,
+    /// Somebody waits for that elsewhere: between two enters the service is to make it readable.
+    watched: bool,
     terms: Terms,
     patience: Patience,
     pending: Pending,
@@ -115,9 +120,10 @@ impl Client {
             .map_err(|source| Error::NoService { name: name.clone(), source })?;
         let hello = wire::Hello {
             version: wire::VERSION,
-            features: wire::FEATURES,
+            features: if options.readiness { wire::READINESS } else { 0 },
             entries: asked.entries(),
             completions: asked.completions(),
+            generation: options.generation.max(1),
         };
         let gone = |_| Error::Over { name: name.clone() };
         control.send(&hello.encode(), &[]).map_err(gone)?;
@@ -138,10 +144,20 @@ impl Client {
         if geometry.entries() > asked.entries() || geometry.completions() > asked.completions() {
             return Err(protocol("it grants larger queues than were asked for"));
         }
-        let files: Result<[OwnedFd; wire::MAX_FILES_TO_CLIENT], _> = received.files.try_into();
+        if welcome.features & !hello.features != 0 {
+            return Err(protocol("it grants what was not asked for"));
+        }
+        let mut files = received.files;
+        let readiness = if welcome.has_readiness() { files.pop() } else { None };
+        let files: Result<[OwnedFd; 3], _> = files.try_into();
         let Ok([engine_part, submitter_part, doorbell]) = files else {
-            return Err(protocol("a welcome does not come with three descriptors"));
+            return Err(protocol("a welcome comes with other descriptors than belong to it"));
         };
+        if readiness.is_some() != welcome.has_readiness()
+            || readiness.as_ref().is_some_and(|readiness| readiness::check(readiness).is_err())
+        {
+            return Err(protocol("its descriptor of readiness is none"));
+        }
         let memory = RingMemory::open(geometry, [engine_part, submitter_part])
             .map_err(|source| Error::system("map the memory of a ring", source))?;
         // SAFETY: the ends are dropped before the memory.
@@ -156,6 +172,8 @@ impl Client {
             _memory: memory,
             control,
             doorbell,
+            readiness,
+            watched: false,
             terms: Terms {
                 chain,
                 descriptors: welcome.descriptors,
@@ -196,6 +214,18 @@ impl Client {
     /// Whether the service has gone, or has thrown this client out.
     pub fn is_over(&self) -> bool {
         self.over
+    }
+
+    /// Whether the service has said that it takes nothing more: what is in flight ends soon, and so does the connection.
+    pub fn is_closing(&self) -> bool {
+        self.submitter.engine_state() != State::Running
+    }
+
+    /// Sees whether the service is still there, without waiting: who waits for completions need not.
+    pub fn look(&mut self) {
+        if !self.over && self.has_hung_up() {
+            self.end();
+        }
     }
 
     /// Entries that are owed a completion.
@@ -254,6 +284,30 @@ impl Client {
     ///
     /// Errors: [`Error::Over`] if the service has gone and nothing is left to be popped.
     pub fn enter(&mut self, wait: u32, timeout: Option<Duration>) -> Result<Entered, Error> {
+        self.enter_and(wait, timeout, None)
+    }
+
+    /// The same, but it also comes back when `beside` is readable, and without anything in flight it waits for that and for the
+    /// time to be over. Nothing is read from `beside`.
+    ///
+    /// Without [readiness](ClientOptions::readiness) it looks every millisecond.
+    ///
+    /// Errors: as for [`enter`](Client::enter).
+    pub fn enter_beside(
+        &mut self,
+        wait: u32,
+        timeout: Option<Duration>,
+        beside: BorrowedFd<'_>,
+    ) -> Result<Entered, Error> {
+        self.enter_and(wait, timeout, Some(beside))
+    }
+
+    fn enter_and(
+        &mut self,
+        wait: u32,
+        timeout: Option<Duration>,
+        beside: Option<BorrowedFd<'_>>,
+    ) -> Result<Entered, Error> {
         let mut entered = Entered { taken: self.closed, incomplete: self.open, readable: 0 };
         self.closed = 0;
         if !self.over {
@@ -266,8 +320,14 @@ impl Client {
             }
         }
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        if wait > 0 {
-            self.wait(wait, deadline);
+        match beside {
+            Some(beside) if wait > 0 => self.wait_beside(wait, deadline, beside),
+            None if wait > 0 => self.wait(wait, deadline),
+            _ => {}
+        }
+        if self.watched && !self.over {
+            self.empty_readiness();
+            self.submitter.watch();
         }
         let unread = self.unread();
         if self.over {
@@ -298,82 +358,13 @@ impl Client {
         }
     }
 
-    /// Whether there is no use in waiting for `wait` completions any longer.
-    #[inline]
-    fn is_enough(&mut self, wait: u32) -> bool {
-        let unread = self.unread();
-        // Of a chain that is too long some may have ended before its end was pushed.
-        let to_come = self.pending.owed().saturating_sub(self.open_owed);
-        self.over
-            || unread >= wait
-            || to_come == 0
-            || (self.pending.is_single() && to_come <= unread)
-            || (unread > 0 && self.submitter.engine_starved())
-    }
-
-    fn wait(&mut self, wait: u32, deadline: Option<Instant>) {
-        if self.spin(wait, deadline) {
-            return;
-        }
-        let mut slept = None;
-        // Whoever had to sleep does not spin between two sleeps.
-        loop {
-            let enough = self.is_enough(wait);
-            let now = Instant::now();
-            if enough || deadline.is_some_and(|deadline| now >= deadline) {
-                if let Some(since) = slept {
-                    self.patience.slept(now.saturating_duration_since(since));
-                }
-                return;
-            }
-            slept.get_or_insert(now);
-            self.sleep(wait, deadline.map_or(LOOK, |deadline| LOOK.min(deadline - now)));
-        }
-    }
-
-    /// Looks for as long as it pays. Whether there is enough.
-    fn spin(&mut self, wait: u32, deadline: Option<Instant>) -> bool {
-        if self.is_enough(wait) {
-            return true;
-        }
-        // What is owed does not change before something is read.
-        let to_come = self.pending.owed().saturating_sub(self.open_owed);
-        let wanted = if self.pending.is_single() { wait.min(to_come) } else { wait };
-        let mut patience = self.patience;
-        let is_there = patience.spin(deadline, |ask| match ask {
-            Ask::IsThere => {
-                let missing = wanted.saturating_sub(self.unread());
-                // Each look takes the line away from the service that is writing there: one for each completion is enough.
-                for _ in 1..missing.min(RARELY) {
-                    std::hint::spin_loop();
-                }
-                missing == 0 || self.over
-            }
-            Ask::IsVain => {
-                let here = processor();
-                self.submitter.say_processor(here);
-                (here.is_some() && here == self.submitter.engine_processor()) || self.is_enough(wait)
-            }
-        });
-        self.patience = patience;
-        is_there
-    }
-
-    fn sleep(&mut self, wait: u32, limit: Duration) {
-        self.submitter.say_processor(processor());
-        self.submitter.fall_asleep();
-        // The engine may have posted, or have said that it is starved, before it could know that somebody sleeps.
-        if !self.is_enough(wait) {
-            self.completions.wait(self.submitter.tail_seen(), limit);
-        }
-        self.submitter.wake_up();
-        // However short each wait is: a service that has gone wakes nobody.
-        if self.looked.elapsed() >= LOOK {
-            self.looked = Instant::now();
-            if !self.is_enough(wait) && self.has_hung_up() {
-                self.end();
-            }
-        }
+    /// The descriptor that becomes readable when completions are there, or the service has gone; `None` if it was not [asked
+    /// for](ClientOptions::readiness), or not granted. From now on each [`enter`](Client::enter) empties it, and asks the
+    /// service to make it readable with what it posts later: so whoever waits for it enters, pops what is there until an enter
+    /// brings nothing more, and then waits again. It is readable at first.
+    pub fn watch(&mut self) -> Option<BorrowedFd<'_>> {
+        self.watched = self.readiness.is_some();
+        self.readiness.as_ref().map(AsFd::as_fd)
     }
 
     /// Whether the control socket has ended. Nothing else comes there unasked.

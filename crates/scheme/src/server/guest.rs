@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use super::events::{Event, Events, Place, What};
+use super::observer::Connection;
 use super::served::Served;
 use crate::socket::Control;
 use crate::{Error, Host, Peer};
@@ -38,6 +39,13 @@ impl<H: Host> Guest<H> {
             Stage::Served(served) | Stage::Leaving { served, .. } => Some(served),
             Stage::Greeting { .. } | Stage::Nowhere => None,
         }
+    }
+
+    /// What it does, if it has a ring.
+    pub(super) fn connection(&mut self) -> Option<Connection> {
+        let leaving = matches!(self.stage, Stage::Leaving { .. });
+        let (process, user) = (self.peer.process, self.peer.user);
+        self.served().map(|served| Connection { process, user, leaving, ..served.connection() })
     }
 
     /// Watches its control socket, and its process: the socket stays open if a child has inherited it.

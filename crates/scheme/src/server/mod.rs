@@ -7,11 +7,14 @@
 
 mod events;
 mod guest;
+mod observer;
 mod served;
+mod shelf;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::os::fd::AsFd;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -22,10 +25,13 @@ use crate::error::{Error, Reason};
 use crate::patience::{Ask, Patience, processor};
 use crate::socket::{Control, Listener};
 use crate::wire::{self, ToServer};
-use crate::{Host, Name, Peer, Quotas, doorbell};
+use crate::{Host, Name, Peer, Programs, Published, Quotas, doorbell};
+pub use observer::{Connection, Observer};
+
 use events::{Event, Events, Place, What};
 use guest::{Guest, Guests, Stage};
 use served::{Served, Turn};
+use shelf::Shelf;
 
 /// How long what a client had in flight may take to end when it is gone, before its memory is leaked.
 const BOUND: Duration = Duration::from_secs(1);
@@ -89,12 +95,17 @@ pub struct Statistics {
     pub turns: u64,
     /// Entries taken.
     pub entries: u64,
+    /// Times that it heard doorbells. Rings of one client that come before it looks are one.
+    pub doorbells: u64,
     /// Times it slept.
     pub sleeps: u64,
 }
 
 /// What makes the backend of a new connection.
 type Make<H> = Box<dyn FnMut(&Peer) -> Result<H, Errno>>;
+
+/// What says which programs a new connection may call.
+type Grant = Box<dyn FnMut(&Peer) -> Programs>;
 
 /// Serves a name: one thread, on which every client has an engine and a backend of its own.
 ///
@@ -104,6 +115,8 @@ pub struct Server<H: Host> {
     listener: Listener,
     events: Events,
     make: Make<H>,
+    grant: Grant,
+    published: Vec<Rc<Published>>,
     quotas: Quotas,
     epoch: u64,
     guests: Guests<H>,
@@ -116,6 +129,8 @@ pub struct Server<H: Host> {
     patience: Patience,
     stop: Arc<Stop>,
     statistics: Statistics,
+    /// Who is told what each connection does.
+    observer: Option<Box<dyn Observer>>,
     /// Rounds of turns since the events were looked at.
     rounds: u32,
     /// Entries taken since then.
@@ -149,6 +164,8 @@ impl<H: Host> Server<H> {
             listener,
             events,
             make: Box::new(make),
+            grant: Box::new(|_| Programs::default()),
+            published: Vec::new(),
             quotas,
             epoch: since.map_or(1, |since| since.as_nanos() as u64),
             guests: Guests::default(),
@@ -158,6 +175,7 @@ impl<H: Host> Server<H> {
             patience: Patience::new(quotas.spin),
             stop: Arc::new(Stop { asked: AtomicBool::new(false), bell }),
             statistics: Statistics::default(),
+            observer: None,
             rounds: 0,
             taken: 0,
             checked: Instant::now(),
@@ -168,6 +186,29 @@ impl<H: Host> Server<H> {
     /// The name it serves.
     pub fn name(&self) -> &Name {
         &self.name
+    }
+
+    /// Gives clients that connect from now on a program to call, which they find by its name. It counts to no quota of theirs.
+    ///
+    /// Errors: [`Error::Publish`] if there is one of this name.
+    pub fn publish(&mut self, program: Published) -> Result<(), Error> {
+        if self.published.iter().any(|other| other.name() == program.name()) {
+            let what = "there is one of this name already: choose another";
+            return Err(Error::Publish { name: program.name().to_owned(), what });
+        }
+        self.published.push(Rc::new(program));
+        Ok(())
+    }
+
+    /// Has `grant` say, by who they are, which programs those may call who connect from now on. Otherwise it is
+    /// [`Programs::Own`] for everybody.
+    pub fn grant(&mut self, grant: impl FnMut(&Peer) -> Programs + 'static) {
+        self.grant = Box::new(grant);
+    }
+
+    /// Has `observer` told of each connection: when it begins, after each of its turns, and when it has ended.
+    pub fn observe(&mut self, observer: impl Observer + 'static) {
+        self.observer = Some(Box::new(observer));
     }
 
     /// What ends it from elsewhere.
@@ -332,6 +373,20 @@ impl<H: Host> Server<H> {
 
     /// Gives a client its turn.
     fn turn(&mut self, place: Place) {
+        self.take_turn(place);
+        self.note(place);
+    }
+
+    /// Tells what a connection does, if somebody is to be told.
+    #[inline]
+    fn note(&mut self, place: Place) {
+        let Some(observer) = &mut self.observer else { return };
+        if let Some(connection) = self.guests.at(place).and_then(Guest::connection) {
+            observer.note(place.slot, &connection);
+        }
+    }
+
+    fn take_turn(&mut self, place: Place) {
         let budget = self.quotas.turn();
         let Some(guest) = self.guests.at(place) else { return };
         let leaving = matches!(guest.stage, Stage::Leaving { .. });
@@ -371,6 +426,7 @@ impl<H: Host> Server<H> {
             Event::Of(place, What::Control) => self.listen(place),
             Event::Of(place, What::Process) => self.leave(place),
             Event::Of(place, What::Doorbell) => {
+                self.statistics.doorbells += 1;
                 if let Some(served) = self.guests.served(place) {
                     served.rung = served.rung.saturating_add(1);
                 }
@@ -476,11 +532,14 @@ impl<H: Host> Server<H> {
                 Errno::EPERM | Errno::EACCES => Reason::NotAllowed,
                 _ => Reason::Resources,
             });
-            backend.and_then(|backend| Served::new(backend, hello, &self.quotas))
+            backend.and_then(|backend| {
+                let programs = Shelf::new(&(self.grant)(&guest.peer), &self.published);
+                Served::new(backend, hello, &self.quotas, programs)
+            })
         } else {
             Err(Reason::Version)
         };
-        let (served, files) = match made {
+        let (served, handed) = match made {
             Ok(made) => made,
             Err(reason) => {
                 self.statistics.refused += 1;
@@ -490,8 +549,9 @@ impl<H: Host> Server<H> {
         };
         let welcome = served.welcome(&self.quotas, self.epoch);
         let sent = served.watch(&self.events, place).and_then(|()| {
-            let [engine_part, submitter_part] = &files;
-            let files = [engine_part.as_fd(), submitter_part.as_fd(), served.doorbell.as_fd()];
+            let [engine_part, submitter_part] = &handed.parts;
+            let mut files = vec![engine_part.as_fd(), submitter_part.as_fd(), served.doorbell.as_fd()];
+            files.extend(handed.readiness.as_ref().map(AsFd::as_fd));
             guest.control.send(&welcome.encode(), &files).map_err(|source| Error::system("sendmsg", source))
         });
         guest.stage = Stage::Served(Box::new(served));
@@ -509,6 +569,7 @@ impl<H: Host> Server<H> {
     fn leave(&mut self, place: Place) {
         let Some(guest) = self.guests.at(place) else { return };
         if guest.begin_to_leave(&self.events, Instant::now() + BOUND) {
+            self.note(place);
             self.enqueue(place);
         } else {
             self.remove(place);
@@ -526,7 +587,12 @@ impl<H: Host> Server<H> {
 
     /// Nothing of a client is in flight any more, or it must be left behind.
     fn remove(&mut self, place: Place) {
-        let Some(guest) = self.guests.remove(place) else { return };
+        let Some(mut guest) = self.guests.remove(place) else { return };
+        if let Some(observer) = &mut self.observer
+            && guest.served().is_some()
+        {
+            observer.gone(place.slot);
+        }
         if let Some(count) = self.users.get_mut(&guest.peer.user) {
             *count -= 1;
             if *count == 0 {

@@ -11,11 +11,13 @@ use ouzel_engine::{Engine, EnterError, Limits};
 use ouzel_ring::{EngineEnd, Errno, Geometry};
 
 use super::events::{Event, Events, Place, What};
+use super::observer::Connection;
+use super::shelf::Shelf;
 use crate::error::Reason;
 use crate::futex::Word;
 use crate::shared::{Region, RingMemory};
 use crate::wire::{self, ToClient, ToServer};
-use crate::{Error, Host, Quotas, doorbell};
+use crate::{Error, Host, Quotas, doorbell, readiness};
 
 /// What a turn came to.
 #[derive(Clone, Copy, Debug)]
@@ -31,19 +33,34 @@ pub(super) struct Served<H> {
     // Dropped in this order: the engine refers to all memory.
     engine: Engine<H>,
     regions: Vec<Shared>,
+    programs: Shelf,
     _memory: RingMemory,
     geometry: Geometry,
     completions: Word,
     pub(super) doorbell: OwnedFd,
+    /// What becomes readable when the backend has reports.
     readiness: Option<OwnedFd>,
+    /// Where the client is told that there are completions, if it has asked for that. Closed after the engine.
+    told_at: Option<OwnedFd>,
     /// Where the completions stood when the client was last woken.
     told: u32,
+    /// Entries taken.
+    taken: u64,
+    /// Completions posted when that was last counted, of all and by the queue.
+    posted: (u64, u32),
     /// Doorbells since entries were last found.
     pub(super) rung: u32,
     /// It stands in the queue.
     pub(super) is_queued: bool,
     /// It is among those that are looked at before the server sleeps.
     pub(super) is_warm: bool,
+}
+
+/// What the client has of it: with the doorbell, what comes with a WELCOME.
+pub(super) struct Handed {
+    /// Of the ring's memory: the engine's, and the submitter's.
+    pub(super) parts: [OwnedFd; 2],
+    pub(super) readiness: Option<OwnedFd>,
 }
 
 /// Memory that a client shares.
@@ -55,12 +72,13 @@ struct Shared {
 }
 
 impl<H: Host> Served<H> {
-    /// A ring for a client that asks for it, and the two parts of its memory to be sent.
+    /// A ring for a client that asks for it, and what is to be handed over.
     pub(super) fn new(
         mut host: H,
         hello: &wire::Hello,
         quotas: &Quotas,
-    ) -> Result<(Served<H>, [OwnedFd; 2]), Reason> {
+        programs: Shelf,
+    ) -> Result<(Served<H>, Handed), Reason> {
         let granted = quotas.geometry(hello.entries, hello.completions).map_err(|_| Reason::Geometry)?;
         let (memory, files) = RingMemory::make(granted).map_err(|_| Reason::Resources)?;
         // SAFETY: the engine is dropped before the memory, or neither is.
@@ -72,25 +90,33 @@ impl<H: Host> Served<H> {
             descriptors: quotas.descriptors,
             chain: quotas.chain,
             in_process: false,
-            programs: quotas.programs,
+            programs: programs.limit(quotas),
             program_steps: quotas.program_steps,
         };
+        let pair = (hello.features & wire::READINESS != 0).then(readiness::pair).transpose();
+        let (told_at, told) = pair.map_err(|_| Reason::Resources)?.unzip();
         let mut engine = Engine::new(EngineEnd::new(handle, 0), host, limits);
         engine.take_turns();
+        programs.restrict(&mut engine);
+        engine.begin_generations_with(hello.generation);
         let served = Served {
             engine,
             regions: Vec::new(),
+            programs,
             _memory: memory,
             geometry: granted,
             completions,
             doorbell: doorbell::new().map_err(|_| Reason::Resources)?,
             readiness,
+            told_at,
             told: 0,
+            taken: 0,
+            posted: (0, 0),
             rung: 0,
             is_queued: false,
             is_warm: false,
         };
-        Ok((served, files))
+        Ok((served, Handed { parts: files, readiness: told }))
     }
 
     /// What the client is told of it.
@@ -98,15 +124,15 @@ impl<H: Host> Served<H> {
         let limits = self.engine.limits();
         ToClient::Welcome(wire::Welcome {
             version: wire::VERSION,
-            features: wire::FEATURES,
+            features: if self.told_at.is_some() { wire::READINESS } else { 0 },
             geometry: self.geometry,
             chain: limits.chain,
             descriptors: limits.descriptors,
-            programs: limits.programs,
+            programs: self.programs.quota(quotas),
             program_steps: limits.program_steps,
             epoch,
             verbs: quotas.verbs,
-            only_programs: false,
+            only_programs: self.programs.only,
         })
     }
 
@@ -129,6 +155,7 @@ impl<H: Host> Served<H> {
         };
         self.tell();
         self.let_go_of_regions();
+        self.taken += u64::from(entered.taken);
         if entered.taken > 0 {
             self.rung = 0;
         }
@@ -148,7 +175,17 @@ impl<H: Host> Served<H> {
         let now = self.completions.load();
         if now != self.told && self.engine.submitter_sleeps() {
             self.told = now;
-            self.completions.wake();
+            self.wake();
+        }
+    }
+
+    /// Wakes the client, which sleeps.
+    fn wake(&self) {
+        self.completions.wake();
+        if let Some(told_at) = &self.told_at
+            && self.engine.submitter_watches()
+        {
+            readiness::tell(told_at);
         }
     }
 
@@ -175,7 +212,7 @@ impl<H: Host> Served<H> {
         let asleep = matches!(self.engine.fall_asleep(), Ok(true));
         if asleep && self.engine.is_starved() && self.engine.submitter_sleeps() {
             // It waits for more than there can be before it reads.
-            self.completions.wake();
+            self.wake();
         }
         asleep
     }
@@ -218,6 +255,15 @@ impl<H: Host> Served<H> {
                 let reached = self.engine.cancel(target).saturating_add(self.engine.cancel_waiting(target));
                 Some(ToClient::Cancelled(wire::Cancelled { token, reached }))
             }
+            (ToServer::StoreProgram(message), Some(file)) => {
+                Some(self.programs.store(&mut self.engine, quotas, message, file))
+            }
+            (ToServer::ForgetProgram(message), None) => {
+                // As for a CANCEL: CALLs that were pushed before are calls of it.
+                let _ = self.engine.enter(quotas.turn(), 0, None);
+                Some(self.programs.forget(&mut self.engine, message))
+            }
+            (ToServer::FindProgram(message), None) => Some(self.programs.find(&mut self.engine, message)),
             _ => None,
         }
     }
@@ -259,6 +305,26 @@ impl<H: Host> Served<H> {
         self.engine.begin_teardown();
     }
 
+    /// What it does. Whose it is, is not known here.
+    pub(super) fn connection(&mut self) -> Connection {
+        let gauges = self.engine.gauges();
+        let (posted, seen) = &mut self.posted;
+        let now = self.completions.load();
+        *posted += u64::from(now.wrapping_sub(*seen));
+        *seen = now;
+        Connection {
+            entries: self.taken,
+            completions: *posted,
+            in_flight: gauges.packets,
+            chains: gauges.chains,
+            descriptors: gauges.descriptors,
+            shared_bytes: self.regions.iter().map(|shared| shared.memory.len() as u64).sum(),
+            regions: self.regions.len() as u32,
+            programs: self.programs.stored(),
+            ..Connection::default()
+        }
+    }
+
     /// Whether nothing is in flight.
     pub(super) fn is_over(&self) -> bool {
         let gauges = self.engine.gauges();
@@ -266,13 +332,15 @@ impl<H: Host> Served<H> {
     }
 
     /// Lets go of everything that nothing in flight can write to. Returns how many operations have not ended.
-    pub(super) fn end(self: Box<Self>, events: &Events) -> u32 {
+    pub(super) fn end(mut self: Box<Self>, events: &Events) -> u32 {
         events.forget(self.doorbell.as_fd());
         if let Some(readiness) = &self.readiness {
             events.forget(readiness.as_fd());
         }
         let started = self.engine.gauges().started;
         if started > 0 {
+            // The client learns of the end all the same.
+            self.told_at = None;
             std::mem::forget(self);
         }
         started

@@ -1,13 +1,14 @@
 //! The turn of the loop: what was asked for is sent, the ring is entered once, and what has completed is handed out.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::PollEvents;
+use rustix::event::epoll;
 
-use super::Core;
+use super::{Core, Hearing};
 use crate::chain::Done;
 use crate::error::Error;
 use crate::ring::{Offered, Rejected};
@@ -79,7 +80,7 @@ impl Core {
 
     /// Whether chains other than the bell's are in the ring.
     fn has_chains(&self) -> bool {
-        let bells = u32::from(!self.deaf.get());
+        let bells = u32::from(matches!(self.hearing, Hearing::InRing(_)) && !self.deaf.get());
         self.ring.borrow().as_ref().is_some_and(|ring| ring.in_flight() > bells)
     }
 
@@ -91,19 +92,33 @@ impl Core {
         self.meter.turns.add(1);
         let turned = self.with_ring(|ring| {
             ring.note_executor(|| self.metrics());
-            ring.turn(u32::from(wait), timeout)
+            match &self.hearing {
+                Hearing::InRing(_) => ring.turn(u32::from(wait), timeout),
+                Hearing::BesideRing(bell) => ring.turn_beside(u32::from(wait), timeout, bell.as_fd()),
+            }
         });
         if wait {
             self.shared.wake_up();
+            self.silence();
         }
         turned?;
         self.must_enter.set(self.deaf.get());
         self.hand_out()
     }
 
+    /// Empties the bell, if the ring does not hear it: what it was rung for is looked at after that.
+    fn silence(&self) {
+        if let Hearing::BesideRing(bell) = &self.hearing {
+            // It is empty if it was not rung.
+            let _ = rustix::io::read(bell, &mut [0; 8]);
+        }
+    }
+
     /// How long the executor may sleep if the next timer is this one.
     fn longest_sleep(&self, timer: Option<u64>) -> Option<Duration> {
         let until = timer.map(|at| Duration::from_nanos(at.saturating_sub(self.now().unwrap_or(at))));
+        let look = self.with_ring(|ring| Ok(ring.next_look())).unwrap_or(None);
+        let until = until.into_iter().chain(look).min();
         let stalled = || self.with_ring(|ring| Ok(ring.has_stalled())).unwrap_or(false);
         if self.deaf.get() || stalled() { Some(until.unwrap_or(PAUSE).min(PAUSE)) } else { until }
     }
@@ -112,15 +127,19 @@ impl Core {
 
     /// A descriptor that is readable when there is something to do, if there is such a thing.
     pub(in crate::task) fn readiness(&self) -> Result<Option<OwnedFd>, Error> {
+        let refused = |errno| Error::Refused { call: "descriptor", errno };
         let mut counter = self.counter.borrow_mut();
         if counter.is_none() {
             *counter = self.with_ring(|ring| ring.readiness())?;
+            if let (Some(made), Hearing::BesideRing(bell)) = (&*counter, &self.hearing) {
+                let flags = epoll::EventFlags::IN;
+                let added = epoll::add(made, bell, epoll::EventData::new_u64(0), flags);
+                added.map_err(|error| refused(Errno::from_raw(error.raw_os_error())))?;
+            }
         }
         let duplicate = |counter: &OwnedFd| rustix::io::fcntl_dupfd_cloexec(counter, 0);
-        counter.as_ref().map(duplicate).transpose().map_err(|error| {
-            let errno = Errno::from_raw(error.raw_os_error());
-            Error::Refused { call: "descriptor", errno }
-        })
+        let duplicated = counter.as_ref().map(duplicate).transpose();
+        duplicated.map_err(|error| refused(Errno::from_raw(error.raw_os_error())))
     }
 
     /// The number of what `readiness` duplicates, once there is such a thing.
@@ -132,7 +151,10 @@ impl Core {
 
     /// One has waited elsewhere: there may be something in the ring for the bell alone.
     pub(in crate::task) fn look_into_ring(&self) {
-        if let Some(counter) = &*self.counter.borrow() {
+        self.silence();
+        if matches!(self.hearing, Hearing::InRing(_))
+            && let Some(counter) = &*self.counter.borrow()
+        {
             // What is counted until here is seen by the turn that follows. It is empty if nothing was.
             let _ = rustix::io::read(counter, &mut [0; 8]);
         }
@@ -158,8 +180,10 @@ impl Core {
 
     /// Has the ring hear the bell.
     pub(super) fn listen(&self) -> Result<(), Error> {
-        // Without a bell it stays deaf, and looks again and again.
-        let Some(bell) = self.bell.filter(|_| self.deaf.replace(false)) else { return Ok(()) };
+        let Hearing::InRing(bell) = self.hearing else { return Ok(()) };
+        if !self.deaf.replace(false) {
+            return Ok(());
+        }
         let mut chain = self.chain();
         chain.poll_many(bell, PollEvents::IN);
         let mut operations = self.operations.borrow_mut();
