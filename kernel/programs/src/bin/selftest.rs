@@ -286,7 +286,7 @@ fn held_children_can_be_killed() -> Tested {
         let held = open(&mut ring, b"hold:/bin/wrong\0", OpenFlags::READ);
         equal(held.err().unwrap_or(Errno::OK), error)?;
     }
-    let path = Payload::of(b"/bin/wrong\0".as_ptr()).number();
+    let path = Payload::of(c"/bin/wrong".as_ptr()).number();
     run(&mut ring, Entry::new(Verb::Remove).arguments([0, path, 11, 0, 0]))?.outcome()?;
     Ok(())
 }
