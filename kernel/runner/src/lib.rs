@@ -74,7 +74,7 @@ impl Default for Options<'_> {
             counted: true,
             input: Some(""),
             shown: false,
-            limit: Duration::from_secs(120),
+            limit: Duration::from_secs(300),
         }
     }
 }

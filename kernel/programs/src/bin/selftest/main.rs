@@ -8,35 +8,27 @@ use core::arch::asm;
 use core::fmt::Write;
 
 use ouzel_kernel_abi::{
-    ALL, ENTER, MAX_PAGES, MAX_RINGS, Mapping, NEVER, PAGE, SETUP, SIGNAL_FAULT, SIGNAL_ILLEGAL, SIGNAL_KILL,
-    STANDARD, SchemeSetup, Statistics, TEARDOWN, THREAD,
+    ALL, ENTER, MAX_PAGES, MAX_RINGS, NEVER, PAGE, SETUP, SIGNAL_FAULT, SIGNAL_ILLEGAL, SIGNAL_KILL,
+    STANDARD, TEARDOWN, THREAD,
 };
 use ouzel_kernel_user::calls::{self, system_call};
 use ouzel_kernel_user::{Arguments, Ring, print, program};
-use ouzel_ring::modifiers::{CURRENT_POSITION, OpenFlags, PollEvents};
-use ouzel_ring::{
-    Completion, EngineEnd, Entry, EntryFlags, Errno, Geometry, Memory, Payload, SubmitterEnd, Verb,
+use ouzel_ring::modifiers::{CURRENT_POSITION, OpenFlags};
+use ouzel_ring::{Entry, EntryFlags, Errno, Geometry, Memory, Payload, SubmitterEnd, Verb};
+
+mod help;
+mod schemes;
+
+use help::{
+    Failed, Tested, Text, address_of, close, counter, equal, kill, map, open, read, run, sleep, statistics,
+    wait,
+};
+use schemes::{
+    Manner, dead_drivers_end_packets, lies_of_drivers_are_refused, schemes_are_served, serve,
+    slow_drivers_lose_nothing,
 };
 
 program!(main);
-
-type Tested = Result<(), Failed>;
-
-/// What went wrong, and in which line of this file.
-struct Failed(u32, Errno);
-
-impl From<Errno> for Failed {
-    #[track_caller]
-    fn from(error: Errno) -> Failed {
-        Failed(core::panic::Location::caller().line(), error)
-    }
-}
-
-/// A failure unless the two are equal.
-#[track_caller]
-fn equal<T: PartialEq>(one: T, other: T) -> Tested {
-    if one == other { Ok(()) } else { Err(Failed(core::panic::Location::caller().line(), Errno::OK)) }
-}
 
 type Test = fn() -> Tested;
 
@@ -150,55 +142,6 @@ fn die() -> Result<(), Errno> {
     ring.enter(60).map(drop)
 }
 
-/// Does one entry and waits for its end.
-fn run(ring: &mut Ring, entry: Entry) -> Result<Completion, Errno> {
-    // SAFETY: every caller's buffers outlive this call.
-    unsafe { ring.push(&entry) }?;
-    ring.enter(1)?;
-    ring.pop().ok_or(Errno::EIO)
-}
-
-fn open(ring: &mut Ring, path: &[u8], flags: OpenFlags) -> Result<u64, Errno> {
-    let payload = Payload::of(path.as_ptr()).number();
-    run(ring, Entry::new(Verb::Open).arguments([0, payload, path.len() as u64, flags.bits(), 0]))?.outcome()
-}
-
-fn close(ring: &mut Ring, descriptor: u64) -> Result<(), Errno> {
-    run(ring, Entry::new(Verb::Close).arguments([descriptor, 0, 0, 0, 0]))?.outcome().map(drop)
-}
-
-fn read(ring: &mut Ring, descriptor: u64, address: u64, length: u64) -> Result<u64, Errno> {
-    run(ring, Entry::new(Verb::Read).arguments([descriptor, address, length, CURRENT_POSITION, 0]))?.outcome()
-}
-
-fn address_of<T>(value: &mut T) -> u64 {
-    Payload::of(&raw mut *value).number()
-}
-
-fn statistics(ring: &mut Ring) -> Result<Statistics, Errno> {
-    let kernel = open(ring, b"kernel:\0", OpenFlags::READ)?;
-    let mut told = Statistics::default();
-    read(ring, kernel, address_of(&mut told), size_of::<Statistics>() as u64)?;
-    close(ring, kernel)?;
-    Ok(told)
-}
-
-/// Waits for a process: its status and its signal.
-fn wait(ring: &mut Ring, process: u64) -> Result<(u64, u32), Errno> {
-    let completion = run(ring, Entry::new(Verb::Wait).arguments([process, 0, 0, 0, 0]))?;
-    completion.outcome().map(|status| (status, completion.extra))
-}
-
-fn kill(ring: &mut Ring, process: u64) -> Result<(), Errno> {
-    let text = Payload::of(b"kill".as_ptr()).number();
-    run(ring, Entry::new(Verb::Write).arguments([process, text, 4, CURRENT_POSITION, 0]))?.outcome().map(drop)
-}
-
-fn sleep(ring: &mut Ring, nanoseconds: u64) -> Result<(), Errno> {
-    let ended = run(ring, Entry::new(Verb::Nop).timeout(nanoseconds))?.errno();
-    if ended == Errno::ETIMEDOUT { Ok(()) } else { Err(ended) }
-}
-
 fn children_end() -> Tested {
     let mut ring = Ring::new(8, 16)?;
     let process = open(&mut ring, b"spawn:/bin/selftest seven\0", OpenFlags::READ)?;
@@ -286,7 +229,7 @@ fn held_children_can_be_killed() -> Tested {
         let held = open(&mut ring, b"hold:/bin/wrong\0", OpenFlags::READ);
         equal(held.err().unwrap_or(Errno::OK), error)?;
     }
-    let path = Payload::of(b"/bin/wrong\0".as_ptr()).number();
+    let path = Payload::of(c"/bin/wrong".as_ptr()).number();
     run(&mut ring, Entry::new(Verb::Remove).arguments([0, path, 11, 0, 0]))?.outcome()?;
     Ok(())
 }
@@ -309,14 +252,6 @@ fn pipes_carry_output() -> Tested {
     equal(&buffer[..length as usize], b"from the child")?;
     equal(read(&mut ring, read_end, address_of(&mut buffer), 64)?, 0)?;
     equal(run(&mut ring, send)?.errno(), Errno::EBADF)
-}
-
-/// Maps pages: their descriptor and where they are.
-fn map(ring: &mut Ring, path: &[u8]) -> Result<(u64, Mapping), Errno> {
-    let memory = open(ring, path, OpenFlags::READ)?;
-    let mut mapping = Mapping::default();
-    read(ring, memory, address_of(&mut mapping), 16)?;
-    Ok((memory, mapping))
 }
 
 fn memory_is_mapped() -> Tested {
@@ -482,28 +417,6 @@ fn rings_are_busy() -> Tested {
     equal(other.pop().map(|completion| completion.errno()), Some(Errno::ETIMEDOUT))
 }
 
-/// A text of at most so many bytes.
-struct Text<const ROOM: usize>([u8; ROOM], usize);
-
-impl<const ROOM: usize> Text<ROOM> {
-    fn new() -> Self {
-        Text([0; ROOM], 0)
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.0[..self.1]
-    }
-}
-
-impl<const ROOM: usize> Write for Text<ROOM> {
-    fn write_str(&mut self, text: &str) -> core::fmt::Result {
-        let room = self.0.get_mut(self.1..self.1 + text.len()).ok_or(core::fmt::Error)?;
-        room.copy_from_slice(text.as_bytes());
-        self.1 += text.len();
-        Ok(())
-    }
-}
-
 fn reads_are_cancelled() -> Tested {
     let mut ring = Ring::new(8, 16)?;
     let file = open(&mut ring, b"/bin/selftest\0", OpenFlags::READ)?;
@@ -611,12 +524,6 @@ fn rings_are_charged() -> Tested {
     Ok(())
 }
 
-/// The time-stamp counter.
-fn counter() -> u64 {
-    // SAFETY: every x86-64 processor has it, and the kernel allows it.
-    unsafe { core::arch::x86_64::_rdtsc() }
-}
-
 fn time_passes() -> Tested {
     let mut ring = Ring::new(8, 16)?;
     for nanoseconds in [1, 1_000_000, 5_500_000] {
@@ -704,197 +611,6 @@ fn measure_stack() -> Tested {
         "kernel stack: {one} bytes used by a chain of 1, {hundred} of 100, {thousand} of 1000\n"
     ))?;
     equal(hundred, thousand)
-}
-
-/// How a driver drives.
-#[derive(Clone, Copy, PartialEq)]
-enum Manner {
-    Honest,
-    /// It looks every now and then only.
-    Slow,
-    /// It ends when it has something to do after its first OPEN.
-    Dying,
-    /// It answers with what cannot be.
-    Lying,
-}
-
-/// Serves `echo:`: each object keeps the last bytes that were written to it.
-fn serve(manner: Manner) -> Result<(), Errno> {
-    let mut ring = Ring::new(8, 16)?;
-    let scheme = open(&mut ring, b"scheme:echo\0", OpenFlags::READ | OpenFlags::WRITE | OpenFlags::CREATE)?;
-    let mut setup = SchemeSetup::default();
-    read(&mut ring, scheme, address_of(&mut setup), size_of::<SchemeSetup>() as u64)?;
-    let geometry = Geometry::new(setup.entries, setup.completions).map_err(|_| Errno::EINVAL)?;
-    let base = core::ptr::with_exposed_provenance_mut::<u8>(setup.base as usize);
-    let base = core::ptr::NonNull::new(base).ok_or(Errno::EFAULT)?;
-    // SAFETY: the kernel has mapped it for as long as the scheme's descriptor is open: until this process ends.
-    let memory =
-        unsafe { Memory::contiguous(base, setup.length as usize, geometry) }.map_err(|_| Errno::EINVAL)?;
-    let mut end = EngineEnd::new(memory, 0);
-    let window = core::ptr::with_exposed_provenance_mut::<u8>(setup.window as usize);
-    let mut kept = [0u8; 64];
-    let mut length = 0;
-    loop {
-        let poll = Entry::new(Verb::Poll).arguments([scheme, PollEvents::IN.bits(), 0, 0, 0]);
-        run(&mut ring, poll)?.outcome()?;
-        if manner == Manner::Slow {
-            sleep(&mut ring, 3_000_000)?;
-        }
-        while end.available().map_err(|_| Errno::EIO)? > 0 {
-            let entry = end.copy_next().ok_or(Errno::EIO)?;
-            end.release(1);
-            let [_, payload, magnitude, ..] = entry.arguments;
-            let place = window.wrapping_add(Payload::from_number(payload).offset() as usize);
-            let mut result = 0;
-            let mut data = entry.data;
-            match Verb::from_number(entry.op) {
-                Some(Verb::Open) => result = 5,
-                _ if manner == Manner::Dying => return Ok(()),
-                Some(Verb::Write) => {
-                    length = (magnitude as usize).min(kept.len());
-                    // SAFETY: the slot of this entry in the window.
-                    unsafe { core::ptr::copy_nonoverlapping(place, kept.as_mut_ptr(), length) };
-                    result = length as u64;
-                }
-                Some(Verb::Read) => {
-                    let some = length.min(magnitude as usize);
-                    // SAFETY: as above.
-                    unsafe { core::ptr::copy_nonoverlapping(kept.as_ptr(), place, some) };
-                    result = some as u64;
-                    if manner == Manner::Lying {
-                        result = u64::MAX;
-                    }
-                }
-                _ => {}
-            }
-            if manner == Manner::Lying {
-                // Answers to what was never asked.
-                for data in [0, 1, 77, data ^ 16, u64::MAX - 1] {
-                    let lie = Completion { op: 1, error: 0, data, result: 1 << 40, flags: 9, extra: 9 };
-                    let _ = end.post(&lie);
-                }
-                data = entry.data;
-            }
-            let done = Completion { op: entry.op, error: 0, data, result, flags: 0, extra: 0 };
-            end.post(&done).map_err(|_| Errno::EIO)?;
-        }
-    }
-}
-
-/// Starts a driver and opens an object of its; returns the process and the object.
-fn start_driver(ring: &mut Ring, line: &[u8]) -> Result<(u64, u64), Errno> {
-    let process = open(ring, line, OpenFlags::READ)?;
-    for _ in 0..100 {
-        match open(ring, b"echo:some/thing\0", OpenFlags::READ | OpenFlags::WRITE) {
-            Err(Errno::ENOENT) => sleep(ring, 1_000_000)?,
-            opened => return Ok((process, opened?)),
-        }
-    }
-    Err(Errno::ETIMEDOUT)
-}
-
-fn write(ring: &mut Ring, descriptor: u64, bytes: &[u8]) -> Result<u64, Errno> {
-    let from = Payload::of(bytes.as_ptr()).number();
-    let entry =
-        Entry::new(Verb::Write).arguments([descriptor, from, bytes.len() as u64, CURRENT_POSITION, 0]);
-    run(ring, entry)?.outcome()
-}
-
-fn schemes_are_served() -> Tested {
-    let mut ring = Ring::new(8, 16)?;
-    equal(open(&mut ring, b"echo:x\0", OpenFlags::READ), Err(Errno::ENOENT))?;
-    let (process, object) = start_driver(&mut ring, b"spawn:/bin/selftest serve\0")?;
-    equal(write(&mut ring, object, b"to the driver")?, 13)?;
-    let mut buffer = [0u8; 64];
-    equal(read(&mut ring, object, address_of(&mut buffer), 64)?, 13)?;
-    equal(&buffer[..13], b"to the driver")?;
-    let taken = open(&mut ring, b"scheme:echo\0", OpenFlags::READ | OpenFlags::CREATE);
-    equal(taken, Err(Errno::EEXIST))?;
-    equal(open(&mut ring, b"scheme:memory\0", OpenFlags::READ | OpenFlags::CREATE), Err(Errno::EEXIST))?;
-    close(&mut ring, object)?;
-    kill(&mut ring, process)?;
-    equal(wait(&mut ring, process)?, (0, SIGNAL_KILL))?;
-    equal(open(&mut ring, b"echo:x\0", OpenFlags::READ), Err(Errno::ENOENT))
-}
-
-fn slow_drivers_lose_nothing() -> Tested {
-    let mut ring = Ring::new(64, 128)?;
-    let (process, object) = start_driver(&mut ring, b"spawn:/bin/selftest serve-slowly\0")?;
-    write(&mut ring, object, b"slow")?;
-    let mut buffers = [[0u8; 4]; 60];
-    for (number, buffer) in buffers.iter_mut().enumerate() {
-        let arguments = [object, address_of(buffer), 4, CURRENT_POSITION, 0];
-        // SAFETY: the buffers outlive the entries, which are waited for.
-        unsafe { ring.push(&Entry::new(Verb::Read).arguments(arguments).data(number as u64)) }?;
-    }
-    // One is cancelled while the driver has it, one while it waits.
-    for victim in [3, 50] {
-        let cancel = Entry::new(Verb::Cancel).arguments([0, victim, 0, 0, 0]).data(100);
-        // SAFETY: a CANCEL touches no memory.
-        unsafe { ring.push(&cancel) }?;
-    }
-    ring.enter(62)?;
-    let (mut whole, mut cancelled) = (0, 0);
-    while let Some(completion) = ring.pop() {
-        match (completion.data, completion.errno(), completion.result) {
-            (100, Errno::OK, 1) => {}
-            (3 | 50, Errno::ECANCELED, _) => cancelled += 1,
-            (_, Errno::OK, 4) => whole += 1,
-            (_, error, _) => return Err(error.into()),
-        }
-    }
-    equal((whole, cancelled), (58, 2))?;
-    equal(buffers.iter().filter(|buffer| *buffer == b"slow").count(), 58)?;
-    kill(&mut ring, process)?;
-    equal(wait(&mut ring, process)?.1, SIGNAL_KILL)
-}
-
-fn dead_drivers_end_packets() -> Tested {
-    let mut ring = Ring::new(64, 128)?;
-    let round = |ring: &mut Ring| -> Tested {
-        let (process, object) = start_driver(ring, b"spawn:/bin/selftest serve-and-die\0")?;
-        let mut buffer = [0u8; 8];
-        for _ in 0..30 {
-            let arguments = [object, address_of(&mut buffer), 8, CURRENT_POSITION, 0];
-            // SAFETY: the buffer outlives the entries, which are waited for.
-            unsafe { ring.push(&Entry::new(Verb::Read).arguments(arguments)) }?;
-        }
-        ring.enter(30)?;
-        for _ in 0..30 {
-            equal(ring.pop().map(|completion| completion.errno()), Some(Errno::EIO))?;
-        }
-        equal(write(ring, object, b"x"), Err(Errno::EIO))?;
-        close(ring, object)?;
-        equal(wait(ring, process)?, (0, 0))?;
-        Ok(close(ring, process)?)
-    };
-    round(&mut ring)?;
-    for _ in 0..64 {
-        statistics(&mut ring)?;
-    }
-    round(&mut ring)?;
-    let before = statistics(&mut ring)?;
-    for _ in 0..3 {
-        round(&mut ring)?;
-    }
-    let after = statistics(&mut ring)?;
-    equal(
-        (after.frames_free, after.processes, after.packets),
-        (before.frames_free, before.processes, before.packets),
-    )
-}
-
-fn lies_of_drivers_are_refused() -> Tested {
-    let mut ring = Ring::new(8, 16)?;
-    let (process, object) = start_driver(&mut ring, b"spawn:/bin/selftest serve-and-lie\0")?;
-    let mut buffer = [0u8; 8];
-    for _ in 0..10 {
-        equal(write(&mut ring, object, b"x")?, 1)?;
-        equal(read(&mut ring, object, address_of(&mut buffer), 8), Err(Errno::EIO))?;
-    }
-    kill(&mut ring, process)?;
-    equal(wait(&mut ring, process)?.1, SIGNAL_KILL)?;
-    equal(buffer, [0; 8])
 }
 
 fn rings_leave_nothing() -> Tested {
