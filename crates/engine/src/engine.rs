@@ -19,7 +19,7 @@ use crate::conclude::Stored;
 use crate::descriptors::{Descriptors, Look};
 use crate::packet::{Chain, Kept, Packet, Stage};
 use crate::program::{Calls, Programs};
-use crate::regions::{Regions, Scratch};
+use crate::regions::{AddressCheck, Regions, Scratch};
 use crate::slab::{NONE, Slab};
 use crate::timers::Timers;
 use crate::trace::{Event, Trace};
@@ -604,6 +604,16 @@ impl<B: Backend> Engine<B> {
     pub unsafe fn add_region(&mut self, base: NonNull<u8>, length: usize) -> Result<u16, Errno> {
         // SAFETY: the contract is the caller's.
         unsafe { self.regions.add(base, length) }
+    }
+
+    /// Has `check` asked of every range of region 0 that an entry names; if it says no, the entry ends with EFAULT. For kernels,
+    /// whose submitters are not trusted with addresses.
+    ///
+    /// A yes means that the bytes may be read (and written, if that is asked) until something of the embedder's runs again, such as
+    /// a method of the backend: the engine looks at what it parses in place, at once. It may look again later, and then asks
+    /// again. Bytes that a backend reads or fills later are the backend's to check again when it does.
+    pub fn check_addresses(&mut self, check: AddressCheck) {
+        self.regions.check = Some(check);
     }
 
     /// A number for a group of buffers that the backend knows, or is about to be told of: RECV may name it from now on.

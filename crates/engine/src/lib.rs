@@ -41,5 +41,5 @@ pub use operation::{
     Attribute, Buffers, Directory, Message, Operation, Path, Position, Process, Span, Times,
 };
 pub use program::{Interface, Kind, Program, Reason, Rejection, StoreError};
-pub use regions::MAX_REGIONS;
+pub use regions::{AddressCheck, MAX_REGIONS};
 pub use trace::{Event, EventKind, MAX_EVENTS};

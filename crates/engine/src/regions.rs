@@ -18,6 +18,11 @@ use ouzel_ring::{Errno, Payload, Piece, has_nul};
 use crate::groups::Groups;
 use crate::{Attribute, Message, Path, Span};
 
+/// What is asked of bytes in region 0 before the engine touches them or hands them to a backend: the first one's address, how
+/// many there are, and whether the engine is going to write them. See
+/// [`Engine::check_addresses`](crate::Engine::check_addresses).
+pub type AddressCheck = fn(address: u64, length: u64, writes: bool) -> bool;
+
 /// The most regions a ring may have, region 0 included. The numbers above stand for the pieces of a call.
 pub const MAX_REGIONS: usize = CALL_REGION as usize;
 
@@ -72,6 +77,8 @@ pub(crate) struct Scratch {
 pub(crate) struct Regions {
     /// Region 0 may be named.
     pub(crate) in_process: bool,
+    /// What is asked of each range of region 0; nothing where submitters are trusted with addresses.
+    pub(crate) check: Option<AddressCheck>,
     /// The groups of buffers that RECV may name.
     pub(crate) groups: Groups,
     regions: Vec<Option<Region>>,
@@ -86,7 +93,14 @@ unsafe impl Send for Regions {}
 
 impl Regions {
     pub(crate) fn new(in_process: bool) -> Regions {
-        Regions { in_process, groups: Groups::default(), regions: Vec::new(), calls: Vec::new(), call: None }
+        Regions {
+            in_process,
+            check: None,
+            groups: Groups::default(),
+            regions: Vec::new(),
+            calls: Vec::new(),
+            call: None,
+        }
     }
 
     /// Adds `length` bytes at `base` as a new region.
@@ -162,6 +176,7 @@ impl Regions {
             if offset == 0 || end > Payload::MAX_OFFSET + 1 {
                 return Err(Errno::EFAULT);
             }
+            self.ask(offset, length, false)?;
             let pointer = core::ptr::with_exposed_provenance_mut(offset as usize);
             return Ok(Span { pointer, length: length as usize });
         }
@@ -176,7 +191,25 @@ impl Regions {
         Ok(Span { pointer: pointer.as_ptr(), length: length as usize })
     }
 
-    /// The same for a payload that is in no region: it may be in a piece of the call that is entered.
+    /// The same for bytes that the engine itself is going to write.
+    fn span_to_write(&self, payload: u64, length: u64) -> Result<Span, Errno> {
+        let span = self.span(payload, length)?;
+        if self.check.is_some() && Payload::from_number(payload).region() == 0 {
+            self.ask(span.pointer as u64, length, true)?;
+        }
+        Ok(span)
+    }
+
+    /// EFAULT if whoever embeds the engine refuses these bytes of region 0.
+    #[inline]
+    fn ask(&self, address: u64, length: u64, writes: bool) -> Result<(), Errno> {
+        match self.check {
+            Some(check) if length > 0 && !check(address, length, writes) => Err(Errno::EFAULT),
+            _ => Ok(()),
+        }
+    }
+
+    /// The span of a payload that is in no region: it may be in a piece of the call that is entered.
     #[cold]
     fn in_piece(&self, payload: Payload, length: u64) -> Result<Span, Errno> {
         let pieces = self.call.and_then(|place| self.calls.get(place as usize)).ok_or(Errno::EFAULT)?;
@@ -353,7 +386,7 @@ impl Regions {
 
     /// Copies words into the memory at `payload`, which need not be aligned.
     pub(crate) fn write_words(&self, payload: u64, words: &[u64]) -> Result<(), Errno> {
-        let span = self.span(payload, size_of_val(words) as u64)?;
+        let span = self.span_to_write(payload, size_of_val(words) as u64)?;
         for (place, word) in words.iter().enumerate() {
             for (at, byte) in word.to_ne_bytes().into_iter().enumerate() {
                 // SAFETY: `span` is as long as that, and its bytes are writable until the entry that names them has
