@@ -18,7 +18,7 @@
 //! Errors of `SETUP`: EINVAL (impossible sizes, or a hint that is not page-aligned, not in the user half, or in use),
 //! EMFILE ([`MAX_RINGS`]), ENOMEM ([`MAX_PAGES`], or the kernel's memory), EFAULT (the [`Setup`]).
 //! Of `ENTER`: EINVAL (no such ring), EBUSY (another thread is in it), EIO (the ring is broken), ESHUTDOWN (it is being torn down).
-//! Of `TEARDOWN`: EINVAL, and EBUSY (another thread is in the ring, or work of it could not be cancelled yet: call again).
+//! Of `TEARDOWN`: EINVAL, and EBUSY (another thread is in the ring, or a FINALLY entry, which no cancel reaches, is not over after 100 ms: it goes on closing; call again).
 //!
 //! A process that is told to end by another leaves its `ENTER` without ever returning from it.
 //!
@@ -71,7 +71,7 @@ pub const NEVER: u64 = u64::MAX;
 /// Rings of one process; `SETUP` of one more is EMFILE.
 pub const MAX_RINGS: usize = 8;
 
-/// Pages of one process: its program, stacks, mapped memory, rings, page tables, and the kernel memory behind its rings; one more is ENOMEM.
+/// Pages of one process: its program, stack, mapped memory, rings, and the kernel's memory behind those; one more is ENOMEM.
 pub const MAX_PAGES: u64 = 2048;
 
 /// Bytes of a page.
@@ -192,7 +192,7 @@ pub struct Statistics {
 /// What READ of a `scheme:` descriptor gives: the ring whose submitter is the kernel, mapped for the driver, whose end is the engine's.
 ///
 /// The driver makes an `EngineEnd` over the contiguous placement, its indices at 0. POLL of the descriptor for READ ends when entries
-/// are there; the kernel looks for completions whenever the driver enters any of its rings. Entries are those of
+/// are there; the kernel looks for completions with each tick and whenever anybody enters a ring. Entries are those of
 /// `docs/abi.md` with these differences: the subject is the number that the driver gave as the result of the OPEN (0 for
 /// OPEN itself), and payloads are in region 1, which is the window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use ouzel_engine::{
     Backend, Buffers, Counters, Directory, Operation, Outcome, Path, Place, Process as Whom, Report, Span,
     Started, Step, Token, Way,
 };
-use ouzel_kernel_abi::MAX_TRANSFER;
+use ouzel_kernel_abi::{MAX_TRANSFER, TICK};
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::STAT_RECORD;
 
@@ -46,6 +46,8 @@ pub struct KernelBackend {
     counters: Counters,
     /// It waits on though its process has been told to end.
     outlasts: bool,
+    /// When its thread last let others run.
+    paused: u64,
 }
 
 /// What becomes of an operation when it is started.
@@ -71,6 +73,7 @@ impl KernelBackend {
             mailbox: Rc::default(),
             counters: Counters::default(),
             outlasts: false,
+            paused: clock::now(),
         }
     }
 
@@ -240,10 +243,12 @@ impl KernelBackend {
 }
 
 impl Drop for KernelBackend {
-    /// Packets that are out are taken back: nobody waits for them.
+    /// Packets that are out are taken back; nobody looks at how they end.
     fn drop(&mut self) {
         for pending in core::mem::take(&mut self.pending).into_values() {
-            drop(pending.object.take_back(pending.packet));
+            if let Some(packet) = pending.object.take_back(pending.packet) {
+                packet::finish(packet, Ended::failure(Errno::ECANCELED));
+            }
         }
     }
 }
@@ -320,13 +325,22 @@ impl Backend for KernelBackend {
     fn wait(&mut self, want: u32, until: Option<u64>) -> Result<(), Errno> {
         self.counters.enters += 1;
         let want = want as usize;
-        while self.mailbox.count() < want && until.is_none_or(|until| clock::now() < until) {
+        loop {
             if !self.outlasts && thread::current().process.is_told() {
                 return Err(Errno::EINTR);
             }
+            let now = clock::now();
+            if self.mailbox.count() >= want || until.is_some_and(|until| now >= until) {
+                // A program may be long; others, and the timer, have their turn in its midst.
+                if now.saturating_sub(self.paused) >= TICK {
+                    thread::pause();
+                    self.paused = clock::now();
+                }
+                return Ok(());
+            }
             self.mailbox.sleep(want, until);
+            self.paused = clock::now();
         }
-        Ok(())
     }
 
     fn next(&mut self) -> Option<Report> {

@@ -1,8 +1,8 @@
 //! What the whole kernel shares.
 //!
-//! There is one processor, and it is in ring 0 with interrupts off, except where it halts for want of work. So nothing ever
-//! runs beside kernel code, and a [`Global`] needs no lock; a borrow that is still held when another is asked for is a mistake
-//! in the kernel, and panics.
+//! There is one processor, and it is in ring 0 with interrupts off, except in two places where nothing is borrowed: where it halts
+//! for want of work, and where a long program lets others run. So a [`Global`] needs no lock; a borrow that is still held when
+//! another is asked for is a mistake in the kernel, and panics.
 
 use core::cell::{RefCell, RefMut};
 

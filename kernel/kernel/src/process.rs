@@ -118,8 +118,15 @@ impl Process {
 
     /// Tells it to end. Its threads leave when they would next return to ring 3.
     pub fn tell(self: &Rc<Process>, status: u64, signal: u32) {
-        if self.told.get().is_none() && self.ended.get().is_none() {
-            self.told.set(Some((status, signal)));
+        if self.told.get().is_some() || self.ended.get().is_some() {
+            return;
+        }
+        self.told.set(Some((status, signal)));
+        if self.entry.replace(0) != 0 {
+            // It is held, and has no thread that could leave.
+            self.end();
+            self.space.clear();
+        } else {
             thread::wake_all_of(self);
         }
     }
@@ -192,7 +199,9 @@ fn load_segments(space: &AddressSpace, program: &[u8]) -> Result<u64, Errno> {
         space.fill(segment.p_vaddr, bytes)?;
         is_there = true;
     }
-    if is_there { Ok(file.ehdr.e_entry) } else { Err(Errno::ENOEXEC) }
+    // A processor does not return to ring 3 at an address that cannot be.
+    let entry = file.ehdr.e_entry;
+    if is_there && (1..USER_END).contains(&entry) { Ok(entry) } else { Err(Errno::ENOEXEC) }
 }
 
 /// The process of the thread that runs has done what it may not.
@@ -255,7 +264,9 @@ impl Object for Handle {
             return Err(Errno::EALREADY);
         }
         let before = self.process.standard.replace(standard);
-        drop(before);
-        self.process.begin().map(drop)
+        let begun = self.process.begin().map(drop);
+        let rest = if begun.is_ok() { before } else { self.process.standard.replace(before) };
+        drop(rest);
+        begun
     }
 }

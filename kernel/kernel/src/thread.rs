@@ -1,8 +1,7 @@
 //! Threads: who runs, who could, who waits.
 //!
 //! Each has a kernel stack in a window of its own. A thread gives the processor up in two places only: where it waits, inside
-//! a system call, and where the timer finds it in ring 3. The kernel itself is never interrupted, so switching is an ordinary
-//! call. When nobody can run, whoever waited last halts, on its own stack, until an interrupt wakes somebody.
+//! a system call, and where the timer finds it in ring 3 or the kernel lets it in ([`pause`]). So switching is an ordinary call. When nobody can run, whoever waited last halts, on its own stack, until an interrupt wakes somebody.
 
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
@@ -204,6 +203,15 @@ pub fn let_others() {
         scheduler.ready.push_back(thread);
     }
     go_on();
+}
+
+/// The thread that runs has been in the kernel for long: lets the timer in, and others run. Nothing may be borrowed.
+pub fn pause() {
+    interrupts::enable();
+    // The first instruction behind the one that lets interrupts in is not interrupted yet.
+    x86_64::instructions::nop();
+    interrupts::disable();
+    let_others();
 }
 
 /// The thread that runs ends, and its process with it if it was the last one.

@@ -1,6 +1,6 @@
 //! The ways into the kernel: the tables that the processor wants, and what is done about an interrupt, an exception or a call.
 //!
-//! Ring 0 is interrupted only where it halts, so the code of `core`, which was compiled to use the red zone, is safe in it.
+//! Ring 0 is interrupted only where it halts or pauses, which no code of `core` does, so that may use the red zone as it was compiled to.
 //! An exception of the kernel itself is a mistake, and panics. One of a program ends that program.
 
 use core::arch::global_asm;

@@ -44,6 +44,8 @@ const TESTS: &[(&str, Test)] = &[
     ("children end with their status", children_end),
     ("children that fault end with a signal", children_fault),
     ("a child that never enters the kernel is preempted and killed", children_are_preempted),
+    ("a child in a long program is preempted and killed", programs_are_preempted),
+    ("a child that is held can be killed", held_children_can_be_killed),
     ("a pipe carries a child's output", pipes_carry_output),
     ("memory is mapped and unmapped", memory_is_mapped),
     ("memory that is unmapped under a READ is not written", memory_is_unmapped_under_io),
@@ -108,6 +110,7 @@ fn child(part: &str) -> u64 {
             // SAFETY: it does nothing. (QEMU takes its time over `pause`.)
             unsafe { asm!("nop") };
         },
+        "program" => run_for_long().is_err().into(),
         "print" => print(format_args!("from the child")).is_err().into(),
         "die" => die().is_err().into(),
         "stack" => measure_stack().is_err().into(),
@@ -230,6 +233,61 @@ fn children_are_preempted() -> Tested {
         kill(&mut ring, process)?;
         equal(wait(&mut ring, process)?, (0, SIGNAL_KILL))?;
     }
+    Ok(())
+}
+
+/// Two loops, one in the other: a million steps and more in one system call.
+fn run_for_long() -> Result<(), Errno> {
+    let mut ring = Ring::new(8, 16)?;
+    let program = EntryFlags::LOCAL | EntryFlags::PROGRAM | EntryFlags::LINK;
+    let entries = [
+        Entry::new(Verb::Nop).flags(program),
+        Entry::new(Verb::Repeat).arguments([0, 0, 65_535, 1, 0]).flags(EntryFlags::LINK),
+        Entry::new(Verb::Repeat).arguments([0, 0, 65_535, 2, 0]),
+    ];
+    for entry in entries {
+        // SAFETY: it touches no memory.
+        unsafe { ring.push(&entry) }?;
+    }
+    ring.enter(3).map(drop)
+}
+
+fn programs_are_preempted() -> Tested {
+    let mut ring = Ring::new(8, 16)?;
+    let process = open(&mut ring, b"spawn:/bin/selftest program\0", OpenFlags::READ)?;
+    for _ in 0..5 {
+        let begin = counter();
+        sleep(&mut ring, 2_000_000)?;
+        equal(counter() - begin < 10_000_000, true)?;
+    }
+    kill(&mut ring, process)?;
+    equal(wait(&mut ring, process)?, (0, SIGNAL_KILL))
+}
+
+fn held_children_can_be_killed() -> Tested {
+    let mut ring = Ring::new(8, 16)?;
+    let process = open(&mut ring, b"hold:/bin/selftest seven\0", OpenFlags::READ)?;
+    kill(&mut ring, process)?;
+    equal(wait(&mut ring, process)?, (0, SIGNAL_KILL))?;
+    // A copy of a program, as it is, and with an entry where nothing can be.
+    let (_, copy) = map(&mut ring, b"memory:16\0")?;
+    let first = open(&mut ring, b"/bin/first\0", OpenFlags::READ)?;
+    let length = read(&mut ring, first, copy.address, copy.length)?;
+    let entry = core::ptr::with_exposed_provenance_mut::<u64>(copy.address as usize + 24);
+    let flags = OpenFlags::READ | OpenFlags::WRITE | OpenFlags::CREATE;
+    let file = open(&mut ring, b"/bin/wrong\0", flags)?;
+    // SAFETY: inside the pages.
+    let right = unsafe { entry.read() };
+    for (address, error) in [(right, Errno::OK), (1 << 63, Errno::ENOEXEC), (0, Errno::ENOEXEC)] {
+        // SAFETY: as above.
+        unsafe { entry.write(address) };
+        let whole = Entry::new(Verb::Write).arguments([file, copy.address, length, 0, 0]);
+        equal(run(&mut ring, whole)?.outcome()?, length)?;
+        let held = open(&mut ring, b"hold:/bin/wrong\0", OpenFlags::READ);
+        equal(held.err().unwrap_or(Errno::OK), error)?;
+    }
+    let path = Payload::of(b"/bin/wrong\0".as_ptr()).number();
+    run(&mut ring, Entry::new(Verb::Remove).arguments([0, path, 11, 0, 0]))?.outcome()?;
     Ok(())
 }
 
