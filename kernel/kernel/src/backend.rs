@@ -149,7 +149,7 @@ impl KernelBackend {
             Operation::Open { directory, path, flags, mode, into } => {
                 let directory = self.directory(directory)?;
                 let path = copy_path(space, &path)?;
-                match names::open(&process, directory, &path, flags)? {
+                match names::open(&process, directory, &path, flags, mode)? {
                     names::Opened::Object(object) => {
                         self.put(into, object);
                         done(0)
@@ -169,7 +169,10 @@ impl KernelBackend {
             Operation::Seek { file, offset, whence } => done(self.object(file)?.seek(offset, whence)?),
             Operation::Stat { directory, path, record, .. } => {
                 let described = match path {
-                    None => self.object(directory.ok_or(Errno::EINVAL)?)?.describe(),
+                    None => match directory {
+                        None => files::root().describe(),
+                        Some(index) => self.object(index)?.describe(),
+                    },
                     Some(path) => {
                         let directory = self.directory(directory)?;
                         files::look_up(directory, &copy_path(space, &path)?)?.describe()
@@ -189,8 +192,8 @@ impl KernelBackend {
                 self.object(file)?.truncate(length)?;
                 done(0)
             }
-            Operation::Mkdir { directory, path, .. } => {
-                files::make_directory(self.directory(directory)?, &copy_path(space, &path)?)?;
+            Operation::Mkdir { directory, path, mode } => {
+                files::make_directory(self.directory(directory)?, &copy_path(space, &path)?, mode)?;
                 done(0)
             }
             Operation::Remove { directory, path, flags } => {
@@ -273,8 +276,8 @@ fn copy_path(space: &AddressSpace, path: &Path) -> Result<Vec<u8>, Errno> {
 
 /// What STAT gives out, in the layout of `struct statx`: type and permissions, size and number.
 fn stat_record((mode, size, number): (u32, u64, u64)) -> [u8; STAT_RECORD as usize] {
-    /// The fields that are filled: type, mode, links, number, size, blocks.
-    const FILLED: u32 = 0x707;
+    /// The fields of every file. Owners and times, of which this kernel knows none, are 0, and there is one name of each.
+    const FILLED: u32 = 0x7ff;
     let mut record = [0; STAT_RECORD as usize];
     let mut put = |at: usize, bytes: &[u8]| record[at..at + bytes.len()].copy_from_slice(bytes);
     put(0x00, &FILLED.to_le_bytes());

@@ -108,6 +108,9 @@ impl Object for Disk {
     }
 
     fn take_back(&self, name: u64) -> Option<Packet> {
-        packet::take_from(&self.queue, name)
+        // A file is made longer before its bytes are on their way: what is written arrives, whoever gives it up.
+        let is_read = |packet: &Packet| matches!(packet.request, Request::Block { write: false, .. });
+        let may = self.queue.borrow().iter().any(|packet| packet.name == name && is_read(packet));
+        if may { packet::take_from(&self.queue, name) } else { None }
     }
 }

@@ -37,25 +37,27 @@ enum Kind {
 /// A file or directory.
 pub struct Node {
     number: u64,
+    /// Who may do what with it: kept, and not heeded.
+    permissions: u32,
     kind: Kind,
 }
 
 impl Node {
-    fn new(kind: Kind) -> Result<Rc<Node>, Errno> {
+    fn new(permissions: u32, kind: Kind) -> Result<Rc<Node>, Errno> {
         if NODES.load(Ordering::Relaxed) >= MAX_NODES {
             return Err(Errno::ENOSPC);
         }
         NODES.fetch_add(1, Ordering::Relaxed);
-        Ok(Rc::new(Node { number: NUMBERS.fetch_add(1, Ordering::Relaxed), kind }))
+        Ok(Rc::new(Node { number: NUMBERS.fetch_add(1, Ordering::Relaxed), permissions, kind }))
     }
 
-    fn new_file() -> Result<Rc<Node>, Errno> {
+    fn new_file(mode: u32) -> Result<Rc<Node>, Errno> {
         let (blocks, cut) = (RefCell::default(), RefCell::default());
-        Node::new(Kind::File { blocks, size: Cell::new(0), busy: Cell::new(0), cut })
+        Node::new(mode, Kind::File { blocks, size: Cell::new(0), busy: Cell::new(0), cut })
     }
 
-    fn new_directory(parent: Weak<Node>) -> Result<Rc<Node>, Errno> {
-        Node::new(Kind::Directory { names: RefCell::default(), parent })
+    fn new_directory(parent: Weak<Node>, mode: u32) -> Result<Rc<Node>, Errno> {
+        Node::new(mode, Kind::Directory { names: RefCell::default(), parent })
     }
 
     fn names(&self) -> Result<&RefCell<BTreeMap<String, Rc<Node>>>, Errno> {
@@ -68,8 +70,8 @@ impl Node {
     /// What STAT says: mode, size, number.
     pub fn describe(&self) -> (u32, u64, u64) {
         match &self.kind {
-            Kind::Directory { .. } => (0o040_755, 0, self.number),
-            Kind::File { size, .. } => (0o100_755, size.get(), self.number),
+            Kind::Directory { .. } => (0o040_000 | self.permissions, 0, self.number),
+            Kind::File { size, .. } => (0o100_000 | self.permissions, size.get(), self.number),
         }
     }
 
@@ -145,19 +147,19 @@ impl Drop for Node {
 
 /// Puts the files of an archive onto the device.
 pub fn start(archive: &[u8]) -> Result<(), Errno> {
-    ROOT.set(Node::new_directory(Weak::new())?);
+    ROOT.set(Node::new_directory(Weak::new(), 0o755)?);
     let archive = TarArchiveRef::new(archive).map_err(|_| Errno::EINVAL)?;
     for entry in archive.entries() {
         let name = entry.filename();
         let path = name.as_str().map_err(|_| Errno::EINVAL)?.as_bytes();
         for (at, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
-            match make_directory(None, &path[..at]) {
+            match make_directory(None, &path[..at], 0o755) {
                 Ok(()) | Err(Errno::EEXIST) => {}
                 Err(error) => return Err(error),
             }
         }
         let (directory, name) = parent_of(None, path)?;
-        let file = Node::new_file()?;
+        let file = Node::new_file(0o755)?;
         file.resize(entry.data().len() as u64)?;
         if let Kind::File { blocks, .. } = &file.kind {
             for (block, bytes) in blocks.borrow().iter().zip(entry.data().chunks(BLOCK)) {
@@ -169,18 +171,36 @@ pub fn start(archive: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
+/// The directory that paths start from where none is given.
+pub fn root() -> Rc<Node> {
+    ROOT.get().clone()
+}
+
 /// The node that a path names.
 pub fn look_up(directory: Option<Rc<Node>>, path: &[u8]) -> Result<Rc<Node>, Errno> {
-    let mut node = match directory {
-        Some(directory) if path.first() != Some(&b'/') => directory,
-        _ => ROOT.get().clone(),
-    };
+    walk(directory, path, false)
+}
+
+/// The same; EXDEV if no step may leave the directory that the path starts from, and one does.
+fn walk(directory: Option<Rc<Node>>, path: &[u8], beneath: bool) -> Result<Rc<Node>, Errno> {
+    let is_absolute = path.first() == Some(&b'/');
+    if beneath && is_absolute {
+        return Err(Errno::EXDEV);
+    }
+    let mut node = directory.filter(|_| !is_absolute).unwrap_or_else(root);
+    let mut depth = 0u32;
     for part in path.split(|byte| *byte == b'/') {
         node = match (part, &node.kind) {
             (b"" | b".", _) => continue,
             (_, Kind::File { .. }) => return Err(Errno::ENOTDIR),
-            (b"..", Kind::Directory { parent, .. }) => parent.upgrade().unwrap_or(node),
+            (name, _) if name.len() > MAX_NAME => return Err(Errno::ENAMETOOLONG),
+            (b"..", Kind::Directory { .. }) if beneath && depth == 0 => return Err(Errno::EXDEV),
+            (b"..", Kind::Directory { parent, .. }) => {
+                depth = depth.saturating_sub(1);
+                parent.upgrade().unwrap_or(node)
+            }
             (name, Kind::Directory { names, .. }) => {
+                depth += 1;
                 let name = core::str::from_utf8(name).map_err(|_| Errno::ENOENT)?;
                 let found = names.borrow().get(name).cloned();
                 found.ok_or(Errno::ENOENT)?
@@ -210,13 +230,13 @@ fn parent_of(directory: Option<Rc<Node>>, path: &[u8]) -> Result<(Rc<Node>, Stri
 }
 
 /// MKDIR.
-pub fn make_directory(directory: Option<Rc<Node>>, path: &[u8]) -> Result<(), Errno> {
+pub fn make_directory(directory: Option<Rc<Node>>, path: &[u8], mode: u32) -> Result<(), Errno> {
     let (parent, name) = parent_of(directory, path)?;
     let mut names = parent.names()?.borrow_mut();
     if names.contains_key(&name) {
         return Err(Errno::EEXIST);
     }
-    names.insert(name, Node::new_directory(Rc::downgrade(&parent))?);
+    names.insert(name, Node::new_directory(Rc::downgrade(&parent), mode)?);
     Ok(())
 }
 
@@ -240,13 +260,18 @@ pub fn remove(directory: Option<Rc<Node>>, path: &[u8], flags: RemoveFlags) -> R
 }
 
 /// OPEN.
-pub fn open(directory: Option<Rc<Node>>, path: &[u8], flags: OpenFlags) -> Result<Rc<dyn Object>, Errno> {
-    let node = match look_up(directory.clone(), path) {
+pub fn open(
+    directory: Option<Rc<Node>>,
+    path: &[u8],
+    flags: OpenFlags,
+    mode: u32,
+) -> Result<Rc<dyn Object>, Errno> {
+    let node = match walk(directory.clone(), path, flags.contains(OpenFlags::BENEATH)) {
         Ok(_) if flags.contains(OpenFlags::EXCLUSIVE) => return Err(Errno::EEXIST),
         Ok(node) => node,
         Err(Errno::ENOENT) if flags.contains(OpenFlags::CREATE) => {
             let (parent, name) = parent_of(directory, path)?;
-            let file = Node::new_file()?;
+            let file = Node::new_file(mode)?;
             parent.names()?.borrow_mut().insert(name, file.clone());
             file
         }
@@ -306,6 +331,10 @@ impl OpenNode {
 
 impl Object for OpenNode {
     fn start(self: Rc<Self>, mut packet: Packet) -> Fate {
+        // Such a descriptor names the file, and has not opened it.
+        if self.flags.contains(OpenFlags::PATH) {
+            return packet.fail(Errno::EBADF);
+        }
         let Kind::File { size, .. } = &self.node.kind else {
             return match packet.request {
                 Request::Sync => packet.succeed(0),
@@ -371,6 +400,9 @@ impl Object for OpenNode {
     }
 
     fn seek(&self, offset: i64, whence: Whence) -> Result<u64, Errno> {
+        if self.flags.contains(OpenFlags::PATH) {
+            return Err(Errno::EBADF);
+        }
         let from = match whence {
             Whence::Start => 0,
             Whence::Current => self.position.get() as i64,
@@ -382,10 +414,19 @@ impl Object for OpenNode {
     }
 
     fn list(&self, room: usize) -> Result<Vec<u8>, Errno> {
+        if self.flags.contains(OpenFlags::PATH) {
+            return Err(Errno::EBADF);
+        }
         let names = self.node.names()?.borrow();
-        let before = self.position.get();
+        let parent = match &self.node.kind {
+            Kind::Directory { parent, .. } => parent.upgrade(),
+            Kind::File { .. } => None,
+        };
+        let (before, count) = (self.position.get(), names.len() + 2);
+        let both = [(".", &self.node), ("..", parent.as_ref().unwrap_or(&self.node))];
+        let all = both.into_iter().chain(names.iter().map(|(name, node)| (name.as_str(), node)));
         let mut records = Vec::new();
-        for (place, (name, node)) in names.iter().enumerate().skip(before as usize) {
+        for (place, (name, node)) in all.enumerate().skip(before as usize) {
             let next = place as u64 + 1;
             let length = (19 + name.len() + 1).next_multiple_of(8);
             if records.len() + length > room {
@@ -401,15 +442,18 @@ impl Object for OpenNode {
             records.resize(end, 0);
             self.position.set(next);
         }
-        if records.is_empty() && (before as usize) < names.len() {
+        if records.is_empty() && (before as usize) < count {
             return Err(Errno::EINVAL);
         }
         Ok(records)
     }
 
     fn truncate(&self, length: u64) -> Result<(), Errno> {
-        if !self.flags.contains(OpenFlags::WRITE) {
+        if self.flags.contains(OpenFlags::PATH) {
             return Err(Errno::EBADF);
+        }
+        if !self.flags.contains(OpenFlags::WRITE) {
+            return Err(Errno::EINVAL);
         }
         self.node.resize(length)
     }

@@ -28,10 +28,13 @@ pub fn open(
     directory: Option<Rc<Node>>,
     path: &[u8],
     flags: OpenFlags,
+    mode: u32,
 ) -> Result<Opened, Errno> {
     let first = path.split(|byte| *byte == b'/').next().unwrap_or_default();
-    let Some(colon) = first.iter().position(|byte| *byte == b':') else {
-        return files::open(directory, path, flags).map(Opened::Object);
+    // What is beneath a directory is a file.
+    let colon = first.iter().position(|byte| *byte == b':').filter(|_| !flags.contains(OpenFlags::BENEATH));
+    let Some(colon) = colon else {
+        return files::open(directory, path, flags, mode).map(Opened::Object);
     };
     memory::heap_has(4096)?;
     let (name, rest) = (&path[..colon], &path[colon + 1..]);

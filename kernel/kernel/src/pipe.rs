@@ -74,6 +74,9 @@ impl Pipe {
                 packet.succeed(some as u64)
             }
             Request::Read { .. } if self.write_end_closed.get() => packet.succeed(0),
+            Request::Poll { .. } if !bytes.is_empty() && self.write_end_closed.get() => {
+                packet.succeed((PollEvents::IN | PollEvents::HANGUP).bits())
+            }
             Request::Poll { .. } if !bytes.is_empty() => packet.succeed(PollEvents::IN.bits()),
             Request::Poll { .. } if self.write_end_closed.get() => packet.succeed(PollEvents::HANGUP.bits()),
             Request::Read { .. } | Request::Poll { .. } => packet.wait_in(&mut self.readers.borrow_mut()),
@@ -117,6 +120,9 @@ impl Pipe {
 fn begin(pipe: &Rc<Pipe>, packet: Packet, is_read: bool) -> Fate {
     if !matches!(packet.request, Request::Poll { .. } | Request::Read { .. } | Request::Write { .. }) {
         return packet.fail(Errno::EINVAL);
+    }
+    if let Request::Read { position: Some(_), .. } | Request::Write { position: Some(_) } = packet.request {
+        return packet.fail(Errno::ESPIPE);
     }
     let queue = if is_read { &pipe.readers } else { &pipe.writers };
     let has_turn = queue.borrow().is_empty();

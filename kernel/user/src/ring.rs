@@ -39,6 +39,11 @@ impl Ring {
         self.setup.standard
     }
 
+    /// The submitter's end, as long as the ring is up.
+    pub fn end(&mut self) -> Option<&mut SubmitterEnd> {
+        self.end.as_mut()
+    }
+
     /// Entries that it has room for.
     pub fn entries(&self) -> u64 {
         self.setup.entries
