@@ -73,7 +73,9 @@ fn judge(bytes: &[u8]) {
 /// A message that is right.
 fn right(which: u8) -> Vec<u8> {
     match which % 20 {
-        0 => Hello { version: VERSION, features: 0, entries: 64, completions: 128, generation: 1 }.encode().to_vec(),
+        0 => Hello { version: VERSION, features: 0, entries: 64, completions: 128, generation: 1 }
+            .encode()
+            .to_vec(),
         1 => AddRegion { token: 1, length: 1 << 20 }.encode().to_vec(),
         2 => RemoveRegion { region: 1, token: 1 }.encode().to_vec(),
         3 => Bye.encode().to_vec(),

@@ -1,6 +1,6 @@
 //! Bells: how one ring, or any thread, wakes another ring.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use ouzel_ring::Errno;
@@ -42,6 +42,14 @@ impl Bell {
         match &self.0 {
             Kind::Event(_) => None,
             Kind::Simulated(shared) => Some(Arc::clone(shared)),
+        }
+    }
+
+    /// Its descriptor, if it has one.
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match &self.0 {
+            Kind::Event(event) => Some(event.as_fd()),
+            Kind::Simulated(_) => None,
         }
     }
 

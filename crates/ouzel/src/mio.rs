@@ -104,7 +104,7 @@ impl Source for Executor {
 }
 
 fn executor_s_number(executor: &Executor) -> io::Result<RawFd> {
-    executor.counter_number().ok_or_else(unwatchable)
+    executor.watched_number().ok_or_else(unwatchable)
 }
 
 fn unwatchable() -> io::Error {

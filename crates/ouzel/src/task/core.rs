@@ -6,11 +6,11 @@
 mod end;
 mod requests;
 mod turn;
+mod watched;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -19,6 +19,7 @@ use ouzel_chain::ring::not_run;
 use ouzel_engine::EnterError;
 use ouzel_ring::{Completion, Descriptor};
 
+use self::watched::Watched;
 use super::block::Task;
 use super::job::Far;
 use super::join::JoinHandle;
@@ -46,7 +47,7 @@ enum Hearing {
     /// The ring does.
     InRing(Descriptor),
     /// The ring's engine is in another process, so whoever waits for the ring waits for this, too.
-    BesideRing(OwnedFd),
+    BesideRing,
 }
 
 pub(crate) struct Core {
@@ -69,6 +70,8 @@ pub(crate) struct Core {
     received: RefCell<Inbox>,
     /// Where cancels are put into order.
     cancels: RefCell<Vec<Ticket>>,
+    /// `None` once the executor is gone.
+    bell: RefCell<Option<Bell>>,
     hearing: Hearing,
     /// The ring has to be made to hear the bell (again).
     deaf: Cell<bool>,
@@ -79,7 +82,7 @@ pub(crate) struct Core {
     /// The executor is being dropped.
     closed: Cell<bool>,
     /// What tells those who wait elsewhere that there is something to do, once somebody has asked for it.
-    counter: RefCell<Option<OwnedFd>>,
+    watched: RefCell<Option<Watched>>,
     /// Time passes only when the ring is entered.
     simulated: bool,
     pub(super) meter: Meter,
@@ -88,17 +91,15 @@ pub(crate) struct Core {
 impl Core {
     pub(super) fn new(mut ring: Ring, on_late: Option<OnLate>) -> Result<Rc<Core>, Error> {
         let (bell, hearing) = if ring.backend().backend == BackendKind::Scheme {
-            let refused = |errno| Error::Refused { call: "bell", errno };
-            let bell = Bell::event().map_err(refused)?;
-            let own = bell.duplicate().map_err(refused)?;
-            (bell, Hearing::BesideRing(own))
+            let bell = Bell::event().map_err(|errno| Error::Refused { call: "bell", errno })?;
+            (bell, Hearing::BesideRing)
         } else {
             let bell = ring.bell()?;
             let adopted = ring.adopt_bell(&bell)?;
             (bell, Hearing::InRing(adopted))
         };
         ring.prepare_for_executor()?;
-        let shared = Arc::new(Shared::new(bell));
+        let shared = Arc::new(Shared::new(bell.clone()));
         let most_spares = ring.most_in_flight().max(SPARES);
         let core = Rc::new(Core {
             simulated: ring.backend().backend == BackendKind::Sim,
@@ -118,7 +119,8 @@ impl Core {
             deaf: Cell::new(matches!(hearing, Hearing::InRing(_))),
             hearing,
             must_enter: Cell::new(true),
-            counter: RefCell::default(),
+            watched: RefCell::default(),
+            bell: RefCell::new(Some(bell)),
             unowned: Cell::new(0),
             closed: Cell::new(false),
             meter: Meter::default(),

@@ -188,19 +188,18 @@ impl Executor {
     /// then: it may stay readable until that. `None` on backends that have none, as the simulator, and on io_uring if the ring
     /// was not built to be [watched](RingBuilder::watched).
     ///
-    /// It is an event counter (`eventfd(2)`), or on a connected ring one for several of those (`epoll(7)`), and the caller's own;
-    /// `turn` empties it. From the first call on it costs something
-    /// with each completion.
+    /// It is one for several (`epoll(7)`), and the caller's own; `turn` empties it. From the first call on it costs something with
+    /// each completion.
     ///
     /// Errors: [`Error::Refused`] with EMFILE.
     pub fn descriptor(&self) -> Result<Option<OwnedFd>, Error> {
         self.core.readiness()
     }
 
-    /// The number of the counter behind [`descriptor`](Executor::descriptor), once there is one. The executor keeps it open.
+    /// The number of what is behind [`descriptor`](Executor::descriptor), once there is one. The executor keeps it open.
     #[cfg(feature = "mio")]
-    pub(crate) fn counter_number(&self) -> Option<std::os::fd::RawFd> {
-        self.core.counter_number()
+    pub(crate) fn watched_number(&self) -> Option<std::os::fd::RawFd> {
+        self.core.watched_number()
     }
 }
 

@@ -72,7 +72,8 @@ impl Core {
         let hook = self.on_late.take();
         drop(hook);
         // A future that was forgotten keeps this for ever, but no descriptor.
-        drop(self.counter.take());
+        drop(self.watched.take());
+        drop(self.bell.take());
     }
 
     /// Waits until what was cancelled is over, and returns what is left of the bound.

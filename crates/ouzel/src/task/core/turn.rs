@@ -1,14 +1,15 @@
 //! The turn of the loop: what was asked for is sent, the ring is entered once, and what has completed is handed out.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::PollEvents;
-use rustix::event::epoll;
 
+use super::watched::{self, Watched};
 use super::{Core, Hearing};
+use crate::Bell;
 use crate::chain::Done;
 use crate::error::Error;
 use crate::ring::{Offered, Rejected};
@@ -92,9 +93,11 @@ impl Core {
         self.meter.turns.add(1);
         let turned = self.with_ring(|ring| {
             ring.note_executor(|| self.metrics());
-            match &self.hearing {
-                Hearing::InRing(_) => ring.turn(u32::from(wait), timeout),
-                Hearing::BesideRing(bell) => ring.turn_beside(u32::from(wait), timeout, bell.as_fd()),
+            match self.bell.borrow().as_ref().and_then(Bell::descriptor) {
+                Some(bell) if matches!(self.hearing, Hearing::BesideRing) => {
+                    ring.turn_beside(u32::from(wait), timeout, bell)
+                }
+                _ => ring.turn(u32::from(wait), timeout),
             }
         });
         if wait {
@@ -108,9 +111,10 @@ impl Core {
 
     /// Empties the bell, if the ring does not hear it: what it was rung for is looked at after that.
     fn silence(&self) {
-        if let Hearing::BesideRing(bell) = &self.hearing {
-            // It is empty if it was not rung.
-            let _ = rustix::io::read(bell, &mut [0; 8]);
+        if matches!(self.hearing, Hearing::BesideRing)
+            && let Some(bell) = self.bell.borrow().as_ref().and_then(Bell::descriptor)
+        {
+            watched::empty(bell);
         }
     }
 
@@ -128,36 +132,28 @@ impl Core {
     /// A descriptor that is readable when there is something to do, if there is such a thing.
     pub(in crate::task) fn readiness(&self) -> Result<Option<OwnedFd>, Error> {
         let refused = |errno| Error::Refused { call: "descriptor", errno };
-        let mut counter = self.counter.borrow_mut();
-        if counter.is_none() {
-            *counter = self.with_ring(|ring| ring.readiness())?;
-            if let (Some(made), Hearing::BesideRing(bell)) = (&*counter, &self.hearing) {
-                let flags = epoll::EventFlags::IN;
-                let added = epoll::add(made, bell, epoll::EventData::new_u64(0), flags);
-                added.map_err(|error| refused(Errno::from_raw(error.raw_os_error())))?;
-            }
+        let mut watched = self.watched.borrow_mut();
+        if let (None, Some(bell)) = (&*watched, &*self.bell.borrow())
+            && let Some(told) = self.with_ring(|ring| ring.readiness())?
+        {
+            *watched = Some(Watched::new(told, bell).map_err(refused)?);
         }
-        let duplicate = |counter: &OwnedFd| rustix::io::fcntl_dupfd_cloexec(counter, 0);
-        let duplicated = counter.as_ref().map(duplicate).transpose();
-        duplicated.map_err(|error| refused(Errno::from_raw(error.raw_os_error())))
+        watched.as_ref().map(Watched::duplicate).transpose().map_err(refused)
     }
 
     /// The number of what `readiness` duplicates, once there is such a thing.
     #[cfg(feature = "mio")]
-    pub(in crate::task) fn counter_number(&self) -> Option<std::os::fd::RawFd> {
-        use std::os::fd::AsRawFd;
-        self.counter.borrow().as_ref().map(AsRawFd::as_raw_fd)
+    pub(in crate::task) fn watched_number(&self) -> Option<std::os::fd::RawFd> {
+        self.watched.borrow().as_ref().map(Watched::number)
     }
 
     /// One has waited elsewhere: there may be something in the ring for the bell alone.
     pub(in crate::task) fn look_into_ring(&self) {
-        self.silence();
-        if matches!(self.hearing, Hearing::InRing(_))
-            && let Some(counter) = &*self.counter.borrow()
-        {
-            // What is counted until here is seen by the turn that follows. It is empty if nothing was.
-            let _ = rustix::io::read(counter, &mut [0; 8]);
+        if let Some(watched) = &*self.watched.borrow() {
+            // What is told until here is seen by the turn that follows.
+            watched.empty();
         }
+        self.silence();
         self.must_enter.set(true);
     }
 
