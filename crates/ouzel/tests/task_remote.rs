@@ -7,8 +7,8 @@ mod task_support;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::pin::Pin;
-use std::sync::mpsc;
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use counting::allocations;
@@ -34,6 +34,47 @@ fn file(remote: &Remote, place: &Place) -> Descriptor {
 
 fn poll_here<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Who asks for more as soon as it is told of an end, where it is told.
+struct Asker {
+    remote: Remote,
+    next: Mutex<Option<Pin<Box<dyn Future<Output = u64> + Send>>>>,
+}
+
+fn value(remote: Remote, value: u64) -> Pin<Box<dyn Future<Output = u64> + Send>> {
+    Box::pin(async move {
+        let mut chain = Chain::new();
+        let told = chain.get(value);
+        remote.run(chain).await.unwrap().get(told).unwrap()
+    })
+}
+
+impl Wake for Asker {
+    fn wake(self: Arc<Self>) {
+        let mut next = value(self.remote.clone(), 2);
+        assert!(poll_here(&mut next).is_pending());
+        *self.next.lock().unwrap() = Some(next);
+    }
+}
+
+/// Nobody rings for it: the executor is awake.
+#[test]
+fn what_is_asked_for_at_an_end_is_begun_before_the_executor_sleeps() {
+    on_each(|kind| {
+        let mut executor = executor(kind);
+        let remote = executor.remote();
+        let asker = Arc::new(Asker { remote: remote.clone(), next: Mutex::new(None) });
+        let waker = Waker::from(Arc::clone(&asker));
+        let mut first = value(remote, 1);
+        let begun = Instant::now();
+        while first.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+            executor.turn(32).unwrap();
+            assert!(begun.elapsed() < Duration::from_secs(60), "it hangs");
+        }
+        let mut next = asker.next.lock().unwrap().take().unwrap();
+        assert_eq!(poll_here(&mut next), Poll::Ready(2), "there was no other turn");
+    });
 }
 
 fn until_there(what: &str, mut holds: impl FnMut() -> bool) {

@@ -164,8 +164,8 @@ impl Executor {
                     Some(task) => core.poll_task(task),
                 }
             }
-            core.turn(false)?;
-            if core.runnable() == 0 && !core.has_leavings() && core.fall_asleep() {
+            let is_due = core.turn(false)?;
+            if !is_due && core.runnable() == 0 && !core.has_leavings() && core.fall_asleep() {
                 return Ok(core.patience().map_or(Waiting::ForEvent, Waiting::AtMost));
             }
         }

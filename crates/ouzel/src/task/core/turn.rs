@@ -41,10 +41,11 @@ enum Sent {
 }
 
 impl Core {
-    /// One turn: starts what was asked for, waits if it may and nothing can run, and wakes whom that concerns.
-    pub(in crate::task) fn turn(self: &Rc<Core>, may_wait: bool) -> Result<(), Error> {
+    /// One turn: starts what was asked for, waits if it may and nothing can run, and wakes whom that concerns. Whether something
+    /// has come since the ring was entered: it is only begun with the next turn.
+    pub(in crate::task) fn turn(self: &Rc<Core>, may_wait: bool) -> Result<bool, Error> {
         if self.is_quiet() {
-            return Ok(());
+            return Ok(false);
         }
         self.receive();
         self.see_to_late();
@@ -59,8 +60,7 @@ impl Core {
             self.enter(wait)?;
         }
         self.fire_timers();
-        self.receive();
-        Ok(())
+        Ok(self.receive() > 0)
     }
 
     /// Whether a turn is due although nothing runs: something was dropped.
