@@ -212,10 +212,11 @@ fn held_children_can_be_killed() -> Tested {
     let process = open(&mut ring, b"hold:/bin/selftest seven\0", OpenFlags::READ)?;
     kill(&mut ring, process)?;
     equal(wait(&mut ring, process)?, (0, SIGNAL_KILL))?;
-    // A copy of a program, as it is, and with an entry where nothing can be.
+    // A copy of a program that one READ has room for, as it is, and with an entry where nothing can be.
     let (_, copy) = map(&mut ring, b"memory:16\0")?;
-    let first = open(&mut ring, b"/bin/first\0", OpenFlags::READ)?;
-    let length = read(&mut ring, first, copy.address, copy.length)?;
+    let whole = open(&mut ring, b"/bin/cost\0", OpenFlags::READ)?;
+    let length = read(&mut ring, whole, copy.address, copy.length)?;
+    equal(length < copy.length, true)?;
     let entry = core::ptr::with_exposed_provenance_mut::<u64>(copy.address as usize + 24);
     let flags = OpenFlags::READ | OpenFlags::WRITE | OpenFlags::CREATE;
     let file = open(&mut ring, b"/bin/wrong\0", flags)?;
