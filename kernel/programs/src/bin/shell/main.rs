@@ -127,7 +127,7 @@ fn list(ring: &mut ChainRing, path: &str) -> Result<(), Error> {
         match ring.read_directory(directory, SOME) {
             Ok(entries) if entries.is_empty() => return ring.close(directory),
             Ok(entries) => {
-                for entry in entries {
+                for entry in entries.iter().filter(|entry| !matches!(&*entry.name, "." | "..")) {
                     say!("{}{}\n", entry.name, if entry.is_directory { "/" } else { "" });
                 }
             }
