@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use ouzel_ring::{Descriptor, Verb};
 
-use crate::chain::{Body, Memory, ReceivedMessage};
+use crate::chain::Body;
 use crate::done::Done;
 
 impl<E> Done<E> {
@@ -21,12 +21,7 @@ impl<E> Done<E> {
             if body.opens(number) {
                 descriptors.extend(Descriptor::from_number(completion.result));
             }
-            if let Memory::Received(envelope) = step.payload
-                && let Some(Some(envelope)) = body.buffers.get(envelope as usize)
-                && let Some(message) = ReceivedMessage::from_envelope(completion.result, envelope)
-            {
-                descriptors.extend(message.descriptors);
-            }
+            descriptors.extend(body.received_descriptors(number, &completion));
         }
         let accepted = body.many.iter().filter(|completion| completion.op == Verb::Accept as u32);
         descriptors.extend(accepted.filter_map(|completion| Descriptor::from_number(completion.result)));

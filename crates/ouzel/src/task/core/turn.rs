@@ -102,18 +102,18 @@ impl Core {
         });
         if wait {
             self.shared.wake_up();
-            self.silence();
+            if matches!(self.hearing, Hearing::BesideRing) {
+                self.silence();
+            }
         }
         turned?;
         self.must_enter.set(self.deaf.get());
         self.hand_out()
     }
 
-    /// Empties the bell, if the ring does not hear it: what it was rung for is looked at after that.
+    /// Empties the bell, where others than the ring hear it: what it was rung for is looked at after that.
     fn silence(&self) {
-        if matches!(self.hearing, Hearing::BesideRing)
-            && let Some(bell) = self.bell.borrow().as_ref().and_then(Bell::descriptor)
-        {
+        if let Some(bell) = self.bell.borrow().as_ref().and_then(Bell::descriptor) {
             watched::empty(bell);
         }
     }
@@ -133,7 +133,7 @@ impl Core {
     pub(in crate::task) fn readiness(&self) -> Result<Option<OwnedFd>, Error> {
         let refused = |errno| Error::Refused { call: "descriptor", errno };
         let mut watched = self.watched.borrow_mut();
-        if let (None, Some(bell)) = (&*watched, &*self.bell.borrow())
+        if let (None, Some(bell)) = (&*watched, self.bell.borrow().as_ref().and_then(Bell::descriptor))
             && let Some(told) = self.with_ring(|ring| ring.readiness())?
         {
             *watched = Some(Watched::new(told, bell).map_err(refused)?);
@@ -149,11 +149,14 @@ impl Core {
 
     /// One has waited elsewhere: there may be something in the ring for the bell alone.
     pub(in crate::task) fn look_into_ring(&self) {
-        if let Some(watched) = &*self.watched.borrow() {
+        let watched = self.watched.borrow();
+        if let Some(watched) = &*watched {
             // What is told until here is seen by the turn that follows.
             watched.empty();
         }
-        self.silence();
+        if watched.is_some() || matches!(self.hearing, Hearing::BesideRing) {
+            self.silence();
+        }
         self.must_enter.set(true);
     }
 

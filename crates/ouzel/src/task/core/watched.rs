@@ -4,31 +4,27 @@
 //! that; but Linux (6.18 at least) may lose what a ring is to tell of while it is told of something else, if what woke the ring was an
 //! event counter as the bell is. So the bell speaks for itself.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ouzel_ring::Errno;
 use rustix::event::epoll;
 use rustix::io;
 
-use crate::Bell;
-
 /// A descriptor that is readable when there is something to do.
 pub(super) struct Watched {
     either: OwnedFd,
     told: OwnedFd,
-    bell: OwnedFd,
 }
 
 impl Watched {
-    /// Of a ring that makes `told` readable, and whose bell this is.
-    pub(super) fn new(told: OwnedFd, bell: &Bell) -> Result<Watched, Errno> {
-        let bell = bell.duplicate()?;
+    /// Of a ring that makes `told` readable, and its executor's bell.
+    pub(super) fn new(told: OwnedFd, bell: BorrowedFd<'_>) -> Result<Watched, Errno> {
         let errno = |error: io::Errno| Errno::from_raw(error.raw_os_error());
         let either = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(errno)?;
-        for one in [told.as_fd(), bell.as_fd()] {
+        for one in [told.as_fd(), bell] {
             epoll::add(&either, one, epoll::EventData::new_u64(0), epoll::EventFlags::IN).map_err(errno)?;
         }
-        Ok(Watched { either, told, bell })
+        Ok(Watched { either, told })
     }
 
     /// Another descriptor of the same.
@@ -37,14 +33,14 @@ impl Watched {
     }
 
     /// Its number.
-    pub(super) fn number(&self) -> RawFd {
-        self.either.as_raw_fd()
+    #[cfg(feature = "mio")]
+    pub(super) fn number(&self) -> std::os::fd::RawFd {
+        std::os::fd::AsRawFd::as_raw_fd(&self.either)
     }
 
-    /// Makes it unreadable: what has come until here is seen by who looks after this.
+    /// Takes note of what the ring has told: what has come until here is seen by who looks after this.
     pub(super) fn empty(&self) {
         empty(self.told.as_fd());
-        empty(self.bell.as_fd());
     }
 }
 
