@@ -17,7 +17,7 @@
 //!
 //! Errors of `SETUP`: EINVAL (impossible sizes, or a hint that is not page-aligned, not in the user half, or in use),
 //! EMFILE ([`MAX_RINGS`]), ENOMEM ([`MAX_PAGES`], or the kernel's memory), EFAULT (the [`Setup`]).
-//! Of `ENTER`: EINVAL (no such ring), EBUSY (another thread is in it), EIO (the ring is broken), ESHUTDOWN (it is being torn down).
+//! Of `ENTER`: EINVAL (no such ring), EBUSY (another thread is in it), EIO (the ring is broken). In a ring that goes on closing, entries end with ECANCELED.
 //! Of `TEARDOWN`: EINVAL, and EBUSY (another thread is in the ring, or a FINALLY entry, which no cancel reaches, is not over after 100 ms: it goes on closing; call again).
 //!
 //! A process that is told to end by another leaves its `ENTER` without ever returning from it.
@@ -31,7 +31,7 @@
 //! | `null:` | READ, WRITE | READ is at the end, WRITE takes all |
 //! | `spawn:PATH ARGUMENT …` | READ | a new process that runs the program `PATH` with these arguments (split at spaces); it has its parent's standard objects |
 //! | `hold:PATH ARGUMENT …` | READ | the same, but it starts when SENDMSG gives it its standard objects: see below |
-//! | `thread:ENTRY,STACK,ARGUMENT` | READ | a thread of this process that starts at the address ENTRY with `rsp` = STACK and `rdi` = ARGUMENT (hexadecimal) |
+//! | `thread:ENTRY,STACK,ARGUMENT` | READ | a thread of this process that starts at the address ENTRY with `rsp` = STACK and `rdi` = ARGUMENT (hexadecimal); ECANCELED while the process ends |
 //! | `memory:PAGES` or `memory:PAGES@ADDRESS` | READ | fresh zeroed pages (decimal) of this process at ADDRESS (hexadecimal) or where there is room; READ gives a [`Mapping`]; CLOSE unmaps |
 //! | `kernel:` | READ | READ at offset 0 gives a [`Statistics`] |
 //! | `scheme:NAME` | READ, WRITE, CREATE | the process serves `NAME:` from now on; READ gives a [`SchemeSetup`] |
@@ -71,7 +71,8 @@ pub const NEVER: u64 = u64::MAX;
 /// Rings of one process; `SETUP` of one more is EMFILE.
 pub const MAX_RINGS: usize = 8;
 
-/// Pages of one process: its program, stack, mapped memory, rings, and the kernel's memory behind those; one more is ENOMEM.
+/// Pages of one process: its program, stack, mapped memory, rings, the tables of all these, and the kernel's memory behind rings; one more
+/// is ENOMEM.
 pub const MAX_PAGES: u64 = 2048;
 
 /// Bytes of a page.

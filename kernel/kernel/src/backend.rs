@@ -25,6 +25,9 @@ use crate::{clock, files, memory, names, pipe, thread};
 /// Where every operation of this kernel runs.
 const WAY: Way = Way { place: Place::Kernel, reason: "" };
 
+/// Bytes of the heap that a packet takes beside its data: itself, what is kept for it here, its place in lists that grow.
+const PACKET: usize = 4096;
+
 /// An operation that a packet is out for.
 struct Pending {
     token: Token,
@@ -90,6 +93,14 @@ impl KernelBackend {
         }
     }
 
+    /// The timer, and other threads, have their turn if that is due.
+    fn let_others(&mut self) {
+        if clock::now().saturating_sub(self.paused) >= TICK {
+            thread::pause();
+            self.paused = clock::now();
+        }
+    }
+
     fn object(&self, index: u32) -> Result<Rc<dyn Object>, Errno> {
         self.objects.get(index as usize).cloned().flatten().ok_or(Errno::EBADF)
     }
@@ -113,8 +124,8 @@ impl KernelBackend {
             Operation::Read { file, buffers, position } => {
                 let object = self.object(file)?;
                 let spans = spans(&buffers);
-                memory::heap_has(size_of_val(spans) + 2 * MAX_TRANSFER)?;
-                let mut into = Vec::new();
+                memory::heap_has(size_of_val(spans) + MAX_TRANSFER)?;
+                let mut into = Vec::with_capacity(spans.len());
                 let mut length = 0;
                 for span in spans {
                     let some = span.length.min(MAX_TRANSFER - length);
@@ -122,7 +133,8 @@ impl KernelBackend {
                     length += some;
                 }
                 let request = Request::Read { position, length };
-                Ok(Begun::Out { object, request, data: Vec::new(), into, opens: None })
+                // Whoever brings the bytes does that in a tick, and has nobody to tell that there is no room.
+                Ok(Begun::Out { object, request, data: Vec::with_capacity(length), into, opens: None })
             }
             Operation::Write { file, buffers, position } => {
                 let object = self.object(file)?;
@@ -296,6 +308,8 @@ impl Backend for KernelBackend {
     }
 
     fn start(&mut self, steps: &[Step]) -> Started {
+        // There may be many to start in one ENTER. What the operation names is looked up after this.
+        self.let_others();
         let Step { token, operation, may_wait, .. } = &steps[0];
         self.counters.calls += 1;
         let finished = |outcome| Started::Finished { outcome, way: WAY };
@@ -304,6 +318,11 @@ impl Backend for KernelBackend {
             Ok(Begun::Over(outcome)) => return finished(outcome),
             Ok(Begun::Out { object, request, data, into, opens }) => (object, request, data, into, opens),
         };
+        if let Err(error) =
+            memory::heap_has(PACKET).and_then(|()| self.mailbox.make_room(self.pending.len() + 1))
+        {
+            return finished(Outcome::failure(error));
+        }
         let packet = Packet::new(request, data, *may_wait, self.mailbox.clone(), *token);
         let pending = Pending { token: *token, object: object.clone(), packet: packet.name, into, opens };
         self.pending.insert(token.slot, pending);
@@ -334,11 +353,8 @@ impl Backend for KernelBackend {
             }
             let now = clock::now();
             if self.mailbox.count() >= want || until.is_some_and(|until| now >= until) {
-                // A program may be long; others, and the timer, have their turn in its midst.
-                if now.saturating_sub(self.paused) >= TICK {
-                    thread::pause();
-                    self.paused = clock::now();
-                }
+                // A program may be long.
+                self.let_others();
                 return Ok(());
             }
             self.mailbox.sleep(want, until);

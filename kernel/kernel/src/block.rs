@@ -103,8 +103,7 @@ impl Disk {
 impl Object for Disk {
     fn start(self: Rc<Self>, packet: Packet) -> Fate {
         // What storage delays waits for no event.
-        self.queue.borrow_mut().push_back(packet);
-        Fate::Kept
+        packet.stand_in(&mut self.queue.borrow_mut())
     }
 
     fn take_back(&self, name: u64) -> Option<Packet> {

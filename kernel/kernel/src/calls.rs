@@ -71,9 +71,8 @@ fn enter(process: &Rc<Process>, number: u64, submit: u64, wait: u64, timeout: u6
     *ring.engine.borrow_mut() = Some(engine);
     match entered {
         Ok(entered) => Ok(u64::from(entered.taken)),
-        Err(EnterError::Broken) => Err(Errno::EIO),
         Err(EnterError::Backend(errno)) => Err(errno),
-        Err(_) => Err(Errno::ESHUTDOWN),
+        Err(_) => Err(Errno::EIO),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The serial line: what the kernel itself prints, and the object `console:`.
 //!
 //! The line is looked at with every tick. Bytes that nobody has read wait here, up to [`INPUT`]; more are left in the chip, which
-//! then holds its sender.
+//! then holds its sender. What the chip does not take of a WRITE waits, too: nothing else stands still while a line is slow.
 
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
@@ -13,6 +13,7 @@ use uart_16550::backend::PioBackend;
 use uart_16550::{Config, Uart16550};
 
 use crate::global::Global;
+use crate::memory;
 use crate::packet::{self, Ended, Fate, Object, Packet, Request};
 
 /// Bytes that wait to be read.
@@ -29,7 +30,8 @@ static CONSOLE: Global<Rc<Console>> = Global::new();
 /// The serial line as an object.
 #[derive(Default)]
 pub struct Console {
-    waiting: RefCell<VecDeque<Packet>>,
+    readers: RefCell<VecDeque<Packet>>,
+    writers: RefCell<VecDeque<Packet>>,
 }
 
 /// Sets the chip up. The heap must be there.
@@ -47,10 +49,18 @@ pub fn console() -> Rc<Console> {
     CONSOLE.get().clone()
 }
 
-/// Takes what has come over the line, and serves who waits for it.
+/// Takes what has come over the line, sends what waits to be, and serves who waits for that.
 pub fn poll() {
     if !LINE.is_free() {
         return;
+    }
+    let console = console();
+    while console.sends() {
+        let packet = console.writers.borrow_mut().pop_front();
+        if let Some(packet) = packet {
+            let done = packet.done as u64;
+            packet::finish(packet, Ended::success(done));
+        }
     }
     {
         let mut line = LINE.get();
@@ -61,9 +71,8 @@ pub fn poll() {
             }
         }
     }
-    let console = console();
     while !LINE.get().input.is_empty() {
-        let packet = console.waiting.borrow_mut().pop_front();
+        let packet = console.readers.borrow_mut().pop_front();
         match packet {
             Some(packet) => {
                 let (packet, ended) = serve(packet);
@@ -88,13 +97,39 @@ fn serve(mut packet: Packet) -> (Packet, Ended) {
     (packet, ended)
 }
 
+/// Sends what the chip takes of a WRITE: whether that was all of it.
+fn send(packet: &mut Packet) -> bool {
+    let mut line = LINE.get();
+    while let Some(byte) = packet.data.get(packet.done) {
+        if line.chip.try_send_byte(*byte).is_err() {
+            return false;
+        }
+        packet.done += 1;
+    }
+    true
+}
+
+impl Console {
+    /// Whether somebody waits to send, and now all that he has is sent.
+    fn sends(&self) -> bool {
+        self.writers.borrow_mut().front_mut().is_some_and(send)
+    }
+}
+
 impl Object for Console {
-    fn start(self: Rc<Self>, packet: Packet) -> Fate {
+    fn start(self: Rc<Self>, mut packet: Packet) -> Fate {
         match packet.request {
             Request::Write { .. } => {
-                LINE.get().chip.send_bytes_exact(&packet.data);
-                let length = packet.data.len() as u64;
-                packet.succeed(length)
+                let mut writers = self.writers.borrow_mut();
+                // Before any of its bytes are out: what waits after that cannot fail.
+                if let Err(error) = memory::make_room(&mut writers, 1) {
+                    return packet.fail(error);
+                }
+                if (writers.is_empty() && send(&mut packet)) || (packet.done > 0 && !packet.may_wait) {
+                    let done = packet.done as u64;
+                    return packet.succeed(done);
+                }
+                packet.wait_in(&mut writers)
             }
             Request::Poll { events } if events.contains(PollEvents::OUT) => {
                 packet.succeed(PollEvents::OUT.bits())
@@ -102,7 +137,7 @@ impl Object for Console {
             Request::Read { length: 0, .. } => packet.succeed(0),
             Request::Read { .. } | Request::Poll { .. } => {
                 if LINE.get().input.is_empty() {
-                    packet.wait_in(&mut self.waiting.borrow_mut())
+                    packet.wait_in(&mut self.readers.borrow_mut())
                 } else {
                     let (packet, ended) = serve(packet);
                     packet.end(ended)
@@ -113,7 +148,11 @@ impl Object for Console {
     }
 
     fn take_back(&self, name: u64) -> Option<Packet> {
-        packet::take_from(&self.waiting, name)
+        let writer = packet::take_from(&self.writers, name);
+        if let Some(writer) = writer {
+            return packet::give_up(writer);
+        }
+        packet::take_from(&self.readers, name)
     }
 }
 

@@ -67,7 +67,8 @@ leave:
     iretq
 
 # switch_stack(*mut u64, u64): keeps what a function must keep, notes the stack where the first argument says, and goes on
-# with the other one. Vector registers need not be kept across a call.
+# with the other one. Vector registers need not be kept across a call. The selectors are those of ring 3, which the kernel
+# does not use.
 .global switch_stack
 switch_stack:
     pushq %rbp
@@ -76,8 +77,20 @@ switch_stack:
     pushq %r13
     pushq %r14
     pushq %r15
+    movl %ds, %eax
+    pushq %rax
+    movl %es, %eax
+    pushq %rax
+    pushq %fs
+    pushq %gs
     movq %rsp, (%rdi)
     movq %rsi, %rsp
+    popq %gs
+    popq %fs
+    popq %rax
+    movl %eax, %es
+    popq %rax
+    movl %eax, %ds
     popq %r15
     popq %r14
     popq %r13

@@ -17,6 +17,7 @@ use tar_no_std::TarArchiveRef;
 
 use crate::block::{BLOCK, disk};
 use crate::global::Global;
+use crate::memory;
 use crate::packet::{Ended, Fate, Object, Packet, Request};
 
 /// Bytes of the longest file.
@@ -30,8 +31,18 @@ static NUMBERS: AtomicU64 = AtomicU64::new(1);
 static NODES: AtomicU64 = AtomicU64::new(0);
 
 enum Kind {
-    Directory { names: RefCell<BTreeMap<String, Rc<Node>>>, parent: Weak<Node> },
-    File { blocks: RefCell<Vec<u32>>, size: Cell<u64>, busy: Cell<u32>, cut: RefCell<Vec<u32>> },
+    /// Once it is removed nothing is made in it any more.
+    Directory {
+        names: RefCell<BTreeMap<String, Rc<Node>>>,
+        parent: Weak<Node>,
+        removed: Cell<bool>,
+    },
+    File {
+        blocks: RefCell<Vec<u32>>,
+        size: Cell<u64>,
+        busy: Cell<u32>,
+        cut: RefCell<Vec<u32>>,
+    },
 }
 
 /// A file or directory.
@@ -47,6 +58,8 @@ impl Node {
         if NODES.load(Ordering::Relaxed) >= MAX_NODES {
             return Err(Errno::ENOSPC);
         }
+        // With its name, and its place in a list of them.
+        memory::heap_has(4096)?;
         NODES.fetch_add(1, Ordering::Relaxed);
         Ok(Rc::new(Node { number: NUMBERS.fetch_add(1, Ordering::Relaxed), permissions, kind }))
     }
@@ -57,7 +70,8 @@ impl Node {
     }
 
     fn new_directory(parent: Weak<Node>, mode: u32) -> Result<Rc<Node>, Errno> {
-        Node::new(mode, Kind::Directory { names: RefCell::default(), parent })
+        let (names, removed) = (RefCell::default(), Cell::new(false));
+        Node::new(mode, Kind::Directory { names, parent, removed })
     }
 
     fn names(&self) -> Result<&RefCell<BTreeMap<String, Rc<Node>>>, Errno> {
@@ -65,6 +79,25 @@ impl Node {
             Kind::Directory { names, .. } => Ok(names),
             Kind::File { .. } => Err(Errno::ENOTDIR),
         }
+    }
+
+    /// The names of a directory, for one more.
+    fn add(
+        self: &Rc<Node>,
+        name: String,
+        make: impl FnOnce() -> Result<Rc<Node>, Errno>,
+    ) -> Result<Rc<Node>, Errno> {
+        let Kind::Directory { names, removed, .. } = &self.kind else { return Err(Errno::ENOTDIR) };
+        let mut names = names.borrow_mut();
+        if removed.get() {
+            return Err(Errno::ENOENT);
+        }
+        if names.contains_key(&name) {
+            return Err(Errno::EEXIST);
+        }
+        let node = make()?;
+        names.insert(name, node.clone());
+        Ok(node)
     }
 
     /// What STAT says: mode, size, number.
@@ -79,7 +112,7 @@ impl Node {
     pub fn contents(&self) -> Result<Vec<u8>, Errno> {
         let Kind::File { blocks, size, .. } = &self.kind else { return Err(Errno::EISDIR) };
         let mut bytes = Vec::new();
-        crate::memory::heap_has(size.get() as usize + BLOCK)?;
+        memory::heap_has(size.get() as usize + BLOCK)?;
         bytes.reserve_exact(blocks.borrow().len() * BLOCK);
         for block in blocks.borrow().iter() {
             disk().block(*block, |block| bytes.extend_from_slice(block));
@@ -97,6 +130,7 @@ impl Node {
         let disk = disk();
         let mut blocks = blocks.borrow_mut();
         let needed = (length as usize).div_ceil(BLOCK);
+        memory::heap_has(2 * needed * size_of::<u32>())?;
         let had = blocks.len();
         while blocks.len() < needed {
             match disk.allocate() {
@@ -232,12 +266,7 @@ fn parent_of(directory: Option<Rc<Node>>, path: &[u8]) -> Result<(Rc<Node>, Stri
 /// MKDIR.
 pub fn make_directory(directory: Option<Rc<Node>>, path: &[u8], mode: u32) -> Result<(), Errno> {
     let (parent, name) = parent_of(directory, path)?;
-    let mut names = parent.names()?.borrow_mut();
-    if names.contains_key(&name) {
-        return Err(Errno::EEXIST);
-    }
-    names.insert(name, Node::new_directory(Rc::downgrade(&parent), mode)?);
-    Ok(())
+    parent.add(name, || Node::new_directory(Rc::downgrade(&parent), mode)).map(drop)
 }
 
 /// REMOVE.
@@ -252,8 +281,10 @@ pub fn remove(directory: Option<Rc<Node>>, path: &[u8], flags: RemoveFlags) -> R
             (Kind::Directory { names, .. }, true) if !names.borrow().is_empty() => {
                 return Err(Errno::ENOTEMPTY);
             }
-            _ => names.remove(&name),
+            (Kind::Directory { removed, .. }, true) => removed.set(true),
+            (Kind::File { .. }, false) => {}
         }
+        names.remove(&name)
     };
     drop(removed);
     Ok(())
@@ -271,9 +302,7 @@ pub fn open(
         Ok(node) => node,
         Err(Errno::ENOENT) if flags.contains(OpenFlags::CREATE) => {
             let (parent, name) = parent_of(directory, path)?;
-            let file = Node::new_file(mode)?;
-            parent.names()?.borrow_mut().insert(name, file.clone());
-            file
+            parent.add(name, || Node::new_file(mode))?
         }
         Err(error) => return Err(error),
     };

@@ -4,6 +4,8 @@
 //! Frames are counted, since a test wants to see that none is lost. All page tables of the kernel's half exist from the start,
 //! so every address space shares them and none is ever added.
 
+use alloc::collections::VecDeque;
+use core::alloc::Layout;
 use core::mem::MaybeUninit;
 use core::ptr;
 
@@ -59,11 +61,11 @@ static ALLOCATOR: KernelHeap = KernelHeap;
 
 // SAFETY: the heap's own memory is handed out, which nobody else uses, by an allocator that keeps to the contract.
 unsafe impl core::alloc::GlobalAlloc for KernelHeap {
-    unsafe fn alloc(&self, layout: core::alloc::Layout) -> *mut u8 {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         HEAP_LOCK.get().allocate_first_fit(layout).map_or(ptr::null_mut(), |place| place.as_ptr())
     }
 
-    unsafe fn dealloc(&self, place: *mut u8, layout: core::alloc::Layout) {
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
         if let Some(place) = ptr::NonNull::new(place) {
             // SAFETY: it came from `alloc` with this layout.
             unsafe { HEAP_LOCK.get().deallocate(place, layout) };
@@ -76,9 +78,27 @@ pub fn heap_used() -> u64 {
     HEAP_LOCK.get().used() as u64
 }
 
-/// ENOMEM if the heap should not be asked for so many bytes more on behalf of a process.
+/// ENOMEM if the heap should not be asked for so many bytes more on behalf of a process: not even if they are wanted in one
+/// piece, what follows in the same call finds the reserve whole.
 pub fn heap_has(bytes: usize) -> Result<(), Errno> {
-    if HEAP_LOCK.get().free() >= bytes + RESERVE { Ok(()) } else { Err(Errno::ENOMEM) }
+    let layout = bytes.checked_add(RESERVE).and_then(|bytes| Layout::from_size_align(bytes, 16).ok());
+    let layout = layout.ok_or(Errno::ENOMEM)?;
+    let mut heap = HEAP_LOCK.get();
+    let place = heap.allocate_first_fit(layout).map_err(|()| Errno::ENOMEM)?;
+    // SAFETY: it came from there with this layout, and nobody has it.
+    unsafe { heap.deallocate(place, layout) };
+    Ok(())
+}
+
+/// Lets a queue have room for `more`, as long as the heap does: then it grows by itself no more. ENOMEM otherwise.
+pub fn make_room<T>(queue: &mut VecDeque<T>, more: usize) -> Result<(), Errno> {
+    let needed = queue.len() + more;
+    if needed > queue.capacity() {
+        // It may become twice as long as it was, and both are there while it moves.
+        heap_has(2 * needed * size_of::<T>())?;
+        queue.reserve(more);
+    }
+    Ok(())
 }
 
 /// Takes over the memory between `start`, which lies behind all that the boot loader has put there, and `end`.

@@ -48,6 +48,8 @@ pub fn open(
             let address = parts.next().map_or(Ok(0), |address| number(address, 16))?;
             Pages::map(process, address, pages)?
         }
+        // A FINALLY entry may run where there is no thread any more that could leave.
+        b"thread" if process.threads.get() == 0 || process.is_told() => return Err(Errno::ECANCELED),
         b"thread" => {
             let mut parts = rest.split(|byte| *byte == b',').map(|part| number(part, 16));
             let mut next = || parts.next().unwrap_or(Err(Errno::EINVAL));

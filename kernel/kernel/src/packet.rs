@@ -17,6 +17,7 @@ use ouzel_engine::Token;
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::{OpenFlags, PollEvents, Whence};
 
+use crate::memory;
 use crate::thread::{self, Thread};
 
 static LIVING: AtomicU64 = AtomicU64::new(0);
@@ -139,7 +140,15 @@ impl Packet {
         if !self.may_wait {
             return self.fail(Errno::ETIMEDOUT);
         }
-        queue.push_back(self);
+        self.stand_in(queue)
+    }
+
+    /// It waits for its turn, in this queue. ENOMEM if that has no room.
+    pub fn stand_in(self, queue: &mut VecDeque<Packet>) -> Fate {
+        match memory::make_room(queue, 1) {
+            Ok(()) => queue.push_back(self),
+            Err(error) => return self.fail(error),
+        }
         Fate::Kept
     }
 
@@ -281,6 +290,16 @@ pub fn finish_all(queue: &RefCell<VecDeque<Packet>>, ended: Ended) {
     }
 }
 
+/// A WRITE that is given up after some of its bytes went out has written those.
+pub fn give_up(packet: Packet) -> Option<Packet> {
+    if packet.done == 0 {
+        return Some(packet);
+    }
+    let done = packet.done as u64;
+    finish(packet, Ended::success(done));
+    None
+}
+
 /// Takes a packet out of a queue by its name.
 pub fn take_from(queue: &RefCell<VecDeque<Packet>>, name: u64) -> Option<Packet> {
     let mut queue = queue.borrow_mut();
@@ -309,6 +328,13 @@ pub struct Mailbox {
 }
 
 impl Mailbox {
+    /// Lets it have room for so many letters in all. ENOMEM if the heap has none.
+    pub fn make_room(&self, count: usize) -> Result<(), Errno> {
+        let mut letters = self.letters.borrow_mut();
+        let more = count.saturating_sub(letters.len());
+        memory::make_room(&mut letters, more)
+    }
+
     fn put(&self, letter: Letter) {
         let enough = {
             let mut letters = self.letters.borrow_mut();

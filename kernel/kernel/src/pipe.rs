@@ -7,7 +7,8 @@ use core::cell::{Cell, RefCell};
 use ouzel_ring::Errno;
 use ouzel_ring::modifiers::PollEvents;
 
-use crate::packet::{self, Ended, Fate, Object, Packet, Request};
+use crate::memory;
+use crate::packet::{self, Fate, Object, Packet, Request};
 
 /// Bytes that a pipe holds.
 const ROOM: usize = 4096;
@@ -125,6 +126,10 @@ fn begin(pipe: &Rc<Pipe>, packet: Packet, is_read: bool) -> Fate {
         return packet.fail(Errno::ESPIPE);
     }
     let queue = if is_read { &pipe.readers } else { &pipe.writers };
+    // Before any of its bytes are in: what waits after that cannot fail.
+    if let Err(error) = memory::make_room(&mut queue.borrow_mut(), 1) {
+        return packet.fail(error);
+    }
     let has_turn = queue.borrow().is_empty();
     let fate = match (has_turn, is_read) {
         (false, _) => packet.wait_in(&mut queue.borrow_mut()),
@@ -134,16 +139,6 @@ fn begin(pipe: &Rc<Pipe>, packet: Packet, is_read: bool) -> Fate {
     // The other side may have waited for what this one has brought, or left room for.
     pipe.serve();
     fate
-}
-
-/// A packet that is given up after some of its bytes went in has written those.
-fn given_up(packet: Packet) -> Option<Packet> {
-    if packet.done == 0 {
-        return Some(packet);
-    }
-    let done = packet.done as u64;
-    packet::finish(packet, Ended::success(done));
-    None
 }
 
 impl Object for ReadEnd {
@@ -172,7 +167,7 @@ impl Object for WriteEnd {
     }
 
     fn take_back(&self, name: u64) -> Option<Packet> {
-        packet::take_from(&self.0.writers, name).and_then(given_up)
+        packet::take_from(&self.0.writers, name).and_then(packet::give_up)
     }
 
     fn describe(&self) -> (u32, u64, u64) {

@@ -6,7 +6,9 @@ use core::cell::RefCell;
 use core::ptr::NonNull;
 
 use ouzel_engine::{Engine, Limits};
-use ouzel_kernel_abi::{MAX_COMPLETIONS, MAX_DESCRIPTORS, MAX_ENTRIES, PAGE, STANDARD, Setup};
+use ouzel_kernel_abi::{
+    MAX_COMPLETIONS, MAX_DESCRIPTORS, MAX_ENTRIES, MAX_TRANSFER, PAGE, STANDARD, Setup, USER_END,
+};
 use ouzel_ring::{EngineEnd, Errno, Geometry, Memory};
 
 use crate::backend::KernelBackend;
@@ -208,5 +210,8 @@ const COPIES: usize = 3;
 /// them must have room in the heap, too.
 fn is_allowed(address: u64, length: u64, writes: bool) -> bool {
     let has_room = memory::heap_has(COPIES * length.min(LIST) as usize).is_ok();
-    has_room && thread::current().process.space.allows(address, length, writes)
+    // No operation moves more, and each looks again. So the pages of what is longer are not all looked up for nothing.
+    let most = length.min(MAX_TRANSFER as u64);
+    let is_user = address.checked_add(length).is_some_and(|end| end <= USER_END);
+    has_room && is_user && thread::current().process.space.allows(address, most, writes)
 }

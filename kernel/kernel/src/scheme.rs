@@ -257,9 +257,9 @@ impl Scheme {
         if self.link.borrow().is_none() {
             return packet.fail(Errno::EIO);
         }
-        self.waiting.borrow_mut().push_back(packet);
+        let fate = packet.stand_in(&mut self.waiting.borrow_mut());
         self.pump();
-        Fate::Kept
+        fate
     }
 
     /// Takes a packet back, from wherever it waits.
@@ -287,7 +287,7 @@ impl Scheme {
     fn end(&self) {
         SCHEMES.get().retain(|scheme| !core::ptr::eq(&**scheme, self));
         let link = self.link.borrow_mut().take();
-        // The kernel's end goes before its memory.
+        // Nobody uses the kernel's end any more, so its memory may go.
         let Some(Link { end: _, ring, window, driver }) = link else { return };
         window.free(&driver);
         ring.free(&driver);

@@ -43,7 +43,7 @@ impl Rights {
 /// One process's half of the addresses.
 pub struct AddressSpace {
     root: u64,
-    /// Pages that count against the process: mapped ones, and what else it is charged for.
+    /// Pages that count against the process: mapped ones, their tables, and what else it is charged for.
     charged: Cell<u64>,
     /// Where to look for room: below, there is little.
     room: Cell<u64>,
@@ -201,14 +201,15 @@ impl AddressSpace {
         if !start.is_multiple_of(PAGE) || self.last_mapped(start, end).is_some() {
             return Err(Errno::EINVAL);
         }
-        for (number, frame) in frames.iter().enumerate() {
+        let free = memory::frames().1;
+        let mapped = frames.iter().enumerate().try_for_each(|(number, frame)| {
             let page = start + number as u64 * PAGE;
-            if let Err(error) = memory::map(self.root, page, *frame, rights.flags()) {
-                self.unmap(start, number as u64);
-                return Err(error);
-            }
-        }
-        Ok(start)
+            memory::map(self.root, page, *frame, rights.flags())
+                .inspect_err(|_| self.unmap(start, number as u64))
+        });
+        // Tables stay until the process ends, and count as long. One mapping's may be more than the cap; then it is the last.
+        self.charged.set(self.charged.get() + free - memory::frames().1);
+        mapped.map(|()| start)
     }
 
     /// The last page from `start` to `end` where something is mapped.

@@ -101,8 +101,8 @@ pub fn spawn(
     }
     let frame = stack.end() - size_of::<Frame>() as u64;
     let vector_state = (frame - VECTOR_STATE) & !63;
-    // What `switch_stack` takes off: r15 to r12, then rbx and rbp for `leave`, and where to return to.
-    let kept = [0, 0, 0, 0, vector_state, frame, trap::leave_address()];
+    // What `switch_stack` takes off: gs, fs, es, ds, r15 to r12, then rbx and rbp for `leave`, and where to return to.
+    let kept = [0, 0, 0, 0, 0, 0, 0, 0, vector_state, frame, trap::leave_address()];
     let pointer = vector_state - size_of_val(&kept) as u64;
     let place = |address: u64| core::ptr::with_exposed_provenance_mut::<u8>(address as usize);
     // SAFETY: all three lie in the stack, which nobody uses yet, and do not overlap. The vector state of a new thread: zeros,
@@ -112,7 +112,7 @@ pub fn spawn(
         core::ptr::write_bytes(place(vector_state), 0, VECTOR_STATE as usize);
         place(vector_state).cast::<u16>().write(0x37f);
         place(vector_state + 24).cast::<u32>().write(0x1f80);
-        place(pointer).cast::<[u64; 7]>().write(kept);
+        place(pointer).cast::<[u64; 11]>().write(kept);
     }
     let ended = Rc::new(ThreadEnd::default());
     let thread = Rc::new(Thread {

@@ -5,25 +5,30 @@ use core::cell::UnsafeCell;
 use core::panic::Location;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use ouzel_kernel_abi::{ENTER, MAX_PAGES, MAX_RINGS, Mapping, NEVER, PAGE, SETUP, TEARDOWN, THREAD};
+use ouzel_kernel_abi::{
+    ENTER, MAX_PAGES, MAX_RINGS, Mapping, NEVER, PAGE, SETUP, SIGNAL_KILL, TEARDOWN, THREAD,
+};
 use ouzel_kernel_user::Ring;
 use ouzel_kernel_user::calls::{self, system_call};
 use ouzel_ring::modifiers::{CURRENT_POSITION, OpenFlags};
 use ouzel_ring::{Entry, EntryFlags, Errno, Payload, Verb};
 
 use crate::faults::FAULTS;
-use crate::raw::{Random, address_of, close, open, open_as, pipe, read, run, sleep};
+use crate::greed;
+use crate::raw::{Random, address_of, close, kill, open, open_as, pipe, read, run, sleep, wait};
 
 /// The status of a part, or the line in which it failed.
-type Done = Result<(), u64>;
+pub type Done = Result<(), u64>;
 
+/// What must be so.
 #[track_caller]
-fn check(good: bool) -> Done {
+pub fn check(good: bool) -> Done {
     if good { Ok(()) } else { Err(Location::caller().line().into()) }
 }
 
 /// A result that must be good.
-trait Good<T> {
+pub trait Good<T> {
+    /// It, or the line that wanted it.
     fn good(self) -> Result<T, u64>;
 }
 
@@ -58,25 +63,18 @@ pub fn child(part: &str, seed: u64) -> u64 {
         "all_pages" => all_pages(),
         "scribble" => scribble(seed),
         "chains" => chains(seed),
+        "heirs" => heirs(seed),
+        "selectors" => selectors(),
+        "selected" => selected(),
+        "reads" => greed::reads(),
+        "holes" => greed::holes(),
+        "polls" => greed::polls(),
+        "orphans" => greed::orphans(),
+        "tables" => greed::tables(),
+        "lists" => greed::lists(),
         _ => Err(999),
     };
     done.err().unwrap_or(0)
-}
-
-/// As many READs of a file at once as the ring has room for.
-pub fn fill_queues(ring: &mut Ring) -> Done {
-    let file = open(ring, b"/bin/hostile\0").good()?;
-    let mut room = [0u8; 8];
-    let place = address_of(&mut room);
-    for _ in 0..64 {
-        // SAFETY: the room is there until all have completed.
-        unsafe { ring.push(&Entry::new(Verb::Read).arguments([file, place, 8, 0, 0])) }.good()?;
-    }
-    ring.enter(64).good()?;
-    for _ in 0..64 {
-        ring.pop().ok_or(1u64)?;
-    }
-    close(ring, file).good()
 }
 
 fn forever() -> Done {
@@ -96,7 +94,8 @@ fn bomb(generation: u64) -> Done {
     sleep(&mut ring, 2_000_000).good()
 }
 
-fn map(ring: &mut Ring, path: &[u8]) -> Result<(u64, Mapping), u64> {
+/// Pages, and where they are.
+pub fn map(ring: &mut Ring, path: &[u8]) -> Result<(u64, Mapping), u64> {
     let memory = open(ring, path).good()?;
     let mut mapping = Mapping::default();
     read(ring, memory, address_of(&mut mapping), 16).good()?;
@@ -273,11 +272,10 @@ fn all_rings() -> Done {
 fn all_pages() -> Done {
     let mut ring = Ring::new(64, 64).good()?;
     let mut pages = 0;
-    while pages < MAX_PAGES && open(&mut ring, b"memory:40\0").is_ok() {
-        pages += 40;
-    }
-    while pages < MAX_PAGES && open(&mut ring, b"memory:1\0").is_ok() {
-        pages += 1;
+    for (path, count) in [(&b"memory:200\0"[..], 200), (b"memory:20\0", 20), (b"memory:1\0", 1)] {
+        while pages < MAX_PAGES && open(&mut ring, path).is_ok() {
+            pages += count;
+        }
     }
     check(pages > MAX_PAGES / 2 && pages < MAX_PAGES)?;
     check(open(&mut ring, b"memory:1\0") == Err(Errno::ENOMEM))?;
@@ -326,6 +324,73 @@ fn scribble(seed: u64) -> Done {
             ring = calls::setup(0x5_0000_0000, 64, 64).good()?.0;
         }
     }
+}
+
+/// The segment registers, one in each 16 bits.
+fn segments() -> u64 {
+    let (data, extra, third, fourth): (u64, u64, u64, u64);
+    // SAFETY: they are only read.
+    unsafe {
+        asm!("mov {0:r}, ds", "mov {1:r}, es", "mov {2:r}, fs", "mov {3:r}, gs",
+            out(reg) data, out(reg) extra, out(reg) third, out(reg) fourth, options(nomem, nostack));
+    }
+    data | extra << 16 | third << 32 | fourth << 48
+}
+
+/// Has selectors of its own, for ever.
+fn selected() -> Done {
+    const OWN: u64 = 0x1b;
+    // SAFETY: a selector of ring 3's data, whose base is 0, as that of none is.
+    unsafe {
+        asm!("mov ds, {0:x}", "mov es, {0:x}", "mov fs, {0:x}", "mov gs, {0:x}", in(reg) OWN, options(nomem, nostack));
+    }
+    loop {
+        check(segments() == OWN | OWN << 16 | OWN << 32 | OWN << 48)?;
+    }
+}
+
+/// What others put into registers stays theirs.
+fn selectors() -> Done {
+    let mut ring = Ring::new(4, 8).good()?;
+    let other = crate::spawn_in(&mut ring, "selected", 0).good()?;
+    for _ in 0..5 {
+        sleep(&mut ring, 2_000_000).good()?;
+        check(segments() == 0)?;
+    }
+    kill(&mut ring, other).good()?;
+    check(wait(&mut ring, other).good()? == (0, SIGNAL_KILL))
+}
+
+/// A thread that would go on where its process has ended.
+extern "C" fn heir(seed: u64) -> ! {
+    loop {
+        if seed == 0 {
+            // SAFETY: it holds nothing.
+            unsafe { system_call(TEARDOWN, [THREAD, 0, 0, 0]) };
+        }
+    }
+}
+
+/// Ends with a FINALLY entry on its way that starts a thread, and another that gives that time to run.
+fn heirs(seed: u64) -> Done {
+    use core::fmt::Write;
+    let mut ring = Ring::new(8, 16).good()?;
+    let mut line = crate::Line { bytes: [0; 64], length: 0 };
+    let stack = STACK.0.get() as u64 + 16384 - 8;
+    check(write!(line, "thread:{:x},{stack:x},{seed:x}\0", heir as *const () as u64).is_ok())?;
+    let (path, flags) = (Payload::of(line.bytes.as_ptr()).number(), OpenFlags::READ.bits());
+    let (link, finally) = (EntryFlags::LINK, EntryFlags::FINALLY);
+    let entries = [
+        Entry::new(Verb::Sleep).arguments([0, 0, 1_000_000_000, 0, 0]).flags(link),
+        Entry::new(Verb::Open).arguments([0, path, line.length as u64, flags, 0]).flags(finally | link),
+        Entry::new(Verb::Sleep).arguments([0, 0, 50_000_000, 0, 0]).flags(finally),
+    ];
+    for entry in &entries {
+        // SAFETY: the line is there until the process's end, since what follows does not return.
+        unsafe { ring.push(entry) }.good()?;
+    }
+    ring.enter(0).good()?;
+    calls::exit(0)
 }
 
 /// Chains over pipes, files and time, until somebody puts an end to it.

@@ -7,6 +7,7 @@
 
 mod children;
 mod faults;
+mod greed;
 mod raw;
 
 use core::fmt::Write;
@@ -57,9 +58,15 @@ const TESTS: &[Test] = &[
     ("as many processes as there can be, and one more", every_process),
     ("a process for each process, and so on", bomb),
     ("faults, and instructions that are not for ring 3", faults),
-    ("wild pointers, wild indices, memory unmapped under I/O, busy rings, all rings and pages", well_behaved),
+    (
+        "wild pointers and indices, memory unmapped under I/O, busy rings, segment registers, all rings and pages",
+        well_behaved,
+    ),
     ("entries overwritten by a second thread while the ring is entered", scribbling),
     ("loops without an end", loops),
+    ("threads that begin when their process ends", heirs),
+    ("more than there is of the heap, in pieces large and small, of the stack, and of the tables", greedy),
+    ("lists of lists, while others run", lists),
     ("death in the middle of chains, at a thousand moments", deaths),
     ("a hundred thousand rings", rings),
 ];
@@ -79,7 +86,7 @@ fn all() -> Result<u64, Errno> {
     let mut scene = Scene { ring, kernel };
     // Lists of the kernel's become as long as they will ever be, and stay so.
     let _ = every_process(&mut scene);
-    children::fill_queues(&mut scene.ring).map_err(|_| Errno::EIO)?;
+    scene.child("reads", 0)?;
     let mut failed = 0;
     for (name, test) in TESTS {
         let before = scene.statistics()?;
@@ -222,7 +229,16 @@ fn faults(scene: &mut Scene) -> Tested {
 }
 
 fn well_behaved(scene: &mut Scene) -> Tested {
-    for part in ["pointers", "indices", "unmapping", "busy", "all_rings", "all_pages"] {
+    each(scene, &["pointers", "indices", "unmapping", "busy", "selectors", "all_rings", "all_pages"])
+}
+
+fn greedy(scene: &mut Scene) -> Tested {
+    each(scene, &["reads", "holes", "polls", "orphans", "tables"])
+}
+
+/// Children that are to end well.
+fn each(scene: &mut Scene, parts: &[&str]) -> Tested {
+    for part in parts {
         let (status, signal) = scene.child(part, 1)?;
         if (status, signal) != (0, 0) {
             print(format_args!("  {part}: status {status}, signal {signal}\n"))?;
@@ -255,6 +271,32 @@ fn loops(scene: &mut Scene) -> Tested {
         close(&mut scene.ring, child)?;
     }
     Ok(())
+}
+
+fn heirs(scene: &mut Scene) -> Tested {
+    for seed in 0..2 {
+        check(scene.child("heirs", seed)? == (0, 0))?;
+    }
+    Ok(())
+}
+
+/// While a child keeps the kernel at work without waiting for anything, time passes for others as it should.
+fn lists(scene: &mut Scene) -> Tested {
+    let child = scene.spawn("lists", 0)?;
+    for _ in 0..10 {
+        let begin = counter();
+        sleep(&mut scene.ring, MILLISECOND)?;
+        check(counter() - begin < 50 * MILLISECOND)?;
+    }
+    let ended = wait(&mut scene.ring, child)?;
+    close(&mut scene.ring, child)?;
+    check(ended == (0, 0))
+}
+
+/// Nanoseconds, where an instruction is one.
+fn counter() -> u64 {
+    // SAFETY: every x86-64 processor has it.
+    unsafe { core::arch::x86_64::_rdtsc() }
 }
 
 fn deaths(scene: &mut Scene) -> Tested {
