@@ -75,6 +75,16 @@ pub enum CommandError {
         /// Why.
         cause: ouzel::Error,
     },
+    /// A file is to be copied onto itself.
+    #[error(
+        "cannot copy {from} to {to}: both are the same file, which was left as it is; name another target"
+    )]
+    SameFile {
+        /// The source.
+        from: String,
+        /// The target.
+        to: String,
+    },
     /// The terminal cannot be used.
     #[error("cannot use the terminal: {0}; --once prints one snapshot without it")]
     Terminal(io::Error),

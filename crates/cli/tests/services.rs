@@ -298,6 +298,57 @@ fn files_in_memory_are_everybodys_and_gone_with_the_service() {
     assert!(other.stat_file(same).is_err());
 }
 
+/// `ouzel cp`: whether it succeeded, and what it said.
+fn copy(from: &str, to: &str) -> (bool, String) {
+    let ouzel = env!("CARGO_BIN_EXE_ouzel");
+    let output = std::process::Command::new(ouzel).args(["cp", from, to]).output().unwrap();
+    (output.status.success(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// Puts these bytes into a new file of a service.
+fn put(ring: &mut Ring, path: &str, bytes: &[u8]) {
+    let file = ring.open(path, OpenOptions::write().create_new()).unwrap();
+    for (number, block) in bytes.chunks(100_000).enumerate() {
+        let at = Offset::at(number as u64 * 100_000);
+        assert_eq!(ring.write(file, block.to_vec(), at).unwrap(), block.len());
+    }
+    ring.close(file).unwrap();
+}
+
+fn get(ring: &mut Ring, path: &str) -> Vec<u8> {
+    let file = ring.open(path, OpenOptions::read()).unwrap();
+    let bytes = read_all(ring, file);
+    ring.close(file).unwrap();
+    bytes
+}
+
+#[test]
+fn files_are_copied_between_services_and_a_log_is_never_written_over() {
+    let (one, two) = (Service::start_what("mem:", &[]), Service::start_what("mem:", &[]));
+    let (mut ring, mut other) = (Ring::connect(&one.name).unwrap(), Ring::connect(&two.name).unwrap());
+    let bytes: Vec<u8> = (0..300_000_u32).map(|number| number as u8).collect();
+    let path = |service: &Service, path: &str| format!("{}{path}", service.name);
+    // Files of the same number, of two services.
+    put(&mut ring, "file", &bytes);
+    put(&mut other, "file", &[b'o'; 400_000]);
+    assert_eq!(copy(&path(&one, "file"), &path(&two, "file")), (true, "300000 bytes\n".to_owned()));
+    assert!(get(&mut other, "file") == bytes);
+
+    // One file behind two names of its service, which do not show it.
+    let names = std::path::PathBuf::from(std::env::var_os("OUZEL_SCHEMES").unwrap());
+    std::os::unix::fs::symlink(one.name.trim_end_matches(':'), names.join("alias")).unwrap();
+    assert_eq!(copy(&path(&one, "file"), "alias:file"), (true, "300000 bytes\n".to_owned()));
+    assert!(get(&mut ring, "file") == bytes);
+
+    let folder = &Folder::all()[0];
+    let logs = Service::start(folder, "log", &[]);
+    assert_eq!(copy(&path(&one, "file"), &path(&logs, "log")), (true, "300000 bytes\n".to_owned()));
+    let (copied, said) = copy(&path(&one, "file"), &path(&logs, "log"));
+    assert!(!copied && said.contains("ENOSYS"), "{said}");
+    let mut ring = Ring::connect(&logs.name).unwrap();
+    assert!(get(&mut ring, "log") == bytes);
+}
+
 #[test]
 fn a_service_goes_wrong_as_a_script_says() {
     let folder = &Folder::all()[0];
