@@ -206,6 +206,40 @@ fn a_log_is_one_file_of_the_directory_and_only_grows() {
     assert!(Service::refused(folder, "log", "other").contains("another service has its logs open"));
 }
 
+#[test]
+fn a_read_of_a_log_has_so_many_records() {
+    const MOST: usize = 16_384;
+    const ALL: usize = MOST + 3_616;
+    let folder = &Folder::all()[0];
+    let service = Service::start(folder, "log", &[]);
+    let mut ring = Ring::connect(&service.name).unwrap();
+    let log = ring.open("tiny", OpenOptions::read_write().create()).unwrap();
+    for _ in 0..ALL / 200 {
+        let tickets: Vec<_> = (0..200)
+            .map(|number: u32| {
+                let mut chain = Chain::new();
+                chain.write(log, vec![number as u8], Offset::CURRENT);
+                ring.submit(chain).unwrap()
+            })
+            .collect();
+        for ticket in tickets {
+            ring.wait(ticket).unwrap().check().unwrap();
+        }
+    }
+    let wanted: Vec<u8> = (0..ALL).map(|number| (number % 200) as u8).collect();
+    // At the bound, one past it, and the rest.
+    for (from, count) in [(ALL - MOST, MOST), (ALL - MOST - 1, MOST), (0, MOST), (MOST, ALL - MOST), (ALL, 0)]
+    {
+        let read = ring.read(log, Buffer::with_capacity(50_000), Offset::at(from as u64)).unwrap();
+        assert_eq!(read.len(), count, "from {from}");
+        assert!(read[..] == wanted[from..from + count]);
+    }
+    let lengths = [MOST, ALL - MOST, 0]
+        .map(|_| ring.read(log, Buffer::with_capacity(50_000), Offset::CURRENT).unwrap().len());
+    assert_eq!(lengths, [MOST, ALL - MOST, 0], "the position is behind what was read");
+    assert!(read_all(&mut ring, log) == wanted);
+}
+
 /// The names in a directory, in a buffer of this size, and each once.
 fn names(ring: &mut Ring, path: &str, room: usize) -> Vec<String> {
     let directory = ring.open(path, OpenOptions::directory()).unwrap();
