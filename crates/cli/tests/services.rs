@@ -258,7 +258,7 @@ fn names(ring: &mut Ring, path: &str, room: usize) -> Vec<String> {
 
 #[test]
 fn files_in_memory_are_everybodys_and_gone_with_the_service() {
-    let service = Service::start_what("mem:100000", &[]);
+    let service = Service::start_what("mem:180000", &[]);
     let mut ring = Ring::connect(&service.name).unwrap();
     let mut other = Ring::connect(&service.name).unwrap();
     ring.mkdir(Directory::Working, "a", 0o755).unwrap();
@@ -381,6 +381,49 @@ fn files_are_copied_between_services_and_a_log_is_never_written_over() {
     assert!(!copied && said.contains("ENOSYS"), "{said}");
     let mut ring = Ring::connect(&logs.name).unwrap();
     assert!(get(&mut ring, "log") == bytes);
+}
+
+#[test]
+fn files_in_memory_have_a_limit_and_holes_count() {
+    // The root, and a file with its name.
+    const MOST: u64 = 10_000 - 1024 - (1024 + 1);
+    let service = Service::start_what("mem:10000", &[]);
+    let mut ring = Ring::connect(&service.name).unwrap();
+    let file = ring.open("f", OpenOptions::read_write().create()).unwrap();
+    let full = |result: Result<(), ouzel::Error>| result.unwrap_err().errno() == Some(Errno::EDQUOT);
+    for _ in 0..3 {
+        assert!(full(ring.truncate(file, MOST + 1)));
+        ring.truncate(file, MOST).unwrap();
+        assert_eq!(ring.write(file, vec![1], Offset::at(MOST - 1)).unwrap(), 1);
+        assert!(full(ring.write(file, vec![1], Offset::at(MOST)).map(drop)));
+        assert!(full(ring.mkdir(Directory::Working, "d", 0o700)));
+        ring.truncate(file, 0).unwrap();
+        assert_eq!(ring.write(file, vec![1; MOST as usize], Offset::START).unwrap() as u64, MOST);
+        assert!(full(ring.write(file, vec![1; MOST as usize], Offset::at(1u64)).map(drop)));
+        assert_eq!(ring.stat_file(file).unwrap().size, MOST);
+        // A directory needs as much as a file.
+        ring.truncate(file, MOST - 1024).unwrap();
+        assert!(full(ring.mkdir(Directory::Working, "d", 0o700)));
+        ring.truncate(file, MOST - 1025).unwrap();
+        ring.mkdir(Directory::Working, "d", 0o700).unwrap();
+        ring.remove(Directory::Working, "d", RemoveFlags::DIRECTORY).unwrap();
+        ring.truncate(file, 0).unwrap();
+    }
+    service.end();
+
+    // What was never written is not held: more of it than there is memory.
+    const LARGE: u64 = 1 << 50;
+    let service = Service::start_what(&format!("mem:{}", LARGE + 10_000), &[]);
+    let mut ring = Ring::connect(&service.name).unwrap();
+    let file = ring.open("f", OpenOptions::read_write().create()).unwrap();
+    for _ in 0..100 {
+        ring.truncate(file, LARGE).unwrap();
+        assert_eq!(ring.write(file, b"end".to_vec(), Offset::at(LARGE - 3)).unwrap(), 3);
+        let read = ring.read(file, Buffer::with_capacity(100), Offset::at(LARGE - 5)).unwrap();
+        assert_eq!(&read[..], b"\0\0end");
+        ring.truncate(file, 0).unwrap();
+    }
+    service.end();
 }
 
 #[test]
