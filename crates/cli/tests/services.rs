@@ -427,6 +427,74 @@ fn files_in_memory_have_a_limit_and_holes_count() {
 }
 
 #[test]
+fn every_change_of_what_is_in_memory_gives_another_time() {
+    let service = Service::start_what("mem:", &[]);
+    let mut ring = Ring::connect(&service.name).unwrap();
+    let start = std::time::SystemTime::now();
+    let times = |ring: &mut Ring, path: &str| {
+        let status = ring.stat(Directory::Working, path, StatFlags::empty()).unwrap();
+        assert!(status.changed >= status.modified && status.accessed == status.modified);
+        assert!(status.born.is_none(), "nobody takes it for a file of a service of before");
+        (status.modified, status.changed)
+    };
+    assert!(times(&mut ring, "/").0 <= start, "the service began before");
+    ring.mkdir(Directory::Working, "d", 0o700).unwrap();
+    let file = ring.open("d/f", OpenOptions::read_write().create_new()).unwrap();
+    let made = times(&mut ring, "d/f");
+    assert!(made.0 >= start && made.0 <= std::time::SystemTime::now());
+
+    // What is in a file: as often as there are changes, and only then.
+    let mut last = made;
+    for round in 0..1000_u32 {
+        match round % 4 {
+            0 => assert_eq!(ring.write(file, vec![round as u8; 8], Offset::START).unwrap(), 8),
+            1 => ring.truncate(file, 8).unwrap(),
+            2 => ring.truncate(file, u64::from(round)).unwrap(),
+            _ => {
+                let other = ring.open("d/f", OpenOptions::write().truncate()).unwrap();
+                ring.close(other).unwrap();
+            }
+        }
+        let now = times(&mut ring, "d/f");
+        assert!(now.0 > last.0 && now.1 > last.1, "round {round}: {now:?} behind {last:?}");
+        last = now;
+    }
+    ring.read(file, Buffer::with_capacity(8), Offset::START).unwrap();
+    ring.write(file, Vec::new(), Offset::START).unwrap();
+    assert!(ring.truncate(file, u64::MAX / 2).is_err());
+    let other = ring.open("d/f", OpenOptions::write().create()).unwrap();
+    ring.close(other).unwrap();
+    assert_eq!(times(&mut ring, "d/f"), last);
+
+    // What is in a directory are names.
+    let mut directory = times(&mut ring, "d");
+    let mut root = times(&mut ring, "/");
+    let mut is_changed = |ring: &mut Ring, path: &str| {
+        let last = if path == "d" { &mut directory } else { &mut root };
+        let now = times(ring, path);
+        std::mem::replace(last, now).0 < now.0
+    };
+    let none = RenameFlags::empty();
+    ring.mkdir(Directory::Working, "d/e", 0o700).unwrap();
+    assert!(is_changed(&mut ring, "d") && !is_changed(&mut ring, "/"));
+    ring.remove(Directory::Working, "d/e", RemoveFlags::DIRECTORY).unwrap();
+    assert!(is_changed(&mut ring, "d") && !is_changed(&mut ring, "/"));
+    ring.rename(Directory::Working, "d/f", Directory::Working, "g", none).unwrap();
+    assert!(is_changed(&mut ring, "d") && is_changed(&mut ring, "/"));
+    // A name is nothing that is in the file.
+    let renamed = times(&mut ring, "g");
+    assert!(renamed.0 == last.0 && renamed.1 > last.1);
+    ring.rename(Directory::Working, "g", Directory::Working, "g", none).unwrap();
+    assert!(!is_changed(&mut ring, "/"));
+    ring.remove(Directory::Working, "g", RemoveFlags::empty()).unwrap();
+    assert!(is_changed(&mut ring, "/") && !is_changed(&mut ring, "d"));
+    let gone = ring.stat_file(file).unwrap();
+    assert!(gone.modified == last.0 && gone.changed > renamed.1);
+    assert!(ring.remove(Directory::Working, "g", RemoveFlags::empty()).is_err());
+    assert!(!is_changed(&mut ring, "/"));
+}
+
+#[test]
 fn a_service_goes_wrong_as_a_script_says() {
     let folder = &Folder::all()[0];
     let script = folder.path().join("script");

@@ -5,6 +5,7 @@
 //! cannot make it grow without end. Nothing here touches a file system.
 
 mod contents;
+mod times;
 mod tree;
 
 use std::cell::{Cell, RefCell};
@@ -161,7 +162,10 @@ impl Simple for Memory {
         let node = node.borrow();
         let (mode, links) =
             if node.is_directory() { (0o040_000, 2) } else { (0o100_000, u32::from(node.is_linked())) };
-        into.copy_from(0, &record::any(node.number(), mode | node.permissions(), links, node.length()));
+        let mut filled = record::any(node.number(), mode | node.permissions(), links, node.length());
+        let times = node.times();
+        record::set_times(&mut filled, times.modified(), times.changed());
+        into.copy_from(0, &filled);
         Ok(())
     }
 

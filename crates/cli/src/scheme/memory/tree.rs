@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ouzel::abi::Errno;
 
 use super::contents::Contents;
+use super::times::Times;
 
 /// A file or a directory, as long as it has a name or is open.
 pub(super) type Node = Rc<RefCell<Inode>>;
@@ -47,6 +48,7 @@ pub(super) struct Inode {
     number: u64,
     permissions: u16,
     kind: Kind,
+    times: Times,
     /// The directory it is in; its own root has none, and what was removed neither.
     above: Weak<RefCell<Inode>>,
     /// It has a name.
@@ -68,6 +70,10 @@ impl Inode {
 
     pub(super) fn permissions(&self) -> u16 {
         self.permissions
+    }
+
+    pub(super) fn times(&self) -> Times {
+        self.times
     }
 
     pub(super) fn is_directory(&self) -> bool {
@@ -138,6 +144,7 @@ impl Tree {
             number: 1,
             permissions: 0o755,
             kind: Kind::directory(),
+            times: Times::now(),
             above: Weak::new(),
             is_linked: true,
             used: Rc::clone(&used),
@@ -220,6 +227,7 @@ impl Tree {
             number: self.next,
             permissions: mode & 0o7777,
             kind,
+            times: Times::now(),
             above: Weak::new(),
             is_linked: false,
             used: Rc::clone(&self.used),
@@ -301,6 +309,7 @@ impl Tree {
             self.give_back(now - length);
         }
         contents.resize(length);
+        node.times.modify();
         Ok(())
     }
 
@@ -311,6 +320,7 @@ impl Tree {
         let end = at.checked_add(data.len() as u64).ok_or(Errno::EFBIG)?;
         self.charge(end.saturating_sub(contents.length()))?;
         contents.write(at, data);
+        node.times.modify();
         Ok(())
     }
 }
@@ -337,8 +347,10 @@ fn link(directory: &Node, name: &[u8], node: Node) -> Result<(), Errno> {
         let mut node = node.borrow_mut();
         node.above = Rc::downgrade(directory);
         node.is_linked = true;
+        node.times.change();
     }
     let mut directory = directory.borrow_mut();
+    directory.times.modify();
     let names = directory.names_mut()?;
     names.last += 1;
     names.by_name.insert(name.to_owned(), names.last);
@@ -351,12 +363,15 @@ fn unlink(directory: &Node, name: &[u8]) -> Result<(), Errno> {
         let mut directory = directory.borrow_mut();
         let names = directory.names_mut()?;
         let place = names.by_name.remove(name).ok_or(Errno::ENOENT)?;
-        names.by_place.remove(&place)
+        let removed = names.by_place.remove(&place);
+        directory.times.modify();
+        removed
     };
     if let Some((_, node)) = removed {
         let mut node = node.borrow_mut();
         node.above = Weak::new();
         node.is_linked = false;
+        node.times.change();
     }
     Ok(())
 }
