@@ -20,6 +20,9 @@ use crate::inputs::shown;
 /// How much is read at once.
 const BLOCK: usize = 128 << 10;
 
+/// The most bytes of READDIR records of one directory, some two million names: a service may never end its list.
+const MOST_NAMES: usize = 64 << 20;
+
 /// A path and where it is looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Location {
@@ -99,7 +102,7 @@ pub fn list(arguments: &ListArguments) -> Result<bool, CommandError> {
                 text.extend_from_slice(format!("{}:\n", location.shown()).as_bytes());
             }
             let directory = ring.open(&location.path, OpenOptions::directory()).map_err(&failed)?;
-            for name in names(&mut ring, directory).map_err(&failed)? {
+            for name in names(&mut ring, directory, location)? {
                 let status = match arguments.long {
                     true => Some(ring.stat(directory, &name, StatFlags::NOFOLLOW).map_err(&failed)?),
                     false => None,
@@ -113,17 +116,28 @@ pub fn list(arguments: &ListArguments) -> Result<bool, CommandError> {
 }
 
 /// The names in a directory, sorted, without the directory itself and the one above.
-fn names(ring: &mut Ring, directory: Descriptor) -> Result<Vec<OsString>, ouzel::Error> {
+fn names(ring: &mut Ring, directory: Descriptor, location: &Location) -> Result<Vec<OsString>, CommandError> {
+    let failed = location.failed();
     let mut names = Vec::new();
     let mut records = Buffer::with_capacity(BLOCK);
+    let mut left = MOST_NAMES;
     loop {
-        records = ring.readdir(directory, records)?;
+        records = ring.readdir(directory, records).map_err(&failed)?;
         if records.is_empty() {
             break;
         }
-        let entries = Entries::new(&records).map(|entry| entry.name.to_owned());
-        names.extend(entries.filter(|name| name != "." && name != ".."));
+        let Some(rest) = left.checked_sub(records.len()) else {
+            return Err(CommandError::TooManyNames { path: location.shown(), most: MOST_NAMES >> 20 });
+        };
+        left = rest;
+        let before = names.len();
+        names.extend(Entries::new(&records).map(|entry| entry.name.to_owned()));
+        if names.len() == before {
+            // Something that is no record, from which nothing follows.
+            return Err(failed(OperationError::new(0, Verb::Readdir, Errno::EIO, None).into()));
+        }
     }
+    names.retain(|name| name != "." && name != "..");
     names.sort_unstable();
     Ok(names)
 }
