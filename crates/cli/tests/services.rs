@@ -427,6 +427,33 @@ fn files_in_memory_have_a_limit_and_holes_count() {
 }
 
 #[test]
+fn a_transfer_of_what_is_in_memory_is_a_mebibyte_at_most() {
+    const MOST: usize = 1 << 20;
+    let service = Service::start_what("mem:", &[]);
+    let mut ring = Ring::connect(&service.name).unwrap();
+    let file = ring.open("f", OpenOptions::read_write().create()).unwrap();
+    assert_eq!(ring.write(file, vec![1; MOST + 1], Offset::START).unwrap(), MOST);
+    assert_eq!(ring.write(file, vec![2; 1], Offset::at(MOST as u64)).unwrap(), 1);
+    let read = |ring: &mut Ring, from: u64| {
+        ring.read(file, Buffer::with_capacity(MOST + 1), Offset::at(from)).unwrap().to_vec()
+    };
+    assert!(read(&mut ring, 0) == vec![1; MOST]);
+    assert!(read(&mut ring, 1) == [vec![1; MOST - 1], vec![2]].concat());
+    ring.close(file).unwrap();
+    ring.remove(Directory::Working, "f", RemoveFlags::empty()).unwrap();
+
+    // Records of 280 bytes.
+    let whole = MOST / 280;
+    for number in 0..=whole {
+        let made = ring.open(format!("{number:0255}"), OpenOptions::write().create()).unwrap();
+        ring.close(made).unwrap();
+    }
+    let directory = ring.open("/", OpenOptions::directory()).unwrap();
+    let lengths = [(); 3].map(|()| ring.readdir(directory, Buffer::with_capacity(2 * MOST)).unwrap().len());
+    assert_eq!(lengths, [whole * 280, 280, 0]);
+}
+
+#[test]
 fn every_change_of_what_is_in_memory_gives_another_time() {
     let service = Service::start_what("mem:", &[]);
     let mut ring = Ring::connect(&service.name).unwrap();
