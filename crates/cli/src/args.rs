@@ -229,7 +229,7 @@ pub struct MountArguments {
 /// `ouzel ls`.
 #[derive(Debug, Args)]
 pub struct ListArguments {
-    /// Directories or files: ordinary ones, or name:path
+    /// Directories, of up to 64 MiB of names each, or files: ordinary ones, or name:path
     #[arg(required = true)]
     pub paths: Vec<OsString>,
     /// Say of what kind each is, its permissions and its size

@@ -75,6 +75,26 @@ pub enum CommandError {
         /// Why.
         cause: ouzel::Error,
     },
+    /// A file is to be copied onto itself.
+    #[error(
+        "cannot copy {from} to {to}: both are the same file, which was left as it is; name another target"
+    )]
+    SameFile {
+        /// The source.
+        from: String,
+        /// The target.
+        to: String,
+    },
+    /// A directory that cannot be listed, as it may have no end.
+    #[error(
+        "{path}: there are more than {most} MiB of names, or its service never ends them; no more are listed"
+    )]
+    TooManyNames {
+        /// Which.
+        path: String,
+        /// The bound, in MiB.
+        most: usize,
+    },
     /// The terminal cannot be used.
     #[error("cannot use the terminal: {0}; --once prints one snapshot without it")]
     Terminal(io::Error),

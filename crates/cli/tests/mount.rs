@@ -492,6 +492,22 @@ fn files_in_memory_can_be_mounted_too() {
     fs::create_dir_all(at("a/b")).unwrap();
     fs::write(at("a/b/file"), vec![7; 300_000]).unwrap();
     assert_eq!(fs::read(at("a/b/file")).unwrap(), vec![7; 300_000]);
+    // What another client writes over it is seen, though its size is the same and it is open, and a copy onto itself by both ways
+    // leaves it whole.
+    let opened = fs::File::open(at("a/b/file")).unwrap();
+    let mut seen = vec![0; 300_000];
+    opened.read_exact_at(&mut seen, 0).unwrap();
+    fs::write(scene.plain("other"), vec![8; 300_000]).unwrap();
+    for (from, to) in [
+        (scene.plain("other"), "data:a/b/file".into()),
+        ("data:a/b/file".into(), at("a/b/file")),
+        (at("a/b/file"), "data:a/b/file".into()),
+    ] {
+        assert!(scene.command("cp").arg(&from).arg(&to).status().unwrap().success());
+        opened.read_exact_at(&mut seen, 0).unwrap();
+        assert!(seen == vec![8; 300_000], "{from:?} {to:?}");
+    }
+    drop(opened);
     fs::rename(at("a/b/file"), at("file")).unwrap();
     assert_eq!(listed(&at("a/b")), "");
     fs::remove_dir(at("a/b")).unwrap();

@@ -113,6 +113,65 @@ fn files_are_listed_printed_described_and_copied() {
 }
 
 #[test]
+fn a_file_survives_being_copied_onto_itself() {
+    let scene = Scene::new(&[]);
+    let bytes = fs::read(scene.served("below/large")).unwrap();
+    let here = scene.served("below/large");
+    let linked = scene.folder.path().join("linked");
+    fs::hard_link(&here, &linked).unwrap();
+    let (directory, linked) = (scene.served("below"), linked.to_str().unwrap());
+    for (from, to) in [
+        ("data:below/large", here.to_str().unwrap()),
+        ("data:below/large", directory.to_str().unwrap()),
+        ("data:below/large", linked),
+        (here.to_str().unwrap(), "data:below"),
+        (linked, "data:below/large"),
+    ] {
+        let complaint = scene.complains("cp", &[from, to]);
+        assert!(complaint.contains("both are the same file"), "{from} {to}: {complaint}");
+        assert_eq!(fs::read(&here).unwrap(), bytes, "{from} {to}");
+    }
+
+    // A second name of the service.
+    std::os::unix::fs::symlink("data", scene.folder.path().join("names/same")).unwrap();
+    assert!(
+        scene.complains("cp", &["data:greeting", "same:greeting"]).contains("data:greeting to same:greeting")
+    );
+    assert_eq!(scene.prints("cat", &["data:greeting"]), "hello\n");
+}
+
+#[test]
+fn a_copy_is_as_long_as_its_source_and_goes_where_there_are_no_places() {
+    let scene = Scene::new(&[]);
+    let outside = scene.folder.path().join("copy");
+    let target = outside.to_str().unwrap();
+    fs::write(&outside, vec![b'o'; 2_000_000]).unwrap();
+    scene.prints("cp", &["data:below/large", target]);
+    assert_eq!(fs::read(&outside).unwrap(), vec![b'x'; 1_000_000]);
+    scene.prints("cp", &["data:greeting", target]);
+    assert_eq!(fs::read(&outside).unwrap(), b"hello\n");
+    fs::write(scene.served("empty"), "").unwrap();
+    scene.prints("cp", &["data:empty", target]);
+    assert_eq!(fs::read(&outside).unwrap(), b"");
+
+    // Pipes: standard output, standard input, and one with a name.
+    assert_eq!(scene.prints("cp", &["data:below/large", "/dev/stdout"]).len(), 1_000_000);
+    let (reader, writer) = std::io::pipe().unwrap();
+    std::io::Write::write_all(&mut { writer }, b"piped").unwrap();
+    let from_pipe = scene.command("cp").args(["/dev/stdin", "data:greeting"]).stdin(reader).output().unwrap();
+    assert_eq!(from_pipe.status.code(), Some(0), "{}", String::from_utf8_lossy(&from_pipe.stderr));
+    assert_eq!(fs::read(scene.served("greeting")).unwrap(), b"piped");
+    let pipe = scene.folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reading = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::read(pipe).unwrap()
+    });
+    scene.prints("cp", &["data:below/large", pipe.to_str().unwrap()]);
+    assert_eq!(reading.join().unwrap().len(), 1_000_000);
+}
+
+#[test]
 fn a_program_runs_in_the_service() {
     let scene = Scene::new(&[]);
     for number in 0..200 {

@@ -1,6 +1,8 @@
 //! The services of the command's own, through their clients: what `ouzel serve` promises of logs and of files in memory.
 #![allow(clippy::unwrap_used)] // A test that cannot go on should say where.
 
+#[path = "services/memory.rs"]
+mod memory;
 #[path = "services/scene.rs"]
 mod scene;
 
@@ -8,9 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use ouzel::abi::modifiers::{RemoveFlags, RenameFlags, StatFlags, Whence};
 use ouzel::abi::{Descriptor, Errno};
-use ouzel::{Buffer, Chain, Directory, Entries, Offset, OpenOptions, Ring};
+use ouzel::{Buffer, Chain, Offset, OpenOptions, Ring};
 use scene::{Folder, Service};
 
 /// Appends a record; it is durable if this succeeds.
@@ -206,96 +207,89 @@ fn a_log_is_one_file_of_the_directory_and_only_grows() {
     assert!(Service::refused(folder, "log", "other").contains("another service has its logs open"));
 }
 
-/// The names in a directory, in a buffer of this size, and each once.
-fn names(ring: &mut Ring, path: &str, room: usize) -> Vec<String> {
-    let directory = ring.open(path, OpenOptions::directory()).unwrap();
-    let mut names = Vec::new();
-    loop {
-        let records = ring.readdir(directory, Buffer::with_capacity(room)).unwrap();
-        if records.is_empty() {
-            break;
+#[test]
+fn a_read_of_a_log_has_so_many_records() {
+    const MOST: usize = 16_384;
+    const ALL: usize = MOST + 3_616;
+    let folder = &Folder::all()[0];
+    let service = Service::start(folder, "log", &[]);
+    let mut ring = Ring::connect(&service.name).unwrap();
+    let log = ring.open("tiny", OpenOptions::read_write().create()).unwrap();
+    for _ in 0..ALL / 200 {
+        let tickets: Vec<_> = (0..200)
+            .map(|number: u32| {
+                let mut chain = Chain::new();
+                chain.write(log, vec![number as u8], Offset::CURRENT);
+                ring.submit(chain).unwrap()
+            })
+            .collect();
+        for ticket in tickets {
+            ring.wait(ticket).unwrap().check().unwrap();
         }
-        names.extend(Entries::new(&records).map(|entry| entry.name.to_str().unwrap().to_owned()));
     }
-    ring.close(directory).unwrap();
-    names.sort_unstable();
-    names
+    let wanted: Vec<u8> = (0..ALL).map(|number| (number % 200) as u8).collect();
+    // At the bound, one past it, and the rest.
+    for (from, count) in [(ALL - MOST, MOST), (ALL - MOST - 1, MOST), (0, MOST), (MOST, ALL - MOST), (ALL, 0)]
+    {
+        let read = ring.read(log, Buffer::with_capacity(50_000), Offset::at(from as u64)).unwrap();
+        assert_eq!(read.len(), count, "from {from}");
+        assert!(read[..] == wanted[from..from + count]);
+    }
+    let lengths = [MOST, ALL - MOST, 0]
+        .map(|_| ring.read(log, Buffer::with_capacity(50_000), Offset::CURRENT).unwrap().len());
+    assert_eq!(lengths, [MOST, ALL - MOST, 0], "the position is behind what was read");
+    assert!(read_all(&mut ring, log) == wanted);
+}
+
+/// `ouzel cp`: whether it succeeded, and what it said.
+fn copy(from: &str, to: &str) -> (bool, String) {
+    let ouzel = env!("CARGO_BIN_EXE_ouzel");
+    let output = std::process::Command::new(ouzel).args(["cp", from, to]).output().unwrap();
+    (output.status.success(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// Puts these bytes into a new file of a service.
+fn put(ring: &mut Ring, path: &str, bytes: &[u8]) {
+    let file = ring.open(path, OpenOptions::write().create_new()).unwrap();
+    for (number, block) in bytes.chunks(100_000).enumerate() {
+        let at = Offset::at(number as u64 * 100_000);
+        assert_eq!(ring.write(file, block.to_vec(), at).unwrap(), block.len());
+    }
+    ring.close(file).unwrap();
+}
+
+fn get(ring: &mut Ring, path: &str) -> Vec<u8> {
+    let file = ring.open(path, OpenOptions::read()).unwrap();
+    let bytes = read_all(ring, file);
+    ring.close(file).unwrap();
+    bytes
 }
 
 #[test]
-fn files_in_memory_are_everybodys_and_gone_with_the_service() {
-    let service = Service::start_what("mem:100000", &[]);
-    let mut ring = Ring::connect(&service.name).unwrap();
-    let mut other = Ring::connect(&service.name).unwrap();
-    ring.mkdir(Directory::Working, "a", 0o755).unwrap();
-    ring.mkdir(Directory::Working, "a/b", 0o700).unwrap();
-    let errno = |result: Result<(), ouzel::Error>| result.unwrap_err().errno().unwrap();
-    assert_eq!(errno(ring.mkdir(Directory::Working, "a/b", 0o700)), Errno::EEXIST);
-    assert_eq!(errno(ring.mkdir(Directory::Working, "x/b", 0o700)), Errno::ENOENT);
+fn files_are_copied_between_services_and_a_log_is_never_written_over() {
+    let (one, two) = (Service::start_what("mem:", &[]), Service::start_what("mem:", &[]));
+    let (mut ring, mut other) = (Ring::connect(&one.name).unwrap(), Ring::connect(&two.name).unwrap());
+    let bytes: Vec<u8> = (0..300_000_u32).map(|number| number as u8).collect();
+    let path = |service: &Service, path: &str| format!("{}{path}", service.name);
+    // Files of the same number, of two services.
+    put(&mut ring, "file", &bytes);
+    put(&mut other, "file", &[b'o'; 400_000]);
+    assert_eq!(copy(&path(&one, "file"), &path(&two, "file")), (true, "300000 bytes\n".to_owned()));
+    assert!(get(&mut other, "file") == bytes);
 
-    // Written by one, read by another.
-    let file = ring.open("/a/b/file", OpenOptions::read_write().create_new().mode(0o640)).unwrap();
-    assert_eq!(ring.write(file, b"hello".to_vec(), Offset::at(3u64)).unwrap(), 5);
-    assert_eq!(ring.write(file, b"abc".to_vec(), Offset::CURRENT).unwrap(), 3);
-    let same = other.open("a/../a/./b/file", OpenOptions::read_write().append()).unwrap();
-    assert_eq!(other.write(same, b"!".to_vec(), Offset::at(0u64)).unwrap(), 1);
-    assert_eq!(&other.read(same, Buffer::with_capacity(50), Offset::at(0u64)).unwrap()[..], b"abchello!");
-    assert_eq!(other.seek(same, -1, Whence::End).unwrap(), 8);
-    assert_eq!(&other.read(same, Buffer::with_capacity(50), Offset::CURRENT).unwrap()[..], b"!");
-    let status = other.stat(Directory::Working, "a/b/file", StatFlags::empty()).unwrap();
-    assert!(status.is_file() && status.size == 9 && status.permissions() == 0o640);
-    assert!(other.stat(Directory::Working, "../..", StatFlags::empty()).unwrap().is_directory());
-    assert_eq!(other.stat_file(same).unwrap().inode, status.inode);
-    other.truncate(same, 2).unwrap();
-    other.truncate(same, 4).unwrap();
-    assert_eq!(&ring.read(file, Buffer::with_capacity(50), Offset::at(0u64)).unwrap()[..], b"ab\0\0");
-    assert_eq!(errno(ring.open("a/b", OpenOptions::write()).map(drop)), Errno::EISDIR);
-    assert_eq!(errno(ring.open("a/b/file/x", OpenOptions::read()).map(drop)), Errno::ENOTDIR);
+    // One file behind two names of its service, which do not show it.
+    let names = std::path::PathBuf::from(std::env::var_os("OUZEL_SCHEMES").unwrap());
+    std::os::unix::fs::symlink(one.name.trim_end_matches(':'), names.join("alias")).unwrap();
+    assert_eq!(copy(&path(&one, "file"), "alias:file"), (true, "300000 bytes\n".to_owned()));
+    assert!(get(&mut ring, "file") == bytes);
 
-    // Directories: everything once, in pieces.
-    let wanted: Vec<String> = (0..100).map(|number| format!("name{number:03}")).collect();
-    for name in &wanted {
-        let made = ring.open(format!("a/{name}"), OpenOptions::write().create()).unwrap();
-        ring.close(made).unwrap();
-    }
-    let all: Vec<String> = std::iter::once("b".to_owned()).chain(wanted).collect();
-    assert_eq!(names(&mut other, "/a", 100), all);
-    assert_eq!(names(&mut other, "/a", 65_536), all);
-
-    // Names go, and what is open stays.
-    assert_eq!(errno(ring.remove(Directory::Working, "a/b", RemoveFlags::DIRECTORY)), Errno::ENOTEMPTY);
-    assert_eq!(errno(ring.remove(Directory::Working, "a/b", RemoveFlags::empty())), Errno::EISDIR);
-    let rename = |ring: &mut Ring, old: &str, new: &str, flags| {
-        ring.rename(Directory::Working, old, Directory::Working, new, flags)
-    };
-    assert_eq!(errno(rename(&mut ring, "a", "a/b/a", RenameFlags::empty())), Errno::EINVAL);
-    assert_eq!(errno(rename(&mut ring, "a/b/file", "a/name007", RenameFlags::NOREPLACE)), Errno::EEXIST);
-    rename(&mut ring, "a/b/file", "a/name007", RenameFlags::empty()).unwrap();
-    rename(&mut ring, "a/b", "c", RenameFlags::empty()).unwrap();
-    assert_eq!(names(&mut other, "/", 4096), ["a", "c"]);
-    ring.remove(Directory::Working, "c", RemoveFlags::DIRECTORY).unwrap();
-    ring.remove(Directory::Working, "a/name007", RemoveFlags::empty()).unwrap();
-    assert_eq!(other.stat_file(same).unwrap().size, 4);
-
-    // Of what is full nothing is lost, and what is given up can be used again.
-    let block = vec![7; 30_000];
-    for round in 0..3 {
-        let large = ring.open("large", OpenOptions::write().create()).unwrap();
-        let (mut at, mut full) = (0, None);
-        while full.is_none() {
-            match ring.write(large, block.clone(), Offset::at(at)) {
-                Ok(written) => at += written as u64,
-                Err(error) => full = error.errno(),
-            }
-        }
-        assert_eq!((at, full), (60_000, Some(Errno::EDQUOT)), "round {round}");
-        assert_eq!(errno(ring.truncate(large, u64::MAX / 2)), Errno::EDQUOT);
-        assert_eq!(ring.stat_file(large).unwrap().size, 60_000);
-        ring.remove(Directory::Working, "large", RemoveFlags::empty()).unwrap();
-        ring.close(large).unwrap();
-    }
-    service.end();
-    assert!(other.stat_file(same).is_err());
+    let folder = &Folder::all()[0];
+    let logs = Service::start(folder, "log", &[]);
+    assert_eq!(copy(&path(&one, "file"), &path(&logs, "log")), (true, "300000 bytes\n".to_owned()));
+    let (copied, said) = copy(&path(&one, "file"), &path(&logs, "log"));
+    assert!(!copied && said.contains("ENOSYS"), "{said}");
+    let mut ring = Ring::connect(&logs.name).unwrap();
+    assert!(get(&mut ring, "log") == bytes);
 }
 
 #[test]

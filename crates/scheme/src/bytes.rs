@@ -11,6 +11,9 @@ use ouzel_engine::{Buffers, Path, Span};
 const WORD: usize = size_of::<u64>();
 
 /// The memory of one operation: what it reads or fills, in one piece or in many. It lives as long as the operation runs.
+///
+/// How many pieces there are is the client's choice, up to 1,024, and each copy looks for its place from the first one on. So a
+/// service copies much at once, and not little many times.
 pub struct Bytes(Buffers);
 
 impl Bytes {

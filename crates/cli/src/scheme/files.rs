@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use std::time::UNIX_EPOCH;
 
 use ouzel::abi::modifiers::StatFlags;
-use ouzel::abi::{Descriptor, Errno};
+use ouzel::abi::{Descriptor, Errno, Verb};
 use ouzel::scheme::Name;
-use ouzel::{Buffer, Directory, Entries, FileStat, Offset, OpenOptions, Ring, compounds};
+use ouzel::{Buffer, Directory, Entries, FileStat, Offset, OpenOptions, OperationError, Ring, compounds};
 
 use crate::args::{CopyArguments, ListArguments, PathsArguments};
 use crate::command::CommandError;
@@ -19,6 +19,9 @@ use crate::inputs::shown;
 
 /// How much is read at once.
 const BLOCK: usize = 128 << 10;
+
+/// The most bytes of READDIR records of one directory, some two million names: a service may never end its list.
+const MOST_NAMES: usize = 64 << 20;
 
 /// A path and where it is looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +102,7 @@ pub fn list(arguments: &ListArguments) -> Result<bool, CommandError> {
                 text.extend_from_slice(format!("{}:\n", location.shown()).as_bytes());
             }
             let directory = ring.open(&location.path, OpenOptions::directory()).map_err(&failed)?;
-            for name in names(&mut ring, directory).map_err(&failed)? {
+            for name in names(&mut ring, directory, location)? {
                 let status = match arguments.long {
                     true => Some(ring.stat(directory, &name, StatFlags::NOFOLLOW).map_err(&failed)?),
                     false => None,
@@ -113,17 +116,28 @@ pub fn list(arguments: &ListArguments) -> Result<bool, CommandError> {
 }
 
 /// The names in a directory, sorted, without the directory itself and the one above.
-fn names(ring: &mut Ring, directory: Descriptor) -> Result<Vec<OsString>, ouzel::Error> {
+fn names(ring: &mut Ring, directory: Descriptor, location: &Location) -> Result<Vec<OsString>, CommandError> {
+    let failed = location.failed();
     let mut names = Vec::new();
     let mut records = Buffer::with_capacity(BLOCK);
+    let mut left = MOST_NAMES;
     loop {
-        records = ring.readdir(directory, records)?;
+        records = ring.readdir(directory, records).map_err(&failed)?;
         if records.is_empty() {
             break;
         }
-        let entries = Entries::new(&records).map(|entry| entry.name.to_owned());
-        names.extend(entries.filter(|name| name != "." && name != ".."));
+        let Some(rest) = left.checked_sub(records.len()) else {
+            return Err(CommandError::TooManyNames { path: location.shown(), most: MOST_NAMES >> 20 });
+        };
+        left = rest;
+        let before = names.len();
+        names.extend(Entries::new(&records).map(|entry| entry.name.to_owned()));
+        if names.len() == before {
+            // Something that is no record, from which nothing follows.
+            return Err(failed(OperationError::new(0, Verb::Readdir, Errno::EIO, None).into()));
+        }
     }
+    names.retain(|name| name != "." && name != "..");
     names.sort_unstable();
     Ok(names)
 }
@@ -218,7 +232,8 @@ pub fn describe(arguments: &PathsArguments) -> Result<bool, CommandError> {
 ///
 /// # Errors
 ///
-/// Those of either file.
+/// Those of either file; that both are the same one, which then stays as it is. A copy that fails midway leaves what it has
+/// written.
 pub fn copy(arguments: &CopyArguments) -> Result<bool, CommandError> {
     let from = Location::parse(&arguments.from);
     let mut to = Location::parse(&arguments.to);
@@ -241,6 +256,10 @@ pub fn copy(arguments: &CopyArguments) -> Result<bool, CommandError> {
     Ok(true)
 }
 
+/// Copies through this process, between two rings.
+///
+/// Two names may mean one file in ways that cannot be seen from here: a mount has numbers of its own, and files in memory are of no
+/// device. So the target is written over and cut last: a file that is copied onto itself after all has the bytes it had.
 fn copy_across(
     source: &mut Ring,
     from: &Location,
@@ -249,26 +268,57 @@ fn copy_across(
 ) -> Result<u64, CommandError> {
     let (reading, writing) = (from.failed(), to.failed());
     let input = source.open(&from.path, OpenOptions::read()).map_err(&reading)?;
-    let options = OpenOptions::write().create().truncate();
-    let output = target.open(&to.path, options).map_err(&writing)?;
+    let original = match source.stat_file(input) {
+        Err(error) if error.errno() == Some(Errno::ENOSYS) => None,
+        told => Some(told.map_err(&reading)?),
+    };
+    let output = target.open(&to.path, OpenOptions::write().create()).map_err(&writing)?;
+    let before = target.stat_file(output).map_err(&writing)?;
+    if original.as_ref().is_some_and(|original| is_same(original, &before)) {
+        return Err(CommandError::SameFile { from: from.shown(), to: to.shown() });
+    }
+    let has_contents = before.is_file() && before.size > 0;
+    if has_contents {
+        // What cannot be cut, such as a log, must not be written to either.
+        target.truncate(output, before.size).map_err(&writing)?;
+    }
+    let from_start = original.is_none_or(|original| original.is_file());
     let mut block = Buffer::with_capacity(BLOCK);
     let mut at = 0;
     loop {
-        block = source.read(input, block, Offset::at(at)).map_err(&reading)?;
+        block = source.read(input, block, place(from_start, at)).map_err(&reading)?;
         if block.is_empty() {
             break;
         }
         let mut written = 0;
         while written < block.len() {
             let part = block[written..].to_vec();
-            let count = target.write(output, part, Offset::at(at)).map_err(&writing)?;
+            let count = target.write(output, part, place(before.is_file(), at)).map_err(&writing)?;
+            if count == 0 {
+                let stuck = OperationError::new(0, Verb::Write, Errno::EIO, None);
+                return Err(writing(stuck.into()));
+            }
             written += count;
             at += count as u64;
         }
     }
+    if has_contents && before.size > at {
+        target.truncate(output, at).map_err(&writing)?;
+    }
     source.close(input).map_err(&reading)?;
     target.close(output).map_err(&writing)?;
     Ok(at)
+}
+
+/// Whether two services mean the same file, as far as they tell: what is of device 0 is of no system's.
+fn is_same(one: &FileStat, other: &FileStat) -> bool {
+    let identity = |status: &FileStat| (status.device, status.inode, status.born);
+    one.device != 0 && identity(one) == identity(other)
+}
+
+/// Where a transfer goes: what is not a regular file, such as a pipe, may have no places.
+fn place(is_file: bool, at: u64) -> Offset {
+    if is_file { Offset::at(at) } else { Offset::CURRENT }
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! as long as somebody has it open, also without a name. Every byte of contents and every name counts against one limit, so clients
 //! cannot make it grow without end. Nothing here touches a file system.
 
+mod contents;
+mod times;
 mod tree;
 
 use std::cell::{Cell, RefCell};
@@ -35,7 +37,7 @@ pub const VERBS: VerbSet = VerbSet::of(&[
     Verb::Rename,
 ]);
 
-/// The most bytes that one READ or WRITE moves.
+/// The most bytes that one READ, WRITE or READDIR moves.
 const MOST: usize = 1 << 20;
 
 /// Files in memory, for one connection; a clone is another connection's.
@@ -107,8 +109,12 @@ impl Simple for Memory {
         Memory::file(file, OpenFlags::READ)?;
         let from = position.unwrap_or(file.position.get());
         let node = file.node.borrow();
-        let bytes = usize::try_from(from).ok().and_then(|from| node.bytes().get(from..)).unwrap_or_default();
-        let read = into.copy_from(0, &bytes[..bytes.len().min(MOST)]) as u64;
+        let contents = node.contents().ok_or(Errno::EISDIR)?;
+        let mut done = 0;
+        for part in contents.read(from, into.len().min(MOST)) {
+            done += into.copy_from(done, part);
+        }
+        let read = done as u64;
         if position.is_none() {
             file.position.set(from + read);
         }
@@ -123,7 +129,7 @@ impl Simple for Memory {
         let mut data = vec![0; from.len().min(MOST)];
         from.copy_to(0, &mut data);
         let to = match position {
-            _ if file.flags.contains(OpenFlags::APPEND) => file.node.borrow().bytes().len() as u64,
+            _ if file.flags.contains(OpenFlags::APPEND) => file.node.borrow().length(),
             Some(to) => to,
             None => file.position.get(),
         };
@@ -141,7 +147,7 @@ impl Simple for Memory {
         let base = match whence {
             Whence::Start => 0,
             Whence::Current => file.position.get(),
-            Whence::End => file.node.borrow().bytes().len() as u64,
+            Whence::End => file.node.borrow().length(),
         };
         let to = base.checked_add_signed(offset).filter(|to| *to <= i64::MAX as u64).ok_or(Errno::EINVAL)?;
         file.position.set(to);
@@ -156,10 +162,10 @@ impl Simple for Memory {
         let node = node.borrow();
         let (mode, links) =
             if node.is_directory() { (0o040_000, 2) } else { (0o100_000, u32::from(node.is_linked())) };
-        into.copy_from(
-            0,
-            &record::any(node.number(), mode | node.permissions(), links, node.bytes().len() as u64),
-        );
+        let mut filled = record::any(node.number(), mode | node.permissions(), links, node.length());
+        let times = node.times();
+        record::set_times(&mut filled, times.modified(), times.changed());
+        into.copy_from(0, &filled);
         Ok(())
     }
 
@@ -208,12 +214,13 @@ impl Simple for Memory {
         if !node.is_directory() {
             return Err(Errno::ENOTDIR);
         }
+        let room = into.len().min(MOST);
         let (mut filled, mut position) = (0, file.position.get());
         for (place, name, child) in node.entries(position) {
             let child = child.borrow();
             let kind = if child.is_directory() { 4 } else { 8 };
             let entry = entry(child.number(), place, kind, name);
-            if filled + entry.len() > into.len() {
+            if filled + entry.len() > room {
                 if filled == 0 {
                     return Err(Errno::EINVAL);
                 }

@@ -81,22 +81,22 @@ impl Index {
         self.end += length as u64;
     }
 
-    /// The stretch with up to `most` bytes of records from `from` on; `None` behind the last.
-    pub(super) fn stretch(&self, from: u64, most: usize) -> Option<Stretch> {
-        if from >= self.end || most == 0 {
+    /// The stretch with up to `most` bytes of up to `records` records from `from` on; `None` behind the last.
+    pub(super) fn stretch(&self, from: u64, most: usize, records: usize) -> Option<Stretch> {
+        if from >= self.end || most == 0 || records == 0 {
             return None;
         }
         let mut at = self.starts.partition_point(|start| *start <= from);
         let place = from + (at * HEAD) as u64;
         let to = from.saturating_add(most as u64).min(self.end);
         let (mut position, mut pieces) = (from, Vec::new());
-        while position < to {
+        while position < to && pieces.len() < records {
             let end = self.starts.get(at).copied().unwrap_or(self.end).min(to);
             pieces.push((end - position) as usize);
             position = end;
             at += 1;
         }
-        let framed = (to - from) as usize + (pieces.len() - 1) * HEAD;
+        let framed = (position - from) as usize + (pieces.len() - 1) * HEAD;
         Some(Stretch { place, framed, pieces })
     }
 }
@@ -125,16 +125,24 @@ mod tests {
     #[test]
     fn stretches_leave_heads_out() {
         let mut index = Index::default();
-        assert_eq!(index.stretch(0, 10), None);
+        assert_eq!(index.stretch(0, 10, 3), None);
         for length in [5, 1, 10] {
             index.add(length);
         }
-        let stretch = |from, most| index.stretch(from, most).map(|it| (it.place, it.framed, it.pieces));
+        let some = |from, most, records| {
+            index.stretch(from, most, records).map(|it| (it.place, it.framed, it.pieces))
+        };
+        let stretch = |from, most| some(from, most, 3);
         assert_eq!(stretch(0, 100), Some((8, 16 + 16, vec![5, 1, 10])));
         assert_eq!(stretch(0, 5), Some((8, 5, vec![5])));
         assert_eq!(stretch(3, 3), Some((11, 3 + 8, vec![2, 1])));
         assert_eq!(stretch(5, 1), Some((5 + 16, 1, vec![1])));
         assert_eq!(stretch(8, 4), Some((8 + 24, 4, vec![4])));
         assert_eq!((stretch(16, 1), stretch(u64::MAX, 1), stretch(0, 0)), (None, None, None));
+        // Of many records some.
+        assert_eq!(some(0, 100, 2), Some((8, 6 + 8, vec![5, 1])));
+        assert_eq!(some(3, 100, 2), Some((11, 3 + 8, vec![2, 1])));
+        assert_eq!(some(3, 100, 1), Some((11, 2, vec![2])));
+        assert_eq!(some(0, 100, 0), None);
     }
 }

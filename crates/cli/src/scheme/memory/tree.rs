@@ -7,16 +7,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ouzel::abi::Errno;
 
+use super::contents::Contents;
+use super::times::Times;
+
 /// A file or a directory, as long as it has a name or is open.
 pub(super) type Node = Rc<RefCell<Inode>>;
 
-/// What a node costs beside its name.
-const NODE: u64 = 256;
+/// What a node costs beside its name and contents: itself, and its places in tables, some of which may have room for more.
+const NODE: u64 = 1024;
 
 /// What a node is.
 #[derive(Debug)]
 pub(super) enum Kind {
-    File(Vec<u8>),
+    File(Contents),
     Directory(Names),
 }
 
@@ -31,7 +34,7 @@ pub(super) struct Names {
 
 impl Kind {
     pub(super) fn file() -> Kind {
-        Kind::File(Vec::new())
+        Kind::File(Contents::default())
     }
 
     pub(super) fn directory() -> Kind {
@@ -45,6 +48,7 @@ pub(super) struct Inode {
     number: u64,
     permissions: u16,
     kind: Kind,
+    times: Times,
     /// The directory it is in; its own root has none, and what was removed neither.
     above: Weak<RefCell<Inode>>,
     /// It has a name.
@@ -55,7 +59,7 @@ pub(super) struct Inode {
 
 impl Drop for Inode {
     fn drop(&mut self) {
-        self.used.fetch_sub(NODE + self.bytes().len() as u64, Ordering::Relaxed);
+        self.used.fetch_sub(NODE + self.length(), Ordering::Relaxed);
     }
 }
 
@@ -68,6 +72,10 @@ impl Inode {
         self.permissions
     }
 
+    pub(super) fn times(&self) -> Times {
+        self.times
+    }
+
     pub(super) fn is_directory(&self) -> bool {
         matches!(self.kind, Kind::Directory(_))
     }
@@ -76,12 +84,17 @@ impl Inode {
         self.is_linked
     }
 
-    /// What is in a file; nothing of a directory.
-    pub(super) fn bytes(&self) -> &[u8] {
+    /// What is in a file; `None` of a directory.
+    pub(super) fn contents(&self) -> Option<&Contents> {
         match &self.kind {
-            Kind::File(bytes) => bytes,
-            Kind::Directory(_) => &[],
+            Kind::File(contents) => Some(contents),
+            Kind::Directory(_) => None,
         }
+    }
+
+    /// The bytes of a file; 0 for a directory.
+    pub(super) fn length(&self) -> u64 {
+        self.contents().map_or(0, Contents::length)
     }
 
     fn names(&self) -> Result<&Names, Errno> {
@@ -131,6 +144,7 @@ impl Tree {
             number: 1,
             permissions: 0o755,
             kind: Kind::directory(),
+            times: Times::now(),
             above: Weak::new(),
             is_linked: true,
             used: Rc::clone(&used),
@@ -213,6 +227,7 @@ impl Tree {
             number: self.next,
             permissions: mode & 0o7777,
             kind,
+            times: Times::now(),
             above: Weak::new(),
             is_linked: false,
             used: Rc::clone(&self.used),
@@ -286,37 +301,26 @@ impl Tree {
     /// Makes a file as long as that, with zeros where nothing was.
     pub(super) fn resize(&mut self, node: &Node, length: u64) -> Result<(), Errno> {
         let mut node = node.borrow_mut();
-        let Kind::File(bytes) = &mut node.kind else { return Err(Errno::EISDIR) };
-        let now = bytes.len() as u64;
-        let length = if length > self.most {
-            Err(Errno::EDQUOT)
+        let Kind::File(contents) = &mut node.kind else { return Err(Errno::EISDIR) };
+        let now = contents.length();
+        if length > now {
+            self.charge(length - now)?;
         } else {
-            usize::try_from(length).map_err(|_| Errno::EFBIG)
-        }?;
-        if length as u64 > now {
-            self.charge(length as u64 - now)?;
-        } else {
-            self.give_back(now - length as u64);
+            self.give_back(now - length);
         }
-        bytes.resize(length, 0);
-        if length < bytes.capacity() / 4 {
-            bytes.shrink_to_fit();
-        }
+        contents.resize(length);
+        node.times.modify();
         Ok(())
     }
 
     /// Puts bytes into a file.
     pub(super) fn write(&mut self, node: &Node, at: u64, data: &[u8]) -> Result<(), Errno> {
-        let end = at.checked_add(data.len() as u64).ok_or(Errno::EFBIG)?;
-        if end > node.borrow().bytes().len() as u64 {
-            self.resize(node, end)?;
-        }
         let mut node = node.borrow_mut();
-        if let Kind::File(bytes) = &mut node.kind
-            && let Some(place) = bytes.get_mut(at as usize..end as usize)
-        {
-            place.copy_from_slice(data);
-        }
+        let Kind::File(contents) = &mut node.kind else { return Err(Errno::EISDIR) };
+        let end = at.checked_add(data.len() as u64).ok_or(Errno::EFBIG)?;
+        self.charge(end.saturating_sub(contents.length()))?;
+        contents.write(at, data);
+        node.times.modify();
         Ok(())
     }
 }
@@ -343,8 +347,10 @@ fn link(directory: &Node, name: &[u8], node: Node) -> Result<(), Errno> {
         let mut node = node.borrow_mut();
         node.above = Rc::downgrade(directory);
         node.is_linked = true;
+        node.times.change();
     }
     let mut directory = directory.borrow_mut();
+    directory.times.modify();
     let names = directory.names_mut()?;
     names.last += 1;
     names.by_name.insert(name.to_owned(), names.last);
@@ -357,12 +363,15 @@ fn unlink(directory: &Node, name: &[u8]) -> Result<(), Errno> {
         let mut directory = directory.borrow_mut();
         let names = directory.names_mut()?;
         let place = names.by_name.remove(name).ok_or(Errno::ENOENT)?;
-        names.by_place.remove(&place)
+        let removed = names.by_place.remove(&place);
+        directory.times.modify();
+        removed
     };
     if let Some((_, node)) = removed {
         let mut node = node.borrow_mut();
         node.above = Weak::new();
         node.is_linked = false;
+        node.times.change();
     }
     Ok(())
 }
