@@ -274,15 +274,20 @@ impl<M> RawRing<M> {
         }
     }
 
-    /// Takes every completion there is, oldest first.
+    /// Takes every completion there is, oldest first. What a service posts meanwhile is left for the next time.
     #[inline]
     pub(crate) fn drain(&mut self, mut each: impl FnMut(Completion)) {
         match &mut *self.crossing {
             // In one process the engine is trusted, so its index is never impossible.
             Crossing::Here(inner) => drop(inner.submitter.drain(each)),
             Crossing::There(remote) => {
-                while let Some(completion) = remote.pop() {
+                let mut left = remote.readable();
+                // Of a service that has gone there is nothing but what is owed.
+                while (left > 0 || remote.is_over())
+                    && let Some(completion) = remote.pop()
+                {
                     each(Completion::from_words(completion));
+                    left = left.saturating_sub(1);
                 }
             }
         }

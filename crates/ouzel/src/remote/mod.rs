@@ -136,6 +136,11 @@ impl Remote {
         }
     }
 
+    /// How many completions can be popped, of those that are there now.
+    pub(crate) fn readable(&mut self) -> u32 {
+        self.client.readable()
+    }
+
     #[cold]
     pub(crate) fn pop(&mut self) -> Option<[u64; 4]> {
         self.client.pop().map(|completion| completion.to_words())
