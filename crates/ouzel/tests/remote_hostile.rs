@@ -8,14 +8,17 @@
 mod hostile;
 mod service;
 
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use hostile::{Door, Hostile, doorbell};
 use ouzel::abi::modifiers::PollEvents;
 use ouzel::abi::{Completion, CompletionFlags, Descriptor, Entry, EntryFlags, Errno, Verb};
-use ouzel::scheme::{Client, ClientOptions, Name};
+use ouzel::scheme::{Client, ClientOptions, Error, Name};
 use ouzel::{Chain, Ring, RingBuilder};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
 
 const ENTRIES: u32 = 8;
 const SLOTS: u32 = 64;
@@ -27,10 +30,15 @@ const FLOOD: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(20);
 
 fn connect(door: &Door) -> (Client, Hostile) {
+    let (client, service) = connect_with(door, doorbell());
+    (client.unwrap(), service)
+}
+
+/// The same with this in the place of the doorbell.
+fn connect_with(door: &Door, doorbell: OwnedFd) -> (Result<Client, Error>, Hostile) {
     let options = ClientOptions { entries: ENTRIES, completions: SLOTS, ..ClientOptions::default() };
     let name = Name::parse(&door.name).unwrap();
-    let (client, service) = door.welcomes(doorbell(), || Client::connect(&name, &options));
-    (client.unwrap(), service)
+    door.welcomes(doorbell, || Client::connect(&name, &options))
 }
 
 fn ring(door: &Door) -> (Ring, Hostile) {
@@ -118,4 +126,52 @@ fn what_is_posted_meanwhile_is_left_for_the_next_time() {
     drop(service);
     let done = ring.wait(ticket).unwrap();
     assert_eq!(done.get(polled).unwrap_err().errno(), Some(Errno::ECONNRESET));
+}
+
+#[test]
+fn a_doorbell_is_an_event_counter() {
+    let door = Door::new();
+    let (_reader, full) = std::io::pipe().unwrap();
+    let full = OwnedFd::from(full);
+    rustix::io::ioctl_fionbio(&full, true).unwrap();
+    while rustix::io::write(&full, &[0; 4096]).is_ok() {}
+    rustix::io::ioctl_fionbio(&full, false).unwrap();
+    let (_, nobody_reads) = std::io::pipe().unwrap();
+    let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+    let file = std::fs::File::create(door.folder.join("anon_inode:[eventfd]")).unwrap();
+    let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC).unwrap();
+    for doorbell in [full, nobody_reads.into(), socket.into(), file.into(), timer] {
+        let (refused, _service) = connect_with(&door, doorbell);
+        let refused = refused.map(drop).unwrap_err();
+        assert!(matches!(refused, Error::Protocol { .. }), "{refused}");
+        assert!(refused.to_string().contains("doorbell"), "{refused}");
+    }
+    connect(&door);
+}
+
+#[test]
+fn a_doorbell_that_is_full_ends_the_connection() {
+    let door = Door::new();
+    // A client would wait for room in it.
+    let bell = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
+    rustix::io::write(&bell, &(u64::MAX - 1).to_ne_bytes()).unwrap();
+    let (client, service) = connect_with(&door, bell.try_clone().unwrap());
+    let mut client = client.unwrap();
+    service.fall_asleep();
+    client.push(&Entry::new(Verb::Nop).data(7)).unwrap();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let end = Instant::now() + FLOOD;
+            while !over.load(Ordering::Relaxed) && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            // Whoever waits for room waits no longer.
+            rustix::io::read(bell.as_fd(), &mut [0; 8]).unwrap();
+        });
+        client.enter(0, None).unwrap();
+        over.store(true, Ordering::Relaxed);
+    });
+    assert!(client.is_over());
+    assert_eq!(client.pop().unwrap().errno(), Errno::ECONNRESET);
 }

@@ -35,7 +35,7 @@ pub fn doorbell() -> OwnedFd {
 /// Where a client comes.
 pub struct Door {
     pub name: String,
-    folder: PathBuf,
+    pub folder: PathBuf,
     socket: OwnedFd,
 }
 
@@ -122,6 +122,11 @@ impl Hostile {
     pub fn keep_full(&self) {
         let head = self.submitter.word(4).load(Ordering::Acquire);
         self.engine.word(4).store(head.wrapping_add(self.completions), Ordering::Release);
+    }
+
+    /// Says that it has to be woken.
+    pub fn fall_asleep(&self) {
+        self.engine.word(12).store(1, Ordering::SeqCst);
     }
 
     /// The entry in this slot.

@@ -163,6 +163,10 @@ impl Client {
         {
             return Err(protocol("its descriptor of readiness is none"));
         }
+        doorbell::check(&doorbell).map_err(|error| match error.kind() {
+            std::io::ErrorKind::InvalidData => protocol("its doorbell is none"),
+            _ => Error::system("look in /proc, which has to be mounted, whether a doorbell is one", error),
+        })?;
         let memory = RingMemory::open(geometry, [engine_part, submitter_part])
             .map_err(|source| Error::system("map the memory of a ring", source))?;
         // SAFETY: the ends are dropped before the memory.
