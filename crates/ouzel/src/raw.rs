@@ -280,16 +280,7 @@ impl<M> RawRing<M> {
         match &mut *self.crossing {
             // In one process the engine is trusted, so its index is never impossible.
             Crossing::Here(inner) => drop(inner.submitter.drain(each)),
-            Crossing::There(remote) => {
-                let mut left = remote.readable();
-                // Of a service that has gone there is nothing but what is owed.
-                while (left > 0 || remote.is_over())
-                    && let Some(completion) = remote.pop()
-                {
-                    each(Completion::from_words(completion));
-                    left = left.saturating_sub(1);
-                }
-            }
+            Crossing::There(remote) => remote.drain(|_, completion| each(completion)),
         }
     }
 

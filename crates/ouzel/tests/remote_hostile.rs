@@ -16,7 +16,7 @@ use hostile::{Door, Hostile, doorbell};
 use ouzel::abi::modifiers::PollEvents;
 use ouzel::abi::{Completion, CompletionFlags, Descriptor, Entry, EntryFlags, Errno, Verb};
 use ouzel::scheme::{Client, ClientOptions, Error, Name};
-use ouzel::{Chain, Ring, RingBuilder};
+use ouzel::{Chain, Reg, Ring, RingBuilder, Ticket, Unit};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
 
@@ -174,4 +174,56 @@ fn a_doorbell_that_is_full_ends_the_connection() {
     });
     assert!(client.is_over());
     assert_eq!(client.pop().unwrap().errno(), Errno::ECONNRESET);
+}
+
+/// A chain whose first step fails and whose second is cancelled, both told before its service goes.
+fn ended(door: &Door, within: Duration, goes_on: bool) -> (Ring, Ticket, Reg<Unit>, Hostile) {
+    let builder = RingBuilder::new().entries(ENTRIES.into()).completions(SLOTS.into());
+    let builder = builder.reconnect_within(within);
+    let (ring, service) = door.welcomes(doorbell(), || builder.connect(&door.name));
+    let mut ring = ring.unwrap();
+    let mut chain = Chain::new();
+    chain.socket(1, 1, 0);
+    if goes_on {
+        chain.hardlink();
+    }
+    let slept = chain.sleep(Duration::from_secs(1));
+    chain.idempotent();
+    let ticket = ring.submit(chain).unwrap();
+    ring.flush().unwrap();
+    service.answer(0, Errno::EACCES.raw(), 0);
+    service.answer(1, Errno::ECANCELED.raw(), 0);
+    service.begin_to_close();
+    (ring, ticket, slept, service)
+}
+
+#[test]
+fn a_chain_that_had_ended_does_not_run_again() {
+    let door = Door::new();
+    let (mut ring, ticket, slept, service) = ended(&door, Duration::from_millis(200), false);
+    ring.flush().unwrap();
+    drop((service, door));
+    let done = ring.wait(ticket).unwrap();
+    assert_eq!(done.error().unwrap().errno, Errno::EACCES);
+    assert_eq!(done.get(slept).unwrap_err().errno(), Some(Errno::ECANCELED));
+}
+
+#[test]
+fn a_chain_that_was_given_up_runs_again() {
+    let door = Door::new();
+    // Its second step runs whatever becomes of the first, so it was under way.
+    let (mut ring, ticket, slept, service) = ended(&door, LONG, true);
+    ring.flush().unwrap();
+    drop(service);
+    let ((), service) = door.welcomes(doorbell(), || {
+        while !ring.is_reachable() {
+            ring.flush().unwrap();
+        }
+    });
+    ring.flush().unwrap();
+    service.answer(0, 0, 1 << 32 | 1);
+    service.answer(1, 0, 0);
+    let done = ring.wait(ticket).unwrap();
+    done.check().unwrap();
+    assert!(done.get(slept).is_ok());
 }

@@ -124,6 +124,23 @@ impl Hostile {
         self.engine.word(4).store(head.wrapping_add(self.completions), Ordering::Release);
     }
 
+    /// Posts this for the entry in this slot.
+    pub fn answer(&self, slot: usize, error: i32, result: u64) {
+        let entry = self.entry(slot);
+        let completion = Completion { op: entry.op, error, data: entry.data, result, flags: 0, extra: 0 };
+        let tail = self.engine.word(4).load(Ordering::Relaxed);
+        let at = LINES + (tail % self.completions) as usize * COMPLETION;
+        for (word, place) in completion.to_words().into_iter().zip((at..).step_by(8)) {
+            self.engine.long(place).store(word, Ordering::Relaxed);
+        }
+        self.engine.word(4).store(tail.wrapping_add(1), Ordering::Release);
+    }
+
+    /// Says that it takes nothing more.
+    pub fn begin_to_close(&self) {
+        self.engine.word(8).store(1, Ordering::SeqCst);
+    }
+
     /// Says that it has to be woken.
     pub fn fall_asleep(&self) {
         self.engine.word(12).store(1, Ordering::SeqCst);
