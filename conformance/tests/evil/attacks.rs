@@ -14,6 +14,7 @@ use rustix::fs::{
 };
 use rustix::mm::ProtFlags;
 
+use crate::knocking::knocking_without_end;
 use crate::peer::{self, Evil, Knocker, Mapped, REFUSED, REGION_ADDED, REGION_REFUSED};
 use crate::programs::{
     everything_else_where_only_programs_may_be_called, more_programs_than_one_may_store,
@@ -46,6 +47,7 @@ pub const ATTACKS: &[(&str, fn())] = attacks![
     cancels_in_the_place_of_doorbells,
     a_doorbell_that_is_full,
     more_connections_than_one_may_have,
+    knocking_without_end,
     greetings_that_never_come,
     greetings_that_make_no_sense,
     messages_out_of_turn,

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)] // A test that cannot go on should say where.
 
 mod attacks;
+mod knocking;
 mod peer;
 mod programs;
 mod scene;

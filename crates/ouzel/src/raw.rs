@@ -274,17 +274,13 @@ impl<M> RawRing<M> {
         }
     }
 
-    /// Takes every completion there is, oldest first.
+    /// Takes every completion there is, oldest first. What a service posts meanwhile is left for the next time.
     #[inline]
     pub(crate) fn drain(&mut self, mut each: impl FnMut(Completion)) {
         match &mut *self.crossing {
             // In one process the engine is trusted, so its index is never impossible.
             Crossing::Here(inner) => drop(inner.submitter.drain(each)),
-            Crossing::There(remote) => {
-                while let Some(completion) = remote.pop() {
-                    each(Completion::from_words(completion));
-                }
-            }
+            Crossing::There(remote) => remote.drain(|_, completion| each(completion)),
         }
     }
 

@@ -1,24 +1,26 @@
-//! Fairness, counted: how many entries of others are started between an entry and its turn.
+//! Fairness, counted: how many entries of others are started between an entry and its turn, and how many are turned away at the door.
 //!
-//! The service is held in the middle of an answer while others fill their queues and one client asks for one thing. Then it is let go,
-//! and counts what it does before that one thing.
+//! The service is held in the middle of an answer while others fill their queues, or come to its door, and one client asks for one
+//! thing. Then it is let go, and counts what it does before that one thing.
 
 #![allow(clippy::unwrap_used)]
 
 mod shared;
 
-use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ouzel_ring::modifiers::OpenFlags;
 use ouzel_ring::{Entry, Errno, Payload, Verb};
 use ouzel_scheme::{
     Answering, At, AtOnce, Bytes, Client, ClientOptions, Name, Position, Quotas, Server, Simple,
 };
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 /// Entries of a turn.
 const BUDGET: u32 = 8;
@@ -26,6 +28,9 @@ const BUDGET: u32 = 8;
 const CROWD: u64 = 8;
 /// Slots of each.
 const SLOTS: u32 = 256;
+/// How many come to the door at once, and how many of them are seen to between two looks at everything else.
+const KNOCKING: usize = 300;
+const AT_ONCE: usize = 16;
 
 const SOON: Option<Duration> = Some(Duration::from_secs(20));
 
@@ -34,6 +39,10 @@ struct Count {
     foreign: AtomicU64,
     /// How many there had been when the good client's was done.
     good: AtomicU64,
+    /// Who has come to the door.
+    knocking: Mutex<Vec<OwnedFd>>,
+    /// How many of them had been told something when the good client's was done.
+    told: AtomicUsize,
     /// Tells that the service is held, and waits until it is let go.
     gate: Mutex<(Sender<()>, Receiver<()>)>,
 }
@@ -53,6 +62,7 @@ impl Simple for Counting {
             b'g' => {
                 let foreign = self.0.foreign.load(Ordering::SeqCst);
                 self.0.good.store(foreign, Ordering::SeqCst);
+                self.0.told.store(told(&self.0.knocking.lock().unwrap()), Ordering::SeqCst);
             }
             b'h' => {
                 let gate = self.0.gate.lock().unwrap();
@@ -84,6 +94,19 @@ fn client(name: &Name, own: u8) -> (Client, u64) {
     (client, opened.result)
 }
 
+/// One who connects, and says nothing.
+fn knock(name: &Name) -> OwnedFd {
+    let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+    connect(&socket, &SocketAddrUnix::new(name.socket()).unwrap()).unwrap();
+    socket
+}
+
+/// How many of them have been told something.
+fn told(knocking: &[OwnedFd]) -> usize {
+    let mut ends: Vec<_> = knocking.iter().map(|end| PollFd::new(end, PollFlags::IN)).collect();
+    poll(&mut ends, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap()
+}
+
 fn read(file: u64) -> Entry {
     Entry::new(Verb::Read).arguments([file, 0, 0, 0, 0])
 }
@@ -95,12 +118,19 @@ fn an_entry_starts_after_one_turn_of_each_of_the_others() {
     let (open_gate, gate) = channel();
     let (tell, held_now) = channel();
     let gate = Mutex::new((tell, gate));
-    let count = Arc::new(Count { foreign: AtomicU64::new(0), good: AtomicU64::new(u64::MAX), gate });
+    let count = Arc::new(Count {
+        foreign: AtomicU64::new(0),
+        good: AtomicU64::new(u64::MAX),
+        knocking: Mutex::new(Vec::new()),
+        told: AtomicUsize::new(0),
+        gate,
+    });
     let (sender, receiver) = channel();
     let name = Name::parse("fair").unwrap();
     let (served, counted) = (name.clone(), Arc::clone(&count));
     let server = std::thread::spawn(move || {
-        let quotas = Quotas { budget: BUDGET, chain: BUDGET, ..Quotas::default() };
+        let connections = CROWD as u32 + 2;
+        let quotas = Quotas { budget: BUDGET, chain: BUDGET, connections, ..Quotas::default() };
         let make = move |_: &_| Ok(Answering::new(AtOnce(Counting(Arc::clone(&counted))), 64));
         let mut server = Server::bind(&served, quotas, make).unwrap();
         sender.send(server.stopper()).unwrap();
@@ -141,6 +171,27 @@ fn an_entry_starts_after_one_turn_of_each_of_the_others() {
             }
         }
         assert_eq!(done, CROWD * u64::from(SLOTS), "and all of the others' came, too");
+    }
+    for _ in 0..20 {
+        holder.push(&read(held)).unwrap();
+        holder.enter(0, None).unwrap();
+        held_now.recv_timeout(Duration::from_secs(20)).unwrap();
+        *count.knocking.lock().unwrap() = (0..KNOCKING).map(|_| knock(&name)).collect();
+        good.push(&read(wanted)).unwrap();
+        good.enter(0, None).unwrap();
+        open_gate.send(()).unwrap();
+        assert_eq!(good.enter(1, SOON).unwrap().readable, 1);
+        assert_eq!(good.pop().unwrap().error, 0);
+        // One look until it is seen, and one in which it may have come too late for that.
+        let told_before = count.told.load(Ordering::SeqCst);
+        assert!(told_before <= 2 * AT_ONCE, "{told_before} were turned away first");
+        assert_eq!(holder.enter(1, SOON).unwrap().readable, 1);
+        holder.pop().unwrap();
+        let begun = Instant::now();
+        while told(&count.knocking.lock().unwrap()) < KNOCKING {
+            assert!(begun.elapsed() < Duration::from_secs(20), "and all of them are told, too");
+            std::thread::yield_now();
+        }
     }
     drop((holder, good, crowd));
     stopper.stop();

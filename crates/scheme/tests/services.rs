@@ -6,6 +6,7 @@ mod scene;
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,8 +17,8 @@ use std::time::{Duration, Instant};
 use ouzel_engine::Target;
 use ouzel_ring::modifiers::{OpenFlags, XattrFlags};
 use ouzel_ring::{Entry, Errno, Verb};
-use ouzel_scheme::{At, AtOnce, Bytes, Position, Scheme, Simple};
-use scene::{LENGTH, LONG, eventually, open_use_close, serve};
+use ouzel_scheme::{At, AtOnce, Bytes, Error, Position, Scheme, Simple};
+use scene::{LENGTH, LONG, eventually, memory, open_use_close, serve};
 
 fn raw(errno: Errno) -> i32 {
     errno.raw()
@@ -312,6 +313,33 @@ fn an_answer_may_come_later_from_another_thread() {
     assert_eq!([1, 2, 3].map(|at| board.waiting(at)), [0; 3]);
     // Each was polled when it began and when it was woken.
     assert_eq!(board.with(1, |ticket| ticket.polls), 2);
+}
+
+#[test]
+fn memory_that_was_taken_back_counts_until_nothing_is_in_flight() {
+    const PART: usize = 20 << 20;
+    let (board, service) = slow();
+    let mut guest = service.client();
+    let file = guest.opened("x", OpenFlags::READ);
+    guest.push(guest.read(file, 100, 50, 1));
+    guest.show();
+    board.wait_for(1);
+    let part = memory(PART);
+    let mut numbers = Vec::new();
+    for _ in 0..3 {
+        let number = guest.client.share(part.as_fd(), PART).unwrap();
+        guest.client.unshare(number).unwrap();
+        numbers.push(number);
+    }
+    assert_eq!(numbers, [numbers[0]; 3], "a number that is free is given out again");
+    let refused = guest.client.share(part.as_fd(), PART).unwrap_err();
+    assert!(matches!(refused, Error::Memory { errno: Errno::EDQUOT, .. }), "{refused}");
+    board.answer(1, Ok(b"over"));
+    guest.completions(1);
+    // Nothing of it is there any more.
+    for _ in 0..3 {
+        guest.client.share(part.as_fd(), PART).unwrap();
+    }
 }
 
 #[test]

@@ -111,6 +111,14 @@ impl Body {
         message.map(|message| message.descriptors).unwrap_or_default()
     }
 
+    /// Whether a step of it has failed so that those behind it are not run.
+    pub fn has_stopped(&self) -> bool {
+        self.steps.iter().any(|step| {
+            let goes_on = step.shape.has(Marks::HARDLINK) || step.shape.has(Marks::FINALLY);
+            !goes_on && step.completion.is_some_and(|completion| completion.error != 0)
+        })
+    }
+
     /// Whether it was one operation, which failed and has resulted in nothing before.
     pub fn did_nothing(&self) -> bool {
         self.failed && self.steps.len() == 1 && self.many.is_empty() && self.pickers.is_empty()

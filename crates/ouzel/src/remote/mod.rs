@@ -141,6 +141,18 @@ impl Remote {
         self.client.pop().map(|completion| completion.to_words())
     }
 
+    /// Takes the completions that are there now, oldest first. What the service posts meanwhile is left for the next time.
+    pub(crate) fn drain(&mut self, mut each: impl FnMut(&Remote, Completion)) {
+        let mut left = self.client.readable();
+        // Of a service that has gone there is nothing but what is owed.
+        while (left > 0 || self.client.is_over())
+            && let Some(completion) = self.client.pop()
+        {
+            each(self, completion);
+            left = left.saturating_sub(1);
+        }
+    }
+
     pub(crate) fn cancel(&mut self, target: Target) -> Result<u32, Error> {
         // What was pending has ended, or is about to.
         if self.client.is_over() { Ok(0) } else { Ok(self.client.cancel(target)?) }

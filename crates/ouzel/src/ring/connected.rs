@@ -144,12 +144,11 @@ impl<M> Ring<M> {
     #[cold]
     pub(super) fn collect_from_afar(&mut self) {
         let gone = self.is_gone();
-        let leaving = self.raw.remote().is_some_and(|remote| remote.is_leaving());
         let Ring { raw, slots, ended, news, carrier, returning, .. } = self;
-        let Some(carrier) = carrier else { return };
-        raw.drain(|completion| {
+        let (Some(remote), Some(carrier)) = (raw.remote(), carrier) else { return };
+        remote.drain(|remote, completion| {
             if let Some(returning) = returning
-                && returning.keeps(slots, carrier, leaving, &completion)
+                && returning.keeps(slots, carrier, remote, &completion)
             {
                 return;
             }

@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{Ring, Slot, data, deliver, split_data};
 use crate::error::Error;
-use crate::remote::Carrier;
+use crate::remote::{Carrier, Remote};
 
 /// How soon a service that has gone is looked for again at first, and at last.
 const SOON: Duration = Duration::from_millis(2);
@@ -54,22 +54,22 @@ impl Returning {
         Returning { within, away: None, over: false, waiting: Vec::new() }
     }
 
-    /// Whether a completion is one of a run that is given up, so that nobody is to see it. The first one of such a chain, of a
-    /// service that is `leaving`, has it wait to run again.
+    /// Whether a completion of `remote` is one of a run that is given up, so that nobody is to see it. The first one of such a
+    /// chain, of a service that is leaving, has it wait to run again.
     pub(super) fn keeps(
         &mut self,
         slots: &mut [Slot],
         carrier: &mut Carrier,
-        leaving: bool,
+        remote: &Remote,
         completion: &Completion,
     ) -> bool {
         let (number, _) = split_data(completion.data);
         if self.waiting.contains(&number) {
             return true;
         }
-        // A service that has the time gives up by itself what is in flight.
+        // A service that has the time gives up by itself what is in flight, and has said before that it goes.
         let is_given_up = matches!(completion.errno(), Errno::ECONNRESET | Errno::ECANCELED);
-        if self.over || !leaving || !is_given_up {
+        if self.over || !is_given_up || !remote.is_leaving() {
             return false;
         }
         let Some(slot) = slots.get_mut(number as usize).filter(|slot| slot.remaining > 0) else {
@@ -78,6 +78,10 @@ impl Returning {
         let Some(chain) = slot.chain.as_mut().filter(|chain| chain.may_run_again()) else {
             return false;
         };
+        // What is behind a step that has failed was not given up: it was not to be done.
+        if completion.errno() == Errno::ECANCELED && chain.has_stopped() {
+            return false;
+        }
         carrier.rewind(number, chain);
         slot.remaining = chain.steps().iter().filter(|step| !step.is_silent()).count() as u32;
         self.waiting.push(number);

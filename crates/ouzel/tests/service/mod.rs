@@ -57,7 +57,7 @@ impl Drop for Service {
 }
 
 /// A name that nobody serves yet, and a folder.
-fn place() -> (String, PathBuf) {
+pub fn place() -> (String, PathBuf) {
     // The sockets' folder is the same for all tests of this process.
     static FOLDER: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
     let base = FOLDER.get_or_init(|| {

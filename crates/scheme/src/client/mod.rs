@@ -163,6 +163,10 @@ impl Client {
         {
             return Err(protocol("its descriptor of readiness is none"));
         }
+        doorbell::check(&doorbell).map_err(|error| match error.kind() {
+            std::io::ErrorKind::InvalidData => protocol("its doorbell is none"),
+            _ => Error::system("look in /proc, which has to be mounted, whether a doorbell is one", error),
+        })?;
         let memory = RingMemory::open(geometry, [engine_part, submitter_part])
             .map_err(|source| Error::system("map the memory of a ring", source))?;
         // SAFETY: the ends are dropped before the memory.
@@ -336,16 +340,18 @@ impl Client {
             self.empty_readiness();
             self.submitter.watch();
         }
-        let unread = self.unread();
-        if self.over {
-            entered.readable = self.missing.len() as u32 + unread;
-            if entered.readable == 0 {
-                return Err(Error::Over { name: self.name.clone() });
-            }
-            return Ok(entered);
+        entered.readable = self.readable();
+        if self.over && entered.readable == 0 {
+            return Err(Error::Over { name: self.name.clone() });
         }
-        entered.readable = unread;
         Ok(entered)
+    }
+
+    /// How many completions can be popped, of those that are there now. Whoever pops until there are none may go on for as long as
+    /// the service likes.
+    pub fn readable(&mut self) -> u32 {
+        let unread = if self.over { 0 } else { self.unread() };
+        self.missing.len() as u32 + unread
     }
 
     /// Completions that the service has posted and nobody has read. A lie of the service ends it all.
@@ -394,13 +400,20 @@ impl Client {
         self.over = true;
     }
 
-    /// Takes what the service has posted, to be popped later.
-    fn set_aside(&mut self) {
-        while let Ok(Some(completion)) = self.submitter.pop() {
-            if self.pending.take(&completion) {
+    /// Takes what the service has posted, to be popped later: what is there now, and nothing behind a lie. False if there is one.
+    fn set_aside(&mut self) -> bool {
+        let slots = self.geometry().completions() as usize;
+        for _ in 0..self.submitter.unread().unwrap_or(0) {
+            let Ok(Some(completion)) = self.submitter.pop() else { return false };
+            if !self.pending.take(&completion) {
+                return false;
+            }
+            // What comes of a multishot beyond that has no meaning in a connection that ends.
+            if !completion.has_more() || self.missing.len() < slots {
                 self.missing.push_back(completion);
             }
         }
+        true
     }
 
     /// Takes the oldest completion, if there is one.
@@ -488,7 +501,9 @@ impl Client {
         let mut is_quiet = self.control.send(&ToServer::Bye(wire::Bye).encode(), &[]).is_err();
         while !is_quiet && Instant::now() < deadline {
             // Room for what is still to be posted.
-            self.set_aside();
+            if !self.set_aside() {
+                break;
+            }
             let look = Instant::now() + Duration::from_millis(1);
             let _ = self.control.wait(Some(look.min(deadline)));
             is_quiet = self.has_hung_up();

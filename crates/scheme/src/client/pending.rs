@@ -1,12 +1,13 @@
 //! What a client waits for: every entry that has been pushed and whose last completion has not come.
 //!
 //! User data is the user's and need not be unique, so entries are counted by user data and verb. A completion that
-//! nobody waits for is the service's lie. When the service goes, this is the list of what it still owed.
+//! nobody waits for is the service's lie, and so is one after which more is to come of an entry that has only one. When the
+//! service goes, this is the list of what it still owed.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use ouzel_ring::{Completion, CompletionFlags, Entry, EntryFlags, Errno};
+use ouzel_ring::{Completion, Entry, EntryFlags, Errno};
 
 /// Numbers that a client has chosen itself need no defence against collisions.
 #[derive(Default)]
@@ -51,16 +52,19 @@ impl Place {
     }
 }
 
+/// How many are owed, by user data and verb. There are none of which none are owed.
+type Counts = HashMap<(u64, u32), u32, BuildHasherDefault<Mix>>;
+
 /// See the [module](self).
 pub(super) struct Pending {
     /// How many are owed, each in the one place that its user data has here, if that was free.
     places: Box<[Place; PLACES]>,
     /// How many more are owed, by user data and verb: their places were taken by others.
-    counts: HashMap<(u64, u32), u32, BuildHasherDefault<Mix>>,
+    counts: Counts,
+    /// How many are owed their last completion, of those that can have more than one.
+    multishots: Counts,
     /// All of them.
     owed: u32,
-    /// How many of those can have more than one completion.
-    many: u32,
     /// Silent entries, which have a completion only if they fail: nothing tells when one has succeeded.
     silent: u64,
 }
@@ -69,9 +73,9 @@ impl Default for Pending {
     fn default() -> Pending {
         Pending {
             places: Box::new([Place::default(); PLACES]),
-            counts: HashMap::default(),
+            counts: Counts::default(),
+            multishots: Counts::default(),
             owed: 0,
-            many: 0,
             silent: 0,
         }
     }
@@ -94,51 +98,36 @@ impl Pending {
             return;
         }
         let (data, op) = (entry.data, entry.op);
+        self.owed += 1;
+        if flags.contains(EntryFlags::MULTISHOT) {
+            *self.multishots.entry((data, op)).or_default() += 1;
+            return;
+        }
         let place = self.place(data);
         if place.count == 0 || place.is_of(data, op) {
             *place = Place { data, op, count: place.count + 1 };
         } else {
             *self.counts.entry((data, op)).or_default() += 1;
         }
-        self.owed += 1;
-        if flags.contains(EntryFlags::MULTISHOT) {
-            self.many += 1;
-        }
     }
 
-    /// A completion has come. False if nobody waited for it.
+    /// A completion has come. False if nobody waited for it, or for no more than one in its place.
     #[inline]
     pub(super) fn take(&mut self, completion: &Completion) -> bool {
         let key = (completion.data, completion.op);
-        let is_last = !CompletionFlags::from_bits_retain(completion.flags).contains(CompletionFlags::MORE);
+        if completion.has_more() {
+            return self.multishots.contains_key(&key);
+        }
         let place = self.place(completion.data);
         if place.is_of(completion.data, completion.op) {
-            place.count -= u32::from(is_last);
-            if is_last {
-                self.owe_one_less();
-            }
-            return true;
-        }
-        let Some(count) = self.counts.get_mut(&key) else {
+            place.count -= 1;
+        } else if !take_one(&mut self.counts, key) && !take_one(&mut self.multishots, key) {
             let may_be = completion.error != 0 && self.silent > 0;
             self.silent -= u64::from(may_be);
             return may_be;
-        };
-        if !is_last {
-            return true;
         }
-        *count -= 1;
-        if *count == 0 {
-            self.counts.remove(&key);
-        }
-        self.owe_one_less();
-        true
-    }
-
-    #[inline]
-    fn owe_one_less(&mut self) {
         self.owed -= 1;
-        self.many = self.many.min(self.owed);
+        true
     }
 
     /// How many entries are owed their last completion.
@@ -150,7 +139,7 @@ impl Pending {
     /// Whether each of them has one completion and no more.
     #[inline]
     pub(super) fn is_single(&self) -> bool {
-        self.many == 0
+        self.multishots.is_empty()
     }
 
     /// The service has gone: what each of them ends with. Of silent entries nothing is known.
@@ -158,20 +147,30 @@ impl Pending {
         let mut completions = Vec::with_capacity(self.owed as usize);
         let placed = self.places.iter_mut().map(std::mem::take).filter(|place| place.count > 0);
         let placed = placed.map(|Place { data, op, count }| ((data, op), count));
-        for ((data, op), count) in placed.chain(self.counts.drain()) {
+        for ((data, op), count) in placed.chain(self.counts.drain()).chain(self.multishots.drain()) {
             let error = errno.raw();
             let completion = Completion { op, error, data, result: 0, flags: 0, extra: 0 };
             completions.extend(std::iter::repeat_n(completion, count as usize));
         }
-        (self.owed, self.many) = (0, 0);
+        self.owed = 0;
         completions
     }
+}
+
+/// One that was owed is owed no more. False if none was.
+fn take_one(counts: &mut Counts, key: (u64, u32)) -> bool {
+    let Some(count) = counts.get_mut(&key) else { return false };
+    *count -= 1;
+    if *count == 0 {
+        counts.remove(&key);
+    }
+    true
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ouzel_ring::Verb;
+    use ouzel_ring::{CompletionFlags, Verb};
 
     fn completion(data: u64, error: i32) -> Completion {
         Completion { op: Verb::Nop as u32, error, data, result: 0, flags: 0, extra: 0 }
@@ -245,11 +244,39 @@ mod tests {
     }
 
     #[test]
+    fn more_is_to_come_only_of_those_that_have_many() {
+        let mut pending = Pending::default();
+        let nop = Entry::new(Verb::Nop).data(1);
+        let mut silent = nop;
+        silent.flags |= EntryFlags::SILENT.bits();
+        let one_of_many = |error| Completion { flags: CompletionFlags::MORE.bits(), ..completion(1, error) };
+        pending.add(&nop);
+        pending.add(&silent);
+        assert!(!pending.take(&one_of_many(0)) && !pending.take(&one_of_many(5)));
+        assert!(pending.is_single());
+        // Of two with the same data one has many: any number may come until both have ended.
+        let multishot = nop.flags(EntryFlags::MULTISHOT);
+        pending.add(&multishot);
+        assert!(!pending.is_single());
+        for _ in 0..3 {
+            assert!(pending.take(&one_of_many(0)));
+        }
+        assert!(pending.take(&completion(1, 0)));
+        assert_eq!(pending.owed(), 1);
+        assert!(pending.take(&one_of_many(0)));
+        assert!(pending.take(&completion(1, 0)));
+        assert!(!pending.take(&one_of_many(0)) && !pending.take(&completion(1, 0)));
+        assert!(pending.is_single());
+        assert_eq!(pending.owed(), 0);
+    }
+
+    #[test]
     fn what_is_owed_is_given_up_once() {
         let mut pending = Pending::default();
-        for data in 0..3 {
+        for data in 0..2 {
             pending.add(&Entry::new(Verb::Nop).data(data));
         }
+        pending.add(&Entry::new(Verb::Nop).data(2).flags(EntryFlags::MULTISHOT));
         let mut data: Vec<u64> = pending.give_up(Errno::ECONNRESET).iter().map(|given| given.data).collect();
         data.sort_unstable();
         assert_eq!(data, [0, 1, 2]);

@@ -5,6 +5,7 @@
 //! entries: so nobody waits for longer than all the others' turns take. Nothing here waits for a client, and whatever a
 //! client does wrong costs only the client.
 
+mod door;
 mod events;
 mod guest;
 mod observer;
@@ -23,11 +24,12 @@ use ouzel_ring::Errno;
 
 use crate::error::{Error, Reason};
 use crate::patience::{Ask, Patience, processor};
-use crate::socket::{Control, Listener};
+use crate::socket::Listener;
 use crate::wire::{self, ToServer};
 use crate::{Host, Name, Peer, Programs, Published, Quotas, doorbell};
 pub use observer::{Connection, Observer};
 
+use door::{SHUT, refuse};
 use events::{Event, Events, Place, What};
 use guest::{Guest, Guests, Stage};
 use served::{Served, Turn};
@@ -38,9 +40,6 @@ const BOUND: Duration = Duration::from_secs(1);
 
 /// Backends without room are asked again after so long.
 const RETRY: Duration = Duration::from_millis(1);
-
-/// How long the door stays shut when there are no descriptors left for those who come.
-const SHUT: Duration = Duration::from_millis(100);
 
 /// So many rounds of turns are made before the events are looked at.
 const ROUNDS: u32 = 64;
@@ -436,56 +435,6 @@ impl<H: Host> Server<H> {
         }
     }
 
-    /// Takes those who wait at the door.
-    fn accept(&mut self) {
-        loop {
-            let control = match self.listener.accept() {
-                Ok(Some(control)) => control,
-                Ok(None) => return,
-                // No descriptors are left: who waits goes on waiting, and would be told of again and again.
-                Err(_) => {
-                    self.events.forget(self.listener.as_fd());
-                    self.shut_until = Some(Instant::now() + SHUT);
-                    return;
-                }
-            };
-            let admitted = control.peer().map_err(|_| Reason::Resources).and_then(|peer| self.admit(peer));
-            match admitted {
-                Ok(peer) => self.let_in(control, peer),
-                Err(reason) => {
-                    self.statistics.refused += 1;
-                    refuse(&control, reason);
-                }
-            }
-        }
-    }
-
-    /// Whether there is room for one more.
-    fn admit(&self, peer: Peer) -> Result<Peer, Reason> {
-        if self.stop.asked.load(Ordering::Acquire) {
-            return Err(Reason::Closing);
-        }
-        if self.guests.count() >= self.quotas.connections {
-            return Err(Reason::TooManyConnections);
-        }
-        if self.users.get(&peer.user).is_some_and(|count| *count >= self.quotas.connections_of_user) {
-            return Err(Reason::TooManyOfUser);
-        }
-        Ok(peer)
-    }
-
-    fn let_in(&mut self, control: Control, peer: Peer) {
-        *self.users.entry(peer.user).or_default() += 1;
-        let place = self.guests.add(Guest::new(control, peer, Instant::now() + self.quotas.handshake));
-        let watched = match self.guests.at(place) {
-            Some(guest) => guest.watch(&self.events, place),
-            None => Ok(()),
-        };
-        if watched.is_err() {
-            self.remove(place);
-        }
-    }
-
     /// Reads what a client says on its control socket.
     fn listen(&mut self, place: Place) {
         let mut bytes = [0; wire::MAX_MESSAGE];
@@ -629,11 +578,6 @@ impl<H: Host> Server<H> {
             }
         }
     }
-}
-
-/// Tells a client why it is not taken. It may have gone.
-fn refuse(control: &Control, reason: Reason) {
-    let _ = control.send(&wire::ToClient::Refused(wire::Refused { reason }).encode(), &[]);
 }
 
 impl<H: Host> fmt::Debug for Server<H> {

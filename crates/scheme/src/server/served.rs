@@ -287,7 +287,9 @@ impl<H: Host> Served<H> {
 
     fn remove_region(&mut self, region: u16) -> Result<(), Errno> {
         self.engine.remove_region(region)?;
-        if let Some(shared) = self.regions.iter_mut().find(|shared| shared.number == region) {
+        // Its number may be that of one that was taken back before, and is still there.
+        let is_it = |shared: &&mut Shared| shared.number == region && !shared.is_removed;
+        if let Some(shared) = self.regions.iter_mut().find(is_it) {
             shared.is_removed = true;
         }
         self.let_go_of_regions();

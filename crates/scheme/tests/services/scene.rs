@@ -58,10 +58,7 @@ pub fn serve<S: Scheme>(mut make: impl FnMut() -> S + Send + 'static) -> Running
 impl Running {
     pub fn client(&self) -> Guest {
         let mut client = Client::connect(&self.name, &ClientOptions::default()).unwrap();
-        let memory = memfd_create(c"services", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
-        let memory = File::from(memory);
-        memory.set_len(LENGTH as u64).unwrap();
-        fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL).unwrap();
+        let memory = memory(LENGTH);
         let region = client.share(memory.as_fd(), LENGTH).unwrap();
         Guest { client, memory, region }
     }
@@ -83,6 +80,15 @@ impl Drop for Running {
 
 /// Bytes that a client shares.
 pub const LENGTH: usize = 64 << 10;
+
+/// Memory of so many bytes as a service takes it.
+pub fn memory(length: usize) -> File {
+    let memory = memfd_create(c"services", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
+    let memory = File::from(memory);
+    memory.set_len(length as u64).unwrap();
+    fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL).unwrap();
+    memory
+}
 
 /// A client with memory that the service sees.
 pub struct Guest {
