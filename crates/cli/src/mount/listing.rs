@@ -7,12 +7,13 @@ use std::ffi::OsString;
 use std::sync::{Arc, PoisonError};
 
 use fuser::FileType;
-use ouzel::abi::Errno;
 use ouzel::abi::modifiers::{OpenFlags, SyncMode};
-use ouzel::{Buffer, Chain, Entries, OpenOptions};
+use ouzel::abi::{Descriptor, Errno};
+use ouzel::{Buffer, Entries};
 
-use super::bridge::{Bridge, is_elsewhere, open_same, run};
+use super::bridge::{Bridge, is_elsewhere};
 use super::connections::{Service, number};
+use super::reach::Need;
 
 /// How much of a directory is asked for at once, in bytes.
 const BLOCK: usize = 64 << 10;
@@ -77,51 +78,40 @@ impl Bridge {
     fn listed(&self, node: u64) -> Result<Vec<Listed>, Errno> {
         let own = |inode, name: &str| Listed { inode, kind: FileType::Directory, name: name.into() };
         let mut entries = vec![own(node, "."), own(node, "..")];
-        let paths = {
+        let identity = {
             let nodes = self.nodes();
             // One that was removed has nothing in it.
             if nodes.is_nameless(node) {
                 return Ok(entries);
             }
-            let identity = nodes.identity(node).ok_or(Errno::ESTALE)?;
-            nodes.paths(node)?.into_iter().map(|path| (path, identity)).collect::<Vec<_>>()
+            nodes.identity(node).ok_or(Errno::ESTALE)?
         };
-        for (path, identity) in paths {
+        let listed = self.moves.settled(|| {
             let listed = self.connections.anywhere(|ring| {
                 let flags = OpenFlags::READ | OpenFlags::DIRECTORY;
-                let (descriptor, _) = open_same(ring, &path, &identity, flags)?;
+                let (descriptor, _) = self.open_node(ring, node, &identity, flags)?;
                 let read = read_names(ring, descriptor);
                 ring.close(descriptor).map_err(number)?;
                 read
             });
             match listed {
-                Err(error) if is_elsewhere(error) => {}
-                listed => {
-                    entries.extend(listed?);
-                    return Ok(entries);
-                }
+                Err(error) if is_elsewhere(error) => Ok(None),
+                listed => listed.map(Some),
             }
-        }
-        Err(Errno::ESTALE)
+        })?;
+        entries.extend(listed.ok_or(Errno::ESTALE)?);
+        Ok(entries)
     }
 
     /// Makes the names in a directory durable.
     pub fn sync_directory(&self, node: u64, mode: SyncMode) -> Result<(), Errno> {
-        self.at(
-            node,
-            |ring, path| {
-                let mut chain = Chain::new();
-                let directory = chain.open(path, OpenOptions::directory().no_follow());
-                chain.sync(directory, mode);
-                chain.finally().close(directory);
-                run(ring, chain).map(drop)
-            },
-            |ring, descriptor| ring.sync(descriptor, mode).map_err(number),
-        )
+        let (done, synced) =
+            self.with_file(node, Need::ReadableTold, |chain, file| chain.sync(file, mode))?;
+        done.get(synced).map_err(number)
     }
 }
 
-fn read_names(ring: &mut Service, directory: ouzel::abi::Descriptor) -> Result<Vec<Listed>, Errno> {
+fn read_names(ring: &mut Service, directory: Descriptor) -> Result<Vec<Listed>, Errno> {
     let mut names = Vec::new();
     loop {
         let records = ring.readdir(directory, Buffer::with_capacity(BLOCK)).map_err(number)?;
