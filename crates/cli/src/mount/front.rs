@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use fuser::{
     BsdFileFlags, CopyFileRangeFlags, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
@@ -297,10 +297,12 @@ impl Filesystem for Front {
     ) {
         let is_write_back = how.contains(WriteFlags::FUSE_WRITE_CACHE);
         let sync = if is_write_back { None } else { durability(system_flags(flags.0)) };
+        let missed = self.bridge.connections.missed();
         match self.bridge.write(file.0, offset, data, Writing { sync, is_write_back }) {
             Ok(count) => reply.written(count as u32),
-            Err(Errno::EIO) if is_write_back && self.bridge.connections.away().is_some() => {
-                self.holder.hold(Held { file: file.0, offset, data: data.to_vec(), reply });
+            Err(Errno::EIO) if is_write_back && self.bridge.connections.missed() != missed => {
+                let since = Instant::now();
+                self.holder.hold(Held { file: file.0, offset, data: data.to_vec(), reply, since });
             }
             Err(error) => reply.error(told(error)),
         }
