@@ -18,6 +18,10 @@ use super::reach::Need;
 /// How much of a directory is asked for at once, in bytes.
 const BLOCK: usize = 64 << 10;
 
+/// The most that a directory may have in it, as its service lists it, in bytes. It is kept here while a program reads it, and a
+/// service may never come to an end.
+const MOST: usize = 64 << 20;
+
 /// A name in a directory.
 #[derive(Clone, Debug)]
 pub struct Listed {
@@ -111,13 +115,18 @@ impl Bridge {
     }
 }
 
+/// All names in a directory.
+///
+/// Errors: EIO for more than [`MOST`] bytes of them.
 fn read_names(ring: &mut Service, directory: Descriptor) -> Result<Vec<Listed>, Errno> {
     let mut names = Vec::new();
+    let mut room = MOST;
     loop {
         let records = ring.readdir(directory, Buffer::with_capacity(BLOCK)).map_err(number)?;
         if records.is_empty() {
             return Ok(names);
         }
+        room = left(room, records.len())?;
         let others = Entries::new(&records).filter(|entry| entry.name != "." && entry.name != "..");
         names.extend(others.map(|entry| Listed {
             inode: entry.inode,
@@ -127,7 +136,26 @@ fn read_names(ring: &mut Service, directory: Descriptor) -> Result<Vec<Listed>, 
     }
 }
 
+/// How much room there is when so many bytes were listed.
+///
+/// Errors: EIO if there is not so much.
+fn left(room: usize, listed: usize) -> Result<usize, Errno> {
+    room.checked_sub(listed).ok_or(Errno::EIO)
+}
+
 /// The kind that a record says; where it says none, who wants to know looks it up.
 fn kind_of_type(kind: u8) -> FileType {
     super::attributes::kind_of(u32::from(kind) << 12).unwrap_or(FileType::RegularFile)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_has_an_end() {
+        assert_eq!(left(MOST, MOST), Ok(0));
+        assert_eq!(left(MOST, MOST + 1), Err(Errno::EIO));
+        assert_eq!(left(0, 1), Err(Errno::EIO));
+    }
 }
