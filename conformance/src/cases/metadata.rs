@@ -202,9 +202,16 @@ fn chmod_of_what_is_open(world: &mut World) {
     let path = world.path("f");
     world.ok(remove(path, RemoveFlags::empty()));
     world.ok(of(chmod(Memory::NONE, 0o640), file));
-    let only_a_name = world.open("d", OpenFlags::PATH);
-    world.fails(of(chmod(Memory::NONE, 0o700), only_a_name), Errno::EBADF);
     assert_eq!(world.contents(file, 0, 1), b"", "it is still open as it was");
+    // One that only names what it changes will do.
+    world.file("g", b"");
+    link_to(world, "g", "l");
+    for (name, bits) in [("d", 0o750), ("g", 0o100), ("l", 0o644)] {
+        let only_a_name = world.open(name, OpenFlags::PATH);
+        world.ok(of(chmod(Memory::NONE, bits), only_a_name));
+        let name = if name == "l" { "g" } else { name };
+        assert_eq!(mode(world, name) & 0o7777, bits as u32);
+    }
 }
 
 fn chmod_errors(world: &mut World) {
@@ -263,6 +270,12 @@ fn chown_to_somebody_else(world: &mut World) {
     assert_eq!((owner(world, "f"), owner(world, "l")), ((7, 7), (user, group)), "links are followed");
     world.ok(chown(path, 8, 9).arg(3, AtFlags::NOFOLLOW.bits()));
     assert_eq!((owner(world, "f"), owner(world, "l")), ((7, 7), (8, 9)), "but not always");
+    // A descriptor that only names what it changes will do.
+    let file = world.open("f", OpenFlags::PATH);
+    let link = world.open("l", OpenFlags::PATH | OpenFlags::NOFOLLOW);
+    world.ok(of(chown(Memory::NONE, 10, NOBODY), file));
+    world.ok(of(chown(Memory::NONE, NOBODY, 11), link));
+    assert_eq!((owner(world, "f"), owner(world, "l")), ((10, 7), (8, 11)));
 }
 
 fn chown_takes_the_bits_of_programs(world: &mut World) {
@@ -294,8 +307,6 @@ fn chown_errors(world: &mut World) {
     let path = world.path("l");
     world.fails(chown(path, NOBODY, NOBODY), Errno::ENOENT);
     world.ok(chown(path, NOBODY, NOBODY).arg(3, AtFlags::NOFOLLOW.bits()));
-    let only_a_name = world.open("f", OpenFlags::PATH);
-    world.fails(of(chown(Memory::NONE, NOBODY, NOBODY), only_a_name), Errno::EBADF);
 }
 
 // UTIMES
@@ -362,8 +373,14 @@ fn utimes_of_links_and_of_what_is_open(world: &mut World) {
         world.ok(of(utimes(Memory::NONE, record), descriptor));
         assert_eq!(times(world, "f"), [(number, 0), (number, 7)]);
     }
-    let only_a_name = world.open("f", OpenFlags::PATH);
-    world.fails(of(utimes(Memory::NONE, record), only_a_name), Errno::EBADF);
+    // A descriptor that only names what it changes will do.
+    for (name, number) in [("f", 20), ("l", 21)] {
+        let only_a_name = world.open(name, OpenFlags::PATH | OpenFlags::NOFOLLOW);
+        let record = times_record(world, [(number, 0), (number, 7)]);
+        world.ok(of(utimes(Memory::NONE, record), only_a_name));
+        assert_eq!(times(world, name)[1], (number, 7));
+    }
+    assert_eq!(times(world, "f")[1], (20, 7), "the link itself is meant");
 }
 
 fn utimes_errors(world: &mut World) {

@@ -525,3 +525,40 @@ fn files_in_memory_can_be_mounted_too() {
     assert_eq!(rustix::io::pwrite(&file, b"x", 0), Err(rustix::io::Errno::STALE));
     assert_eq!(fs::read_to_string(&path).unwrap(), "another");
 }
+
+#[test]
+fn bytes_that_others_write_in_memory_are_seen() {
+    let Some(scene) = Scene::with("mem:", &[], &[]) else { return };
+    fs::write(scene.mounted("file"), "one").unwrap();
+    let file = File::options().read(true).write(true).open(scene.mounted("file")).unwrap();
+    let mut read = [0; 3];
+    for word in ["two", "six"] {
+        file.read_exact_at(&mut read, 0).unwrap();
+        // Another client, which leaves it as long as it was.
+        fs::write(scene.plain("word"), word).unwrap();
+        let copied = scene.command("cp").arg(scene.plain("word")).arg("data:file").output().unwrap();
+        assert!(copied.status.success());
+        file.read_exact_at(&mut read, 0).unwrap();
+        assert_eq!(read, word.as_bytes());
+    }
+    // Such a file can be mapped, too.
+    let Ok(mapped) =
+        Command::new("python3").args(["-c", MAPPED, scene.mounted("file").to_str().unwrap()]).output()
+    else {
+        println!("SKIPPED: there is no python3 to map files");
+        return;
+    };
+    assert!(mapped.status.success(), "{}", String::from_utf8_lossy(&mapped.stderr));
+    file.read_exact_at(&mut read, 0).unwrap();
+    assert_eq!(&read, b"SIx");
+}
+
+/// What changes a file by a mapping.
+const MAPPED: &str = "
+import mmap, os, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+pages = mmap.mmap(fd, 3)
+assert pages[:] == b'six'
+pages[0:2] = b'SI'
+pages.flush()
+";

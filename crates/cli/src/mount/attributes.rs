@@ -3,12 +3,12 @@
 use std::time::SystemTime;
 
 use fuser::{FileAttr, FileType, INodeNo, TimeOrNow};
-use ouzel::abi::modifiers::{AtFlags, OpenFlags, StatFlags};
-use ouzel::abi::{Descriptor, Errno};
-use ouzel::{Chain, Directory, FileStat, OpenOptions, SetTime, Times};
+use ouzel::abi::Errno;
+use ouzel::{Chain, File, FileStat, SetTime, Times};
 
-use super::bridge::{Bridge, run};
+use super::bridge::Bridge;
 use super::connections::number;
+use super::reach::Need;
 
 /// The kinds of files, in `mode`.
 const KIND: u32 = 0o170_000;
@@ -93,25 +93,7 @@ impl Change {
 
     /// The owner comes before the permissions: a file that is given away loses set-id bits, and the kernel says in `mode` which
     /// it is to have after all.
-    fn by_path(&self, chain: &mut Chain, path: &std::path::Path) {
-        if self.user.is_some() || self.group.is_some() {
-            chain.chown(Directory::Working, path, self.user, self.group, AtFlags::NOFOLLOW);
-        }
-        if let Some(size) = self.size {
-            let flags = OpenFlags::WRITE | OpenFlags::NOFOLLOW;
-            let file = chain.open(path, OpenOptions::from_flags(flags));
-            chain.truncate(file, size);
-            chain.finally().close(file);
-        }
-        if let Some(mode) = self.mode {
-            chain.chmod(Directory::Working, path, mode & 0o7777);
-        }
-        if let Some(times) = self.times() {
-            chain.utimes(Directory::Working, path, times, AtFlags::NOFOLLOW);
-        }
-    }
-
-    fn by_descriptor(&self, chain: &mut Chain, file: Descriptor) {
+    fn of(&self, chain: &mut Chain, file: File) {
         if self.user.is_some() || self.group.is_some() {
             chain.chown_file(file, self.user, self.group);
         }
@@ -130,25 +112,21 @@ impl Change {
 impl Bridge {
     /// Changes a node's file, in one chain, and says what it is then. `file` is what it is to be done on, if the program has said.
     pub fn change(&self, node: u64, change: &Change, file: Option<u64>) -> Result<FileStat, Errno> {
-        let by_descriptor = |ring: &mut _, descriptor| {
-            let mut chain = Chain::new();
-            change.by_descriptor(&mut chain, descriptor);
-            let stat = chain.stat_file(descriptor);
-            run(ring, chain)?.get(stat).map_err(number)
+        let build = |chain: &mut Chain, file: File| {
+            change.of(chain, file);
+            chain.stat_file(file)
         };
-        let stat = match file {
-            Some(file) => self.with_descriptor(file, by_descriptor)?,
-            None => self.at(
-                node,
-                |ring, path| {
-                    let mut chain = Chain::new();
-                    change.by_path(&mut chain, path);
-                    let stat = chain.stat(Directory::Working, path, StatFlags::NOFOLLOW);
-                    run(ring, chain)?.get(stat).map_err(number)
-                },
-                by_descriptor,
-            )?,
+        let need = if change.size.is_some() { Need::Writable } else { Need::Changed };
+        let (done, stat) = match file {
+            Some(file) => self.with_descriptor(file, |ring, descriptor| {
+                let mut chain = Chain::new();
+                let stat = build(&mut chain, descriptor.into());
+                Ok((ring.run(chain).map_err(number)?, stat))
+            })?,
+            None => self.with_file(node, need, build)?,
         };
+        done.check().map_err(|error| number(error.into()))?;
+        let stat = done.get(stat).map_err(number)?;
         match self.nodes().is(node, &stat) {
             true => Ok(stat),
             false => Err(Errno::ESTALE),

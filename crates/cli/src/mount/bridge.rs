@@ -12,6 +12,7 @@ use ouzel::{Chain, Directory, Done, Error, FileStat, FileSystemStat, OpenOptions
 use super::connections::{Connections, Opened, Service, number};
 use super::listing::Listing;
 use super::nodes::{Identity, Nodes};
+use super::reach::{Moves, Need};
 
 /// On whose behalf something is made.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +38,7 @@ pub struct Entry {
 pub struct Bridge {
     pub(super) connections: Connections,
     nodes: Mutex<Nodes>,
+    pub(super) moves: Moves,
     pub(super) listings: Mutex<HashMap<u64, Arc<Mutex<Listing>>>>,
     /// The service knows who owns a file.
     pub(super) keeps_owners: bool,
@@ -97,6 +99,7 @@ impl Bridge {
         Ok(Bridge {
             connections,
             nodes: Mutex::new(Nodes::new(&root)),
+            moves: Moves::default(),
             listings: Mutex::new(HashMap::new()),
             keeps_owners,
         })
@@ -107,67 +110,63 @@ impl Bridge {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does something with a node's file: by the first of its paths under which there is something, or else, if it has none
-    /// left, by what it is open as.
-    pub(super) fn at<T>(
-        &self,
-        node: u64,
-        by_path: impl Fn(&mut Service, &Path) -> Result<T, Errno>,
-        by_descriptor: impl Fn(&mut Service, Descriptor) -> Result<T, Errno>,
-    ) -> Result<T, Errno> {
-        let (paths, files) = {
-            let nodes = self.nodes();
-            (nodes.paths(node).unwrap_or_default(), nodes.files(node))
-        };
-        for path in paths {
-            match self.connections.anywhere(|ring| by_path(ring, &path)) {
-                Err(error) if is_elsewhere(error) => {}
-                outcome => return outcome,
-            }
-        }
-        for file in files {
-            match self.with_descriptor(file, |ring, descriptor| by_descriptor(ring, descriptor)) {
-                Err(Errno::ESTALE | Errno::EBADF) => {}
-                outcome => return outcome,
-            }
-        }
-        Err(Errno::ESTALE)
-    }
-
     /// Does something with what is open, opening it again if its connection was lost.
     pub(super) fn with_descriptor<T>(
         &self,
         file: u64,
         work: impl FnOnce(&mut Service, Descriptor) -> Result<T, Errno>,
     ) -> Result<T, Errno> {
-        self.connections.with_opened(file, |ring, opened| {
-            let descriptor = self.descriptor_of(ring, opened)?;
-            work(ring, descriptor)
-        })
+        self.with_opened(file, |ring, descriptor, _| work(ring, descriptor))
     }
 
-    /// The descriptor of what is open. Once its connection was lost it is opened again, if its name leads to the same file; a
-    /// file that its service could not tell from a later one is lost.
+    /// As [`with_descriptor`](Bridge::with_descriptor), and says how it was opened.
     ///
-    /// Errors: ESTALE if it is lost.
-    pub(super) fn descriptor_of(&self, ring: &mut Service, opened: &mut Opened) -> Result<Descriptor, Errno> {
-        if let Some(descriptor) = opened.descriptor {
-            return Ok(descriptor);
+    /// Errors: ESTALE for what had to be opened again and has no name any more. It is lost then: whatever has that name later
+    /// is not what the program has opened.
+    pub(super) fn with_opened<T>(
+        &self,
+        file: u64,
+        work: impl FnOnce(&mut Service, Descriptor, Opened) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        let mut work = Some(work);
+        let done = self.moves.settled(|| {
+            self.connections.with_opened(file, |ring, opened| {
+                match (self.descriptor_of(ring, opened)?, work.take()) {
+                    (Some(descriptor), Some(work)) => work(ring, descriptor, *opened).map(Some),
+                    (_, again) => {
+                        work = again;
+                        Ok(None)
+                    }
+                }
+            })
+        })?;
+        if done.is_none() {
+            let lose = |_: &mut Service, opened: &mut Opened| {
+                opened.is_lost = true;
+                Ok(())
+            };
+            self.connections.with_opened(file, lose)?;
+        }
+        done.ok_or(Errno::ESTALE)
+    }
+
+    /// The descriptor of what is open. Once its connection was lost it is opened again, if its name leads to the same file;
+    /// nothing if none does.
+    ///
+    /// Errors: ESTALE if it is lost, as is a file that its service could not tell from a later one.
+    fn descriptor_of(&self, ring: &mut Service, opened: &mut Opened) -> Result<Option<Descriptor>, Errno> {
+        if opened.descriptor.is_some() {
+            return Ok(opened.descriptor);
         }
         if opened.is_lost || !opened.identity.is_lasting() {
             return Err(Errno::ESTALE);
         }
-        match self.open_node(ring, opened.node, &opened.identity, opened.flags) {
-            Ok((descriptor, _)) => {
-                opened.descriptor = Some(descriptor);
-                Ok(descriptor)
-            }
-            Err(error) => {
-                // Whatever has that name later is not what the program has opened.
-                opened.is_lost = error == Errno::ESTALE;
-                Err(error)
-            }
-        }
+        let again = self.open_node(ring, opened.node, &opened.identity, opened.flags);
+        opened.descriptor = match again {
+            Err(Errno::ESTALE) => None,
+            again => Some(again?.0),
+        };
+        Ok(opened.descriptor)
     }
 
     /// Opens a node's file, by whichever of its names leads to it.
@@ -194,30 +193,44 @@ impl Bridge {
     ///
     /// Errors: ESTALE if it is not to be found any more.
     pub fn describe(&self, node: u64) -> Result<FileStat, Errno> {
-        let told = |stat: FileStat| match self.nodes().is(node, &stat) {
-            true => Ok(stat),
-            false => Err(Errno::ESTALE),
-        };
-        let outcome = self.at(
-            node,
-            |ring, path| told(ring.stat(Directory::Working, path, StatFlags::NOFOLLOW).map_err(number)?),
-            |ring, descriptor| told(ring.stat_file(descriptor).map_err(number)?),
-        );
+        let found = self.moves.settled(|| {
+            let paths = self.nodes().paths(node).unwrap_or_default();
+            for path in paths {
+                let stat = self.connections.anywhere(|ring| {
+                    ring.stat(Directory::Working, &path, StatFlags::NOFOLLOW).map_err(number)
+                });
+                match stat {
+                    Ok(stat) if self.nodes().is(node, &stat) => return Ok(Some(stat)),
+                    Ok(_) => {}
+                    Err(error) if is_elsewhere(error) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(None)
+        })?;
+        if let Some(stat) = found {
+            return Ok(stat);
+        }
+        let files = self.nodes().files(node);
+        for file in files {
+            match self.with_descriptor(file, |ring, descriptor| ring.stat_file(descriptor).map_err(number)) {
+                Ok(stat) if self.nodes().is(node, &stat) => return Ok(stat),
+                Ok(_) | Err(Errno::ESTALE | Errno::EBADF) => {}
+                Err(error) => return Err(error),
+            }
+        }
         let nodes = self.nodes();
-        match outcome {
+        match nodes.is_nameless(node) {
             // Somebody still has it, but not open: as a place to start from, or a name.
-            Err(Errno::ESTALE) if nodes.is_nameless(node) => nodes.last_stat(node).ok_or(Errno::ESTALE),
-            outcome => outcome,
+            true => nodes.last_stat(node).ok_or(Errno::ESTALE),
+            false => Err(Errno::ESTALE),
         }
     }
 
     /// The file system that a node's file is on.
     pub fn file_system(&self, node: u64) -> Result<FileSystemStat, Errno> {
-        self.at(
-            node,
-            |ring, path| ring.statfs(Directory::Working, path).map_err(number),
-            |ring, descriptor| ring.statfs_file(descriptor).map_err(number),
-        )
+        let (done, described) = self.with_file(node, Need::Told, |chain, file| chain.statfs_file(file))?;
+        done.get(described).map_err(number)
     }
 
     /// The kernel has forgotten a node so often.

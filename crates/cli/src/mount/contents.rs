@@ -5,7 +5,7 @@
 
 use ouzel::abi::modifiers::{AllocateFlags, MAX_TRANSFER, OpenFlags, SyncMode};
 use ouzel::abi::{Descriptor, Errno};
-use ouzel::{Buffer, Chain, Offset};
+use ouzel::{Buffer, Chain, FileStat, Offset};
 
 use super::bridge::{Bridge, run};
 use super::connections::{Opened, Service, number};
@@ -20,16 +20,23 @@ pub struct Writing {
 }
 
 impl Bridge {
-    /// Opens a node's file. Returns what it is open as.
-    pub fn open_file(&self, node: u64, flags: OpenFlags) -> Result<u64, Errno> {
+    /// Opens a node's file. Returns what it is open as, and what it is.
+    pub fn open_file(&self, node: u64, flags: OpenFlags) -> Result<(u64, FileStat), Errno> {
         let identity = self.nodes().identity(node).ok_or(Errno::ESTALE)?;
-        let (file, ()) = self.connections.open(|ring| {
-            let (descriptor, stat) = self.open_node(ring, node, &identity, flags)?;
-            self.nodes().is(node, &stat);
-            Ok((Opened { node, identity, flags, descriptor: Some(descriptor), is_lost: false }, ()))
+        let opened = self.moves.settled(|| {
+            let opened = self.connections.open(|ring| {
+                let (descriptor, stat) = self.open_node(ring, node, &identity, flags)?;
+                self.nodes().is(node, &stat);
+                Ok((Opened { node, identity, flags, descriptor: Some(descriptor), is_lost: false }, stat))
+            });
+            match opened {
+                Err(Errno::ESTALE) => Ok(None),
+                opened => opened.map(Some),
+            }
         })?;
+        let (file, stat) = opened.ok_or(Errno::ESTALE)?;
         self.nodes().opened(node, file);
-        Ok(file)
+        Ok((file, stat))
     }
 
     /// Closes what is open.
@@ -59,7 +66,7 @@ impl Bridge {
     ///
     /// Errors: why nothing could be written.
     pub fn write(&self, file: u64, offset: u64, data: &[u8], writing: Writing) -> Result<usize, Errno> {
-        self.connections.with_opened(file, |ring, opened| {
+        self.with_opened(file, |ring, descriptor, opened| {
             if writing.is_write_back && opened.flags.contains(OpenFlags::APPEND) {
                 // Through this one it would go to the end.
                 let flags = opened.flags.difference(OpenFlags::APPEND);
@@ -68,7 +75,6 @@ impl Bridge {
                 ring.close(descriptor).map_err(number)?;
                 return written;
             }
-            let descriptor = self.descriptor_of(ring, opened)?;
             write_all(ring, descriptor, offset, data, writing.sync)
         })
     }

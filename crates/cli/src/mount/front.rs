@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use fuser::{
     BsdFileFlags, CopyFileRangeFlags, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
@@ -96,6 +96,12 @@ fn sync_mode(data_only: bool) -> SyncMode {
     if data_only { SyncMode::Data } else { SyncMode::Full }
 }
 
+/// Whether the kernel may keep bytes of a file. It drops them when the time or size of the file is another one; of a file
+/// without a time it would not learn that somebody else has written to it.
+fn caching(modified: SystemTime) -> FopenFlags {
+    if modified == SystemTime::UNIX_EPOCH { FopenFlags::FOPEN_DIRECT_IO } else { FopenFlags::empty() }
+}
+
 fn reply_entry(reply: ReplyEntry, outcome: Result<Entry, Errno>) {
     let told_of = outcome.and_then(|entry| Ok((attributes(entry.node, &entry.stat)?, entry.generation)));
     match told_of {
@@ -128,9 +134,12 @@ fn reply_answer(reply: ReplyXattr, outcome: Result<Answer, Errno>) {
 
 impl Filesystem for Front {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        // Cached bytes of a file that others have changed are dropped; looking up and listing need not take turns.
-        let wanted =
-            InitFlags::FUSE_AUTO_INVAL_DATA | InitFlags::FUSE_PARALLEL_DIROPS | InitFlags::FUSE_ASYNC_DIO;
+        // Cached bytes of a file that others have changed are dropped, and what is not cached can be mapped all the same;
+        // looking up and listing need not take turns.
+        let wanted = InitFlags::FUSE_AUTO_INVAL_DATA
+            | InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP
+            | InitFlags::FUSE_PARALLEL_DIROPS
+            | InitFlags::FUSE_ASYNC_DIO;
         let _ = config.add_capabilities(wanted & config.capabilities());
         // Both are within the bounds that there are.
         let _ = config.set_max_write(TRANSFER);
@@ -237,7 +246,7 @@ impl Filesystem for Front {
 
     fn open(&self, _: &Request, node: INodeNo, flags: KernelFlags, reply: ReplyOpen) {
         match self.bridge.open_file(node.0, flags_of(system_flags(flags.0))) {
-            Ok(file) => reply.opened(FileHandle(file), FopenFlags::empty()),
+            Ok((file, stat)) => reply.opened(FileHandle(file), caching(stat.modified)),
             Err(error) => reply.error(told(error)),
         }
     }
@@ -260,7 +269,8 @@ impl Filesystem for Front {
         {
             Ok((attributes, generation, file)) => {
                 let generation = Generation(generation);
-                reply.created(&BELIEVED, &attributes, generation, FileHandle(file), FopenFlags::empty());
+                let caching = caching(attributes.mtime);
+                reply.created(&BELIEVED, &attributes, generation, FileHandle(file), caching);
             }
             Err(error) => reply.error(told(error)),
         }
@@ -297,10 +307,12 @@ impl Filesystem for Front {
     ) {
         let is_write_back = how.contains(WriteFlags::FUSE_WRITE_CACHE);
         let sync = if is_write_back { None } else { durability(system_flags(flags.0)) };
+        let missed = self.bridge.connections.missed();
         match self.bridge.write(file.0, offset, data, Writing { sync, is_write_back }) {
             Ok(count) => reply.written(count as u32),
-            Err(Errno::EIO) if is_write_back && self.bridge.connections.away().is_some() => {
-                self.holder.hold(Held { file: file.0, offset, data: data.to_vec(), reply });
+            Err(Errno::EIO) if is_write_back && self.bridge.connections.missed() != missed => {
+                let since = Instant::now();
+                self.holder.hold(Held { file: file.0, offset, data: data.to_vec(), reply, since });
             }
             Err(error) => reply.error(told(error)),
         }
@@ -454,6 +466,12 @@ mod tests {
         assert_eq!(durability(OFlags::SYNC), Some(SyncMode::Full));
         assert_eq!(durability(DATA_SYNC), Some(SyncMode::Data));
         assert_eq!(durability(OFlags::RDWR), None);
+    }
+
+    #[test]
+    fn bytes_without_a_time_are_not_kept() {
+        assert_eq!(caching(SystemTime::UNIX_EPOCH), FopenFlags::FOPEN_DIRECT_IO);
+        assert_eq!(caching(SystemTime::UNIX_EPOCH + Duration::from_nanos(1)), FopenFlags::empty());
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! What is held: pages of mappings that the kernel writes back while the service is away.
 //!
 //! A program that stores into a mapping is told of no error; pages that could not be written would be gone, with nobody to
-//! know it. So they are kept here, on a thread of their own, and written when the service is back; past [`PATIENCE`] they
-//! fail with EIO, as everything else does at once. There are never more of them than the kernel has in the background.
+//! know it. So they are kept here, on a thread of their own, and written when the service is back; past [`PATIENCE`], from when
+//! they came, they fail with EIO, as everything else does at once. There are never more of them than the kernel has in the background.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fuser::ReplyWrite;
 use ouzel::abi::Errno;
@@ -16,7 +16,7 @@ use super::bridge::Bridge;
 use super::contents::Writing;
 use super::front::told;
 
-/// How long a service may be away before what is held fails.
+/// How long a part is held while the service is away before it fails.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often the service is looked for.
@@ -32,6 +32,8 @@ pub struct Held {
     pub data: Vec<u8>,
     /// Who is told.
     pub reply: ReplyWrite,
+    /// Since when it is held.
+    pub since: Instant,
 }
 
 /// The thread that holds them.
@@ -56,11 +58,12 @@ impl Holder {
 }
 
 fn write(bridge: &Bridge, held: Held) {
-    let Held { file, offset, data, reply } = held;
+    let Held { file, offset, data, reply, since } = held;
     loop {
+        let missed = bridge.connections.missed();
         match bridge.write(file, offset, &data, Writing { sync: None, is_write_back: true }) {
             Ok(count) => return reply.written(count as u32),
-            Err(Errno::EIO) if bridge.connections.away().is_some_and(|away| away < PATIENCE) => {
+            Err(Errno::EIO) if bridge.connections.missed() != missed && since.elapsed() < PATIENCE => {
                 thread::sleep(PAUSE);
             }
             Err(error) => return reply.error(told(error)),

@@ -7,15 +7,20 @@ use std::ffi::OsString;
 use std::sync::{Arc, PoisonError};
 
 use fuser::FileType;
-use ouzel::abi::Errno;
 use ouzel::abi::modifiers::{OpenFlags, SyncMode};
-use ouzel::{Buffer, Chain, Entries, OpenOptions};
+use ouzel::abi::{Descriptor, Errno};
+use ouzel::{Buffer, Entries};
 
-use super::bridge::{Bridge, is_elsewhere, open_same, run};
+use super::bridge::{Bridge, is_elsewhere};
 use super::connections::{Service, number};
+use super::reach::Need;
 
 /// How much of a directory is asked for at once, in bytes.
 const BLOCK: usize = 64 << 10;
+
+/// The most that a directory may have in it, as its service lists it, in bytes. It is kept here while a program reads it, and a
+/// service may never come to an end.
+const MOST: usize = 64 << 20;
 
 /// A name in a directory.
 #[derive(Clone, Debug)]
@@ -77,57 +82,51 @@ impl Bridge {
     fn listed(&self, node: u64) -> Result<Vec<Listed>, Errno> {
         let own = |inode, name: &str| Listed { inode, kind: FileType::Directory, name: name.into() };
         let mut entries = vec![own(node, "."), own(node, "..")];
-        let paths = {
+        let identity = {
             let nodes = self.nodes();
             // One that was removed has nothing in it.
             if nodes.is_nameless(node) {
                 return Ok(entries);
             }
-            let identity = nodes.identity(node).ok_or(Errno::ESTALE)?;
-            nodes.paths(node)?.into_iter().map(|path| (path, identity)).collect::<Vec<_>>()
+            nodes.identity(node).ok_or(Errno::ESTALE)?
         };
-        for (path, identity) in paths {
+        let listed = self.moves.settled(|| {
             let listed = self.connections.anywhere(|ring| {
                 let flags = OpenFlags::READ | OpenFlags::DIRECTORY;
-                let (descriptor, _) = open_same(ring, &path, &identity, flags)?;
+                let (descriptor, _) = self.open_node(ring, node, &identity, flags)?;
                 let read = read_names(ring, descriptor);
                 ring.close(descriptor).map_err(number)?;
                 read
             });
             match listed {
-                Err(error) if is_elsewhere(error) => {}
-                listed => {
-                    entries.extend(listed?);
-                    return Ok(entries);
-                }
+                Err(error) if is_elsewhere(error) => Ok(None),
+                listed => listed.map(Some),
             }
-        }
-        Err(Errno::ESTALE)
+        })?;
+        entries.extend(listed.ok_or(Errno::ESTALE)?);
+        Ok(entries)
     }
 
     /// Makes the names in a directory durable.
     pub fn sync_directory(&self, node: u64, mode: SyncMode) -> Result<(), Errno> {
-        self.at(
-            node,
-            |ring, path| {
-                let mut chain = Chain::new();
-                let directory = chain.open(path, OpenOptions::directory().no_follow());
-                chain.sync(directory, mode);
-                chain.finally().close(directory);
-                run(ring, chain).map(drop)
-            },
-            |ring, descriptor| ring.sync(descriptor, mode).map_err(number),
-        )
+        let (done, synced) =
+            self.with_file(node, Need::ReadableTold, |chain, file| chain.sync(file, mode))?;
+        done.get(synced).map_err(number)
     }
 }
 
-fn read_names(ring: &mut Service, directory: ouzel::abi::Descriptor) -> Result<Vec<Listed>, Errno> {
+/// All names in a directory.
+///
+/// Errors: EIO for more than [`MOST`] bytes of them.
+fn read_names(ring: &mut Service, directory: Descriptor) -> Result<Vec<Listed>, Errno> {
     let mut names = Vec::new();
+    let mut room = MOST;
     loop {
         let records = ring.readdir(directory, Buffer::with_capacity(BLOCK)).map_err(number)?;
         if records.is_empty() {
             return Ok(names);
         }
+        room = left(room, records.len())?;
         let others = Entries::new(&records).filter(|entry| entry.name != "." && entry.name != "..");
         names.extend(others.map(|entry| Listed {
             inode: entry.inode,
@@ -137,7 +136,26 @@ fn read_names(ring: &mut Service, directory: ouzel::abi::Descriptor) -> Result<V
     }
 }
 
+/// How much room there is when so many bytes were listed.
+///
+/// Errors: EIO if there is not so much.
+fn left(room: usize, listed: usize) -> Result<usize, Errno> {
+    room.checked_sub(listed).ok_or(Errno::EIO)
+}
+
 /// The kind that a record says; where it says none, who wants to know looks it up.
 fn kind_of_type(kind: u8) -> FileType {
     super::attributes::kind_of(u32::from(kind) << 12).unwrap_or(FileType::RegularFile)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_has_an_end() {
+        assert_eq!(left(MOST, MOST), Ok(0));
+        assert_eq!(left(MOST, MOST + 1), Err(Errno::EIO));
+        assert_eq!(left(0, 1), Err(Errno::EIO));
+    }
 }

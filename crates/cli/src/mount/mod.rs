@@ -15,6 +15,7 @@ mod held;
 mod listing;
 mod names;
 mod nodes;
+mod reach;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

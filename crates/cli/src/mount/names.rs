@@ -1,19 +1,24 @@
 //! Names: looking them up, making, moving and removing them.
 //!
-//! What is made belongs to who asked for it, from the same chain on in which it is made: until then it is the service's own,
-//! with permissions for nobody else. The kernel has checked that the caller may do it, and has taken the umask off.
+//! Each name is used by itself, in a directory that is known to be the one that is meant. What is made belongs to who asked for
+//! it: a file from the same chain on in which it is made, by its descriptor; anything else from the next one on, once what has the
+//! name is known to be what was made. Until then it is the service's own, with permissions for nobody else. The kernel has
+//! checked that the caller may do it, and has taken the umask off.
 
-use std::ffi::OsStr;
-use std::path::Path;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 
-use ouzel::abi::Errno;
-use ouzel::abi::modifiers::{AtFlags, LinkFlags, NodeKind, OpenFlags, RemoveFlags, RenameFlags, StatFlags};
-use ouzel::{Chain, Directory, OpenOptions};
+use fuser::FileType;
+use ouzel::abi::modifiers::{LinkFlags, MAX_PATH, NodeKind, OpenFlags, RemoveFlags, RenameFlags, StatFlags};
+use ouzel::abi::{Descriptor, Errno};
+use ouzel::{Buffer, Chain, Directory, FileStat, OpenOptions};
 
-use super::attributes::device_parts;
-use super::bridge::{Bridge, Caller, Entry, run};
+use super::attributes::{device_parts, kind_of};
+use super::bridge::{Bridge, Caller, Entry, is_elsewhere};
 use super::connections::{Opened, Service, number};
-use super::nodes::Identity;
+use super::nodes::{Identity, ROOT};
+use super::reach::{Need, Places};
 
 /// The permissions of what has no owner yet.
 const PRIVATE: u32 = 0o700;
@@ -33,11 +38,16 @@ struct Ownership {
 impl Bridge {
     /// What `name` in a directory is.
     pub fn look_up(&self, parent: u64, name: &OsStr) -> Result<Entry, Errno> {
-        let path = self.nodes().path(parent, name)?;
-        let found = self
-            .connections
-            .anywhere(|ring| ring.stat(Directory::Working, &path, StatFlags::NOFOLLOW).map_err(number));
-        match found {
+        let looked = self.moves.settled(|| {
+            let place = {
+                let nodes = self.nodes();
+                // What is found here has to have a path.
+                nodes.path(parent, name)?;
+                if parent == ROOT { None } else { Some(nodes.place(parent)?) }
+            };
+            self.connections.anywhere(|ring| look(ring, place, name))
+        })?;
+        match looked.ok_or(Errno::ESTALE)? {
             Ok(stat) => Ok(self.enter(parent, name, stat)),
             Err(error) => {
                 if error == Errno::ENOENT {
@@ -61,34 +71,45 @@ impl Bridge {
         Some(Ownership { user: caller.user, group, mode: mode | inherited })
     }
 
-    /// Makes something, gives it to its owner and describes it, in one chain. What was made and could not be given away is
-    /// removed again.
+    /// Makes something of a kind, gives it to its owner and describes it. What was made and could not be given away is removed
+    /// again.
+    ///
+    /// Errors: ESTALE if what was made is not there any more when it is to be given away.
     fn make(
         &self,
         parent: u64,
         name: &OsStr,
+        kind: FileType,
         owner: Option<Ownership>,
-        has_mode: bool,
-        flags: RemoveFlags,
-        make: impl FnOnce(&mut Chain, &Path),
+        make: impl FnOnce(&mut Chain, Directory),
     ) -> Result<Entry, Errno> {
-        let path = self.nodes().path(parent, name)?;
-        let stat = self.connections.anywhere(|ring| {
-            let mut chain = Chain::new();
-            make(&mut chain, &path);
-            if let Some(Ownership { user, group, mode }) = owner {
-                chain.chown(Directory::Working, &path, Some(user), group, AtFlags::NOFOLLOW);
-                if has_mode {
-                    chain.chmod(Directory::Working, &path, mode);
+        let stat = self.in_directories([parent], |ring, place| {
+            let Some(owner) = owner else {
+                let (done, stat) = place.run(ring, |chain, [directory]| {
+                    make(chain, directory);
+                    chain.stat(directory, name, StatFlags::NOFOLLOW)
+                })?;
+                done.check().map_err(|error| number(error.into()))?;
+                return done.get(stat).map_err(number);
+            };
+            let made = make_private(ring, &place, name, kind, make).and_then(|(made, stat)| {
+                let is_it = kind_of(u32::from(stat.mode)) == Some(kind)
+                    && (kind == FileType::Symlink || stat.permissions() & 0o777 & !PRIVATE == 0);
+                match is_it {
+                    true => Ok(made),
+                    false => {
+                        ring.close(made).map_err(number)?;
+                        Err(Errno::ESTALE)
+                    }
+                }
+            });
+            match made {
+                Ok(made) => give_away(ring, &place, name, (made, kind), owner),
+                Err(error) => {
+                    place.close(ring, None);
+                    Err(error)
                 }
             }
-            let stat = chain.stat(Directory::Working, &path, StatFlags::NOFOLLOW);
-            let done = ring.run(chain).map_err(number)?;
-            let Some(error) = done.error() else { return done.get(stat).map_err(number) };
-            if error.step > 0 {
-                ring.remove(Directory::Working, &path, flags).map_err(number)?;
-            }
-            Err(number(error.into()))
         })?;
         Ok(self.enter(parent, name, stat))
     }
@@ -103,8 +124,8 @@ impl Bridge {
     ) -> Result<Entry, Errno> {
         let owner = self.ownership(caller, parent, mode, true);
         let at_first = owner.map_or(mode & 0o7777, |_| PRIVATE);
-        self.make(parent, name, owner, true, RemoveFlags::DIRECTORY, |chain, path| {
-            chain.mkdir(Directory::Working, path, at_first);
+        self.make(parent, name, FileType::Directory, owner, |chain, directory| {
+            chain.mkdir(directory, name, at_first);
         })
     }
 
@@ -117,19 +138,21 @@ impl Bridge {
         mode: u32,
         device: u32,
     ) -> Result<Entry, Errno> {
-        let kind = NodeKind::from_number(u64::from(mode & 0o170_000)).ok_or(Errno::EINVAL)?;
+        let (Some(node), Some(kind)) = (NodeKind::from_number(u64::from(mode & 0o170_000)), kind_of(mode))
+        else {
+            return Err(Errno::EINVAL);
+        };
+        if node == NodeKind::Regular {
+            // Every service that makes files can do this.
+            let (entry, file) = self.create(caller, parent, name, mode, (OpenFlags::WRITE, true))?;
+            self.close(file);
+            return Ok(entry);
+        }
         let owner = self.ownership(caller, parent, mode, false);
         let at_first = owner.map_or(mode & 0o7777, |_| PRIVATE);
         let (major, minor) = device_parts(device);
-        self.make(parent, name, owner, true, RemoveFlags::empty(), |chain, path| {
-            if kind == NodeKind::Regular {
-                // Every service that makes files can do this.
-                let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::EXCLUSIVE;
-                let file = chain.open(path, OpenOptions::from_flags(flags).mode(at_first));
-                chain.close(file);
-            } else {
-                chain.mknod_device(Directory::Working, path, kind, at_first, major, minor);
-            }
+        self.make(parent, name, kind, owner, |chain, directory| {
+            chain.mknod_device(directory, name, node, at_first, major, minor);
         })
     }
 
@@ -142,8 +165,8 @@ impl Bridge {
         target: &Path,
     ) -> Result<Entry, Errno> {
         let owner = self.ownership(caller, parent, 0o777, false);
-        self.make(parent, name, owner, false, RemoveFlags::empty(), |chain, path| {
-            chain.symlink(target, Directory::Working, path);
+        self.make(parent, name, FileType::Symlink, owner, |chain, directory| {
+            chain.symlink(target, directory, name);
         })
     }
 
@@ -159,12 +182,20 @@ impl Bridge {
         mode: u32,
         (flags, exclusive): (OpenFlags, bool),
     ) -> Result<(Entry, u64), Errno> {
-        let path = self.nodes().path(parent, name)?;
         let owner = self.ownership(caller, parent, mode, false);
-        let made = self.connections.open(|ring| {
-            let entry = |stat| self.enter(parent, name, stat);
-            make_and_open(ring, &path, owner, mode & 0o7777, flags, entry)
+        let made = self.moves.settled(|| {
+            let mut is_elsewhere = false;
+            let made = self.connections.open(|ring| {
+                let Some(place) = self.reach(ring, [parent])? else {
+                    is_elsewhere = true;
+                    return Err(Errno::ESTALE);
+                };
+                let entry = |stat| self.enter(parent, name, stat);
+                make_and_open(ring, &place, name, owner, mode & 0o7777, flags, entry)
+            });
+            if is_elsewhere { Ok(None) } else { made.map(Some) }
         });
+        let made = made.and_then(|made| made.ok_or(Errno::ESTALE));
         match made {
             Ok((file, entry)) => {
                 self.nodes().opened(entry.node, file);
@@ -177,38 +208,44 @@ impl Bridge {
 
     /// Gives a node's file another name.
     pub fn link(&self, node: u64, parent: u64, name: &OsStr) -> Result<Entry, Errno> {
-        let (olds, new, identity) = {
+        let (olds, identity) = {
             let nodes = self.nodes();
-            let identity = nodes.identity(node).ok_or(Errno::ESTALE)?;
-            // What has no name left cannot have one again.
-            (nodes.paths(node).map_err(|_| Errno::ENOENT)?, nodes.path(parent, name)?, identity)
+            (nodes.names(node), nodes.identity(node).ok_or(Errno::ESTALE)?)
         };
-        for old in olds {
-            let linked = self.connections.anywhere(|ring| {
-                let mut chain = Chain::new();
-                chain.link(Directory::Working, &old, Directory::Working, &new, LinkFlags::empty());
-                let stat = chain.stat(Directory::Working, &new, StatFlags::NOFOLLOW);
-                let stat = run(ring, chain)?.get(stat).map_err(number)?;
-                if Identity::of(&stat) != identity {
-                    // Somebody has put another file there.
-                    ring.remove(Directory::Working, &new, RemoveFlags::empty()).map_err(number)?;
-                    return Err(Errno::ESTALE);
-                }
-                Ok(stat)
+        for (old_parent, old) in olds {
+            let linked = self.in_directories([old_parent, parent], |ring, places| {
+                let (done, stat) = places.run(ring, |chain, [from, to]| {
+                    chain.link(from, &old, to, name, LinkFlags::empty());
+                    chain.stat(to, name, StatFlags::NOFOLLOW)
+                })?;
+                done.check().map_err(|error| number(error.into()))?;
+                done.get(stat).map_err(number)
             });
+            let linked = match linked {
+                Ok(stat) if Identity::of(&stat) != identity => {
+                    // Somebody has put another file there.
+                    self.remove(parent, name, RemoveFlags::empty())?;
+                    Err(Errno::ESTALE)
+                }
+                linked => linked,
+            };
             match linked {
                 Err(Errno::ENOENT | Errno::ESTALE) => {}
                 linked => return linked.map(|stat| self.enter(parent, name, stat)),
             }
         }
+        // What has no name left cannot have one again.
         Err(Errno::ENOENT)
     }
 
     /// Removes a name, or an empty directory.
     pub fn remove(&self, parent: u64, name: &OsStr, flags: RemoveFlags) -> Result<(), Errno> {
-        let path = self.nodes().path(parent, name)?;
-        let removed =
-            self.connections.anywhere(|ring| ring.remove(Directory::Working, &path, flags).map_err(number));
+        let removed = self.in_directories([parent], |ring, place| {
+            let (done, removed) =
+                place.run(ring, |chain, [directory]| chain.remove(directory, name, flags))?;
+            // An error of its own, so that it is the directory that has no such name.
+            Ok(done.get(removed).map_err(number))
+        })?;
         if matches!(removed, Ok(()) | Err(Errno::ENOENT)) {
             self.nodes().removed(parent, name);
         }
@@ -217,59 +254,168 @@ impl Bridge {
 
     /// Gives what has one name another one.
     pub fn rename(&self, from: (u64, &OsStr), to: (u64, &OsStr), flags: RenameFlags) -> Result<(), Errno> {
-        let (old, new) = {
-            let nodes = self.nodes();
-            (nodes.path(from.0, from.1)?, nodes.path(to.0, to.1)?)
-        };
-        self.connections.anywhere(|ring| {
-            ring.rename(Directory::Working, &old, Directory::Working, &new, flags).map_err(number)
+        let exchanged = flags.contains(RenameFlags::EXCHANGE);
+        let moved = self.moves.settled(|| {
+            // Who misses something meanwhile waits until the table knows.
+            let moving = self.moves.begin();
+            let moved = self.connections.anywhere(|ring| {
+                let Some(places) = self.reach(ring, [from.0, to.0])? else { return Ok(None) };
+                let (done, moved) =
+                    places.run(ring, |chain, [old, new]| chain.rename(old, from.1, new, to.1, flags))?;
+                done.get(moved).map_err(number).map(Some)
+            });
+            if let Ok(Some(())) = moved {
+                self.nodes().renamed(from, to, exchanged);
+                self.moves.count();
+            }
+            drop(moving);
+            moved
         })?;
-        self.nodes().renamed(from, to, flags.contains(RenameFlags::EXCHANGE));
-        Ok(())
+        moved.ok_or(Errno::ESTALE)
     }
 
     /// Where a symbolic link points.
-    pub fn read_link(&self, node: u64) -> Result<std::path::PathBuf, Errno> {
-        self.at(
-            node,
-            |ring, path| ring.readlink(Directory::Working, path).map_err(number),
-            |_, _| Err(Errno::ESTALE),
-        )
+    pub fn read_link(&self, node: u64) -> Result<PathBuf, Errno> {
+        let room = || Buffer::with_capacity(MAX_PATH as usize);
+        let (mut done, read) =
+            self.with_file(node, Need::Told, |chain, file| chain.readlink_file(file, room()))?;
+        let length = done.get(read).map_err(number)?;
+        let mut target = done.take(read).unwrap_or_default().into_vec();
+        target.truncate(length);
+        Ok(PathBuf::from(OsString::from_vec(target)))
     }
+}
+
+/// Describes a name in a directory, which is the root if it is not said. Nothing if the directory is not where it was; an
+/// error of its own for the name.
+fn look(
+    ring: &mut Service,
+    place: Option<(PathBuf, Identity)>,
+    name: &OsStr,
+) -> Result<Option<Result<FileStat, Errno>>, Errno> {
+    let Some((path, identity)) = place else {
+        return Ok(Some(ring.stat(Directory::Working, name, StatFlags::NOFOLLOW).map_err(number)));
+    };
+    let mut chain = Chain::new();
+    let flags = OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NOFOLLOW;
+    let directory = chain.open(&path, OpenOptions::from_flags(flags));
+    let itself = chain.stat_file(directory);
+    let found = chain.stat(directory, name, StatFlags::NOFOLLOW);
+    chain.finally().close(directory);
+    let done = ring.run(chain).map_err(number)?;
+    let opened = done.get(directory).and_then(|_| done.get(itself)).map_err(number);
+    match opened {
+        Ok(stat) if Identity::of(&stat) == identity => Ok(Some(done.get(found).map_err(number))),
+        Ok(_) => Ok(None),
+        Err(error) if is_elsewhere(error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// How a name of what is of this kind is removed.
+fn removing(kind: FileType) -> RemoveFlags {
+    if kind == FileType::Directory { RemoveFlags::DIRECTORY } else { RemoveFlags::empty() }
+}
+
+/// Makes something, in one step, and opens it as a name. What was made and cannot be opened is removed again.
+fn make_private(
+    ring: &mut Service,
+    place: &Places<1>,
+    name: &OsStr,
+    kind: FileType,
+    make: impl FnOnce(&mut Chain, Directory),
+) -> Result<(Descriptor, FileStat), Errno> {
+    let [directory] = place.directories;
+    let mut chain = Chain::new();
+    make(&mut chain, directory);
+    let options = OpenOptions::from_flags(OpenFlags::PATH | OpenFlags::NOFOLLOW);
+    let made = chain.open_in(directory, name, options);
+    let stat = chain.stat_file(made);
+    let done = ring.run(chain).map_err(number)?;
+    let Some(error) = done.error() else {
+        return Ok((done.get(made).map_err(number)?, done.get(stat).map_err(number)?));
+    };
+    if let Ok(made) = done.get(made) {
+        ring.close(made).map_err(number)?;
+    }
+    if error.step > 0 {
+        ring.remove(directory, name, removing(kind)).map_err(number)?;
+    }
+    Err(number(error.into()))
+}
+
+/// Gives what was made to its owner and describes it, and closes everything. What cannot be given away is removed.
+fn give_away(
+    ring: &mut Service,
+    place: &Places<1>,
+    name: &OsStr,
+    (made, kind): (Descriptor, FileType),
+    Ownership { user, group, mode }: Ownership,
+) -> Result<FileStat, Errno> {
+    let mut chain = Chain::new();
+    chain.chown_file(made, Some(user), group);
+    if kind != FileType::Symlink {
+        chain.chmod_file(made, mode);
+    }
+    let stat = chain.stat_file(made);
+    chain.close(made);
+    place.close_then(&mut chain);
+    let done = ring.run(chain).map_err(number)?;
+    if let Ok(stat) = done.get(stat) {
+        return Ok(stat);
+    }
+    let error = done.error().map_or(Errno::EIO, |error| number(error.into()));
+    remove_again(ring, place, name, (made, removing(kind)))?;
+    Err(error)
+}
+
+/// Removes what was made, and closes everything.
+fn remove_again(
+    ring: &mut Service,
+    place: &Places<1>,
+    name: &OsStr,
+    (made, flags): (Descriptor, RemoveFlags),
+) -> Result<(), Errno> {
+    let (done, removed) = place.run(ring, |chain, [directory]| {
+        let removed = chain.remove(directory, name, flags);
+        chain.finally().close(made);
+        removed
+    })?;
+    done.get(removed).map_err(number)
 }
 
 /// Makes a file, opens it, gives it to its owner and describes it, in one chain.
 fn make_and_open(
     ring: &mut Service,
-    path: &Path,
+    place: &Places<1>,
+    name: &OsStr,
     owner: Option<Ownership>,
     mode: u32,
     flags: OpenFlags,
-    enter: impl FnOnce(ouzel::FileStat) -> Entry,
+    enter: impl FnOnce(FileStat) -> Entry,
 ) -> Result<(Opened, Entry), Errno> {
+    let [directory] = place.directories;
     let mut chain = Chain::new();
     let options = OpenOptions::from_flags(flags | OpenFlags::CREATE | OpenFlags::EXCLUSIVE);
-    let file = chain.open(path, options.mode(owner.map_or(mode, |_| PRIVATE)));
+    let file = chain.open_in(directory, name, options.mode(owner.map_or(mode, |_| PRIVATE)));
     if let Some(Ownership { user, group, mode }) = owner {
         chain.chown_file(file, Some(user), group);
         chain.chmod_file(file, mode);
     }
     let stat = chain.stat_file(file);
+    place.close_then(&mut chain);
     let done = ring.run(chain).map_err(number)?;
-    let descriptor = done.get(file).map_err(number)?;
-    match done.get(stat) {
-        Ok(stat) => {
-            let entry = enter(stat);
-            let identity = Identity::of(&stat);
-            let opened =
-                Opened { node: entry.node, identity, flags, descriptor: Some(descriptor), is_lost: false };
-            Ok((opened, entry))
-        }
-        Err(error) => {
-            let error = done.error().map_or(error, Into::into);
-            ring.close(descriptor).map_err(number)?;
-            ring.remove(Directory::Working, path, RemoveFlags::empty()).map_err(number)?;
-            Err(number(error))
-        }
-    }
+    let failed = done.error().map_or(Errno::EIO, |error| number(error.into()));
+    let Ok(descriptor) = done.get(file) else {
+        place.close(ring, None);
+        return Err(failed);
+    };
+    let Ok(stat) = done.get(stat) else {
+        remove_again(ring, place, name, (descriptor, RemoveFlags::empty()))?;
+        return Err(failed);
+    };
+    let entry = enter(stat);
+    let identity = Identity::of(&stat);
+    let opened = Opened { node: entry.node, identity, flags, descriptor: Some(descriptor), is_lost: false };
+    Ok((opened, entry))
 }

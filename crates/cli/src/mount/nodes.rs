@@ -227,6 +227,20 @@ impl Nodes {
         if paths.is_empty() { Err(Errno::ESTALE) } else { Ok(paths) }
     }
 
+    /// Where a directory was found last, and what it is.
+    ///
+    /// Errors: as [`paths`](Nodes::paths).
+    pub fn place(&self, number: u64) -> Result<(PathBuf, Identity), Errno> {
+        let identity = self.identity(number).ok_or(Errno::ESTALE)?;
+        let path = self.paths(number)?.into_iter().next().ok_or(Errno::ESTALE)?;
+        Ok((path, identity))
+    }
+
+    /// Directories and names by which the node was found, the last one first.
+    pub fn names(&self, number: u64) -> Vec<(u64, OsString)> {
+        self.nodes.get(&number).map(|node| node.names.clone()).unwrap_or_default()
+    }
+
     /// The path of a name in a directory.
     ///
     /// Errors: ESTALE if the directory has no name left; ENAMETOOLONG for more than 4,095 bytes.

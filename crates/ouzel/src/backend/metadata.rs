@@ -40,6 +40,15 @@ fn retry<T>(call: impl FnMut() -> io::Result<T>) -> Ended<T> {
     host::retry(call).map_err(errno)
 }
 
+/// What came of changing what is open, or else, if that is only a name (for which the kernel has EBADF), what comes of changing
+/// what it names.
+fn or_itself(changed: Ended<()>, itself: impl FnOnce() -> Ended<()>) -> Ended<()> {
+    match changed {
+        Err(Errno::EBADF) => itself(),
+        changed => changed,
+    }
+}
+
 /// Does one of the operations named above; ENOSYS if it is another. `at` is the descriptor behind its directory, and
 /// anything if that is the working directory.
 pub(crate) fn perform(operation: &Operation, at: BorrowedFd<'_>) -> Ended<u64> {
@@ -47,12 +56,13 @@ pub(crate) fn perform(operation: &Operation, at: BorrowedFd<'_>) -> Ended<u64> {
         Operation::Readlink { directory, path, buffer } => read_link(&place(directory, path, at), buffer),
         Operation::Chmod { directory, path, mode } => {
             let mode = Mode::from_raw_mode(mode);
+            let itself = |file| {
+                let name = name_in_proc(file);
+                retry(|| fs::chmodat(CWD, name.as_slice(), mode, fs::AtFlags::empty())).map_err(no_proc)
+            };
             match place(directory, path, at) {
-                Place::File(file) => retry(|| fs::fchmod(file, mode)),
-                Place::Itself(file) => {
-                    let name = name_in_proc(file);
-                    retry(|| fs::chmodat(CWD, name.as_slice(), mode, fs::AtFlags::empty())).map_err(no_proc)
-                }
+                Place::File(file) => or_itself(retry(|| fs::fchmod(file, mode)), || itself(file)),
+                Place::Itself(file) => itself(file),
                 Place::Named(at, path) => {
                     retry(|| fs::chmodat(at, path.as_slice(), mode, fs::AtFlags::empty()))
                 }
@@ -61,9 +71,10 @@ pub(crate) fn perform(operation: &Operation, at: BorrowedFd<'_>) -> Ended<u64> {
         }
         Operation::Chown { directory, path, user, group, flags } => {
             let (user, group) = (user.map(Uid::from_raw), group.map(Gid::from_raw));
+            let itself = |file| retry(|| fs::chownat(file, c"", user, group, fs::AtFlags::EMPTY_PATH));
             match place(directory, path, at) {
-                Place::File(file) => retry(|| fs::fchown(file, user, group)),
-                Place::Itself(file) => retry(|| fs::chownat(file, c"", user, group, fs::AtFlags::EMPTY_PATH)),
+                Place::File(file) => or_itself(retry(|| fs::fchown(file, user, group)), || itself(file)),
+                Place::Itself(file) => itself(file),
                 Place::Named(at, path) => {
                     let follow = !flags.contains(AtFlags::NOFOLLOW);
                     retry(|| fs::chownat(at, path.as_slice(), user, group, at_flags(follow)))
@@ -77,9 +88,10 @@ pub(crate) fn perform(operation: &Operation, at: BorrowedFd<'_>) -> Ended<u64> {
                 return Ok(0);
             }
             let times = timestamps(times);
+            let itself = |file| retry(|| fs::utimensat(file, c"", &times, fs::AtFlags::EMPTY_PATH));
             match place(directory, path, at) {
-                Place::File(file) => retry(|| fs::futimens(file, &times)),
-                Place::Itself(file) => retry(|| fs::utimensat(file, c"", &times, fs::AtFlags::EMPTY_PATH)),
+                Place::File(file) => or_itself(retry(|| fs::futimens(file, &times)), || itself(file)),
+                Place::Itself(file) => itself(file),
                 Place::Named(at, path) => {
                     retry(|| fs::utimensat(at, path.as_slice(), &times, at_flags(follow)))
                 }

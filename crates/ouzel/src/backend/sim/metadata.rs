@@ -42,6 +42,9 @@ impl World {
             }
             Operation::Chmod { path, mode, .. } => {
                 let number = self.changed(subject, path, true)?;
+                if matches!(self.tree.inode(number)?.kind, Kind::Symlink(_)) {
+                    return Err(Errno::EOPNOTSUPP);
+                }
                 self.tree.change(number)?.mode = mode;
                 Ok(0)
             }
@@ -153,9 +156,9 @@ impl World {
         })
     }
 
-    /// As [`World::named_or_open`], to be changed: pipes and sockets without a name cannot be.
+    /// As [`World::named_or_open`], to be changed, for which a name is enough: pipes and sockets without a name cannot be.
     fn changed(&self, subject: Subject, path: Option<Path>, follow: bool) -> Result<u64, Errno> {
-        self.named_or_open(subject, path, follow, false)?.ok_or(Errno::EOPNOTSUPP)
+        self.named_or_open(subject, path, follow, true)?.ok_or(Errno::EOPNOTSUPP)
     }
 
     fn attributed(
