@@ -13,7 +13,7 @@ use ouzel::abi::{Completion, Entry, EntryFlags, Errno, PushError};
 use ouzel::engine::{Entered, Gauges, Target};
 use ouzel::{RawRing, RingBuilder, Teardown};
 
-use crate::entry;
+use crate::entry::{self, Edit};
 use crate::memory::{Arena, Memory};
 use crate::service;
 use crate::stage::{Stage, ring};
@@ -23,6 +23,9 @@ pub const LIMIT: Duration = Duration::from_secs(20);
 
 /// How long a program waits to see that something does *not* happen.
 pub const MOMENT: Duration = Duration::from_millis(20);
+
+/// The user data of an entry that ends behind all others.
+const FENCE: u64 = u64::MAX - 0xfe;
 
 /// How many descriptors are open; a service does not tell, and then it is any number.
 #[derive(Clone, Copy, Debug)]
@@ -286,8 +289,12 @@ impl World {
             all.extend(self.pop_all());
             if self.queued == 0 && self.gauges().packets == 0 {
                 if self.stage.is_scheme() && std::mem::take(&mut self.silent) {
-                    // Of silent entries nobody here knows whether they are over.
-                    all.extend(self.linger());
+                    // Of silent entries nobody here knows whether they are over. What waits for all before it does.
+                    self.start(&[entry::nop().drain().data(FENCE)]);
+                    while all.last().is_none_or(|one: &Completion| one.data != FENCE) {
+                        all.extend(self.wait_any());
+                    }
+                    all.pop();
                 }
                 return all;
             }
@@ -437,7 +444,6 @@ impl World {
     /// Makes a pipe: the end to read from, the end to write to.
     #[track_caller]
     pub fn pipe(&mut self) -> (u64, u64) {
-        use crate::entry::Edit;
         let all = self.run(&[
             entry::pipe(0).local().link(),
             entry::get(0).load(0, 0).link(),
