@@ -86,14 +86,15 @@ impl Results {
     }
 }
 
-/// When races ran that were run again by themselves.
+/// When and where races ran that were run again by themselves.
 pub fn when(results: &Results) -> String {
     let about = |wanted: &str| {
         let found = results.machine.iter().find(|(name, _)| *name == wanted);
         found.map_or("unknown", |(_, value)| value)
     };
     format!(
-        "Run by itself: commit {}, {}; load after it {}.",
+        "Run by itself: {}; commit {}, {}; load after it {}.",
+        about("processor"),
         about("commit"),
         about("date"),
         about("load after the run")
